@@ -1,0 +1,104 @@
+"""Where everything is: one home folder, one port base, and the addresses that follow from them.
+
+Upstream: environment variables with the prefix ``CLAWTRACE_``.
+Downstream: every process; each stage extends :class:`StackSettings` with its own settings class.
+Guarantee: with nothing set, all processes of one checkout agree on every address; any address can be
+overridden one by one, which is how the same code runs against a Kafka or Trino cluster.
+"""
+
+from pathlib import Path
+from typing import Self
+
+from pydantic import Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+# Offsets from CLAWTRACE_PORT_BASE. The first five are promised to users (README); the rest follow.
+PORT_OFFSETS: dict[str, int] = {
+    "gateway": 0,
+    "api": 1,
+    "trino": 2,
+    "kafka": 3,
+    "postgres": 4,
+    "stitcher_metrics": 5,
+    "sink_metrics": 6,
+    "upkeep_metrics": 7,
+    "kafka_controller": 8,
+    "trino_internal": 9,
+}
+
+LOOPBACK = "127.0.0.1"
+
+
+class StackSettings(BaseSettings):
+    """Addresses and secrets that every process needs."""
+
+    model_config = SettingsConfigDict(env_prefix="CLAWTRACE_", extra="ignore")
+
+    home: Path = Field(
+        default=Path(".clawtrace"), description="Folder that holds all data, logs, secrets and downloads."
+    )
+    port_base: int = Field(
+        default=4600, ge=1024, le=65000, description="First port of the local stack; every port follows from it."
+    )
+    kafka_bootstrap: str = Field(default="", description="Kafka bootstrap servers; empty means the local broker.")
+    postgres_dsn: SecretStr = Field(
+        default=SecretStr(""),
+        description="SQLAlchemy URL of the Postgres that holds the Iceberg catalog and the control tables.",
+    )
+    trino_url: str = Field(default="", description="Trino base URL (https); empty means the local server.")
+    trino_ca_file: Path = Field(default=Path(), description="PEM file that signs Trino's certificate.")
+    trino_jwt_key_file: Path = Field(
+        default=Path(), description="File with the base64 HMAC key that signs tokens for Trino."
+    )
+    key_pepper_file: Path = Field(
+        default=Path(), description="File with the secret mixed into the hash of every access key."
+    )
+    warehouse: str = Field(default="", description="Root URI of the Iceberg warehouse, file:// or s3://.")
+    catalog_name: str = Field(
+        default="iceberg", description="Name of the Iceberg catalog, the same for pyiceberg and Trino."
+    )
+
+    @model_validator(mode="after")
+    def _fill_local_defaults(self) -> Self:
+        self.home = self.home.expanduser().absolute()
+        secrets = self.secrets_folder
+        self.kafka_bootstrap = self.kafka_bootstrap or f"{LOOPBACK}:{self.port('kafka')}"
+        self.trino_url = self.trino_url or f"https://{LOOPBACK}:{self.port('trino')}"
+        self.warehouse = self.warehouse or f"file://{self.home / 'warehouse'}"
+        if self.trino_ca_file == Path():
+            self.trino_ca_file = secrets / "trino-ca.pem"
+        if self.trino_jwt_key_file == Path():
+            self.trino_jwt_key_file = secrets / "trino-jwt.key"
+        if self.key_pepper_file == Path():
+            self.key_pepper_file = secrets / "key-pepper"
+        return self
+
+    def port(self, name: str) -> int:
+        """Port of a part of the local stack; ``name`` is a key of PORT_OFFSETS."""
+        return self.port_base + PORT_OFFSETS[name]
+
+    @property
+    def secrets_folder(self) -> Path:
+        """Folder with the generated secrets of the local stack (mode 0700)."""
+        return self.home / "secrets"
+
+    @property
+    def gateway_url(self) -> str:
+        """Base URL of the local gateway."""
+        return f"http://{LOOPBACK}:{self.port('gateway')}"
+
+    @property
+    def api_url(self) -> str:
+        """Base URL of the local API."""
+        return f"http://{LOOPBACK}:{self.port('api')}"
+
+    def database_url(self) -> str:
+        """SQLAlchemy URL of Postgres; the local one is built from the generated password.
+
+        Raises:
+            FileNotFoundError: the local stack was never started, so there is no password yet.
+        """
+        if dsn := self.postgres_dsn.get_secret_value():
+            return dsn
+        password = (self.secrets_folder / "postgres-password").read_text().strip()
+        return f"postgresql+psycopg://clawtrace:{password}@{LOOPBACK}:{self.port('postgres')}/clawtrace"
