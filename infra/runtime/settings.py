@@ -38,9 +38,14 @@ class StackSettings(BaseSettings):
         default=Path(".clawtrace"), description="Folder that holds all data, logs, secrets and downloads."
     )
     port_base: int = Field(
-        default=4600, ge=1024, le=65000, description="First port of the local stack; every port follows from it."
+        default=4600,
+        ge=1024,
+        le=65000,
+        description="First port of the local stack; every port follows from it.",
     )
-    kafka_bootstrap: str = Field(default="", description="Kafka bootstrap servers; empty means the local broker.")
+    kafka_bootstrap: str = Field(
+        default="", description="Kafka bootstrap servers; empty means the local broker."
+    )
     postgres_dsn: SecretStr = Field(
         default=SecretStr(""),
         description="SQLAlchemy URL of the Postgres that holds the Iceberg catalog and the control tables.",

@@ -1,0 +1,41 @@
+"""The topics that stream_jobs own.
+
+Upstream: the stitcher writes them.
+Downstream: the sink, later the live view and the notifiers.
+Guarantee: what comes from partition *p* of the events lies in partition *p* here, in the order of its source
+offsets; so one number per partition tells a reader what it has already seen.
+"""
+
+from infra.runtime.topics import TopicSpec
+from stream_jobs.contracts.alert import AlertBatch
+from stream_jobs.contracts.card import CardBatch
+from stream_jobs.contracts.span import SpanBatch
+from stream_jobs.contracts.trace import TraceBatch
+
+SPANS = TopicSpec(
+    name="clawtrace.spans.v1",
+    record_type=SpanBatch,
+    description="Revisions of spans, one record for each source record that changed any.",
+    readers=("sink",),
+)
+TRACES = TopicSpec(
+    name="clawtrace.traces.v1",
+    record_type=TraceBatch,
+    description="Revisions of trace roll-ups.",
+    readers=("sink",),
+)
+ALERTS = TopicSpec(
+    name="clawtrace.alerts.v1",
+    record_type=AlertBatch,
+    description="Alerts as they change state.",
+    readers=("sink",),
+)
+CARDS = TopicSpec(
+    name="clawtrace.cards.v1",
+    record_type=CardBatch,
+    description="TraceCards of closed traces.",
+    readers=("sink",),
+)
+
+OUTPUTS: tuple[TopicSpec, ...] = (SPANS, TRACES, ALERTS, CARDS)
+TOPICS: tuple[TopicSpec, ...] = tuple(spec for output in OUTPUTS for spec in (output, output.dead_letter))
