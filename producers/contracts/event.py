@@ -62,7 +62,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     )
     payload: Annotated[
         msgspec.Raw, Meta(description='{"event": …, "ctx": …}: the hook\'s own objects, as they were sent.')
-    ] = msgspec.Raw(b"{}")
+    ]
     payload_ref: Annotated[str | None, Meta(description="SHA-256 of a payload that is stored apart.")] = None
 
 

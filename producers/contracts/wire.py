@@ -37,8 +37,12 @@ class WireEvent(msgspec.Struct, frozen=True, kw_only=True):
     seq: Annotated[int, Meta(description="Number of the event in its spool.", ge=0, le=2**53)]
     at_us: Annotated[int, Meta(description="When the hook was called (UTC, microseconds).", ge=0, le=2**53)]
     hook: Annotated[str, Meta(description="Name of the hook.", pattern=r"^[a-z][a-z0-9_]{0,63}$")]
-    event: Annotated[msgspec.Raw, Meta(description="The hook's event object.")] = msgspec.Raw(b"{}")
-    ctx: Annotated[msgspec.Raw, Meta(description="The hook's context object.")] = msgspec.Raw(b"{}")
+    event: Annotated[msgspec.Raw, Meta(description="The hook's event object.")] = msgspec.field(
+        default_factory=lambda: msgspec.Raw(b"{}")
+    )
+    ctx: Annotated[msgspec.Raw, Meta(description="The hook's context object.")] = msgspec.field(
+        default_factory=lambda: msgspec.Raw(b"{}")
+    )
 
 
 class RejectedEvent(msgspec.Struct, frozen=True, kw_only=True):

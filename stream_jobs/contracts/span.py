@@ -2,7 +2,7 @@
 
 Upstream: ``stream_jobs.core`` makes it from events.
 Downstream: topic ``clawtrace.spans.v1``, table ``silver.spans``, the live view.
-Guarantee: a span is sent again, whole, each time it changes; ``rev`` grows with every change and the newest wins.
+Guarantee: a span is sent again, whole, each time it changes; ``rev`` grows and the newest wins.
 """
 
 from decimal import Decimal
@@ -69,7 +69,7 @@ class Span(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     usage_source: Annotated[
         Literal["message", "diagnostic", "remainder"] | None,
         Meta(
-            description="Where the tokens are from: assistant message, diagnostic event, or the run's total minus the rest."
+            description="Source of the tokens: message, diagnostic event, or the run's total minus the rest."
         ),
     ] = None
     cost_usd: Annotated[

@@ -1,0 +1,93 @@
+"""Every path of the local stack, derived from the settings.
+
+Upstream: infra.runtime.settings (home, port base).
+Downstream: every module of infra/local.
+Guarantee: pure; nothing is created or read here except the choice of the Postgres folder in postgres.py.
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from infra.runtime.settings import StackSettings
+
+CACHE_VARIABLE = "CLAWTRACE_CACHE"
+CHECKOUT_FOLDER = Path(__file__).resolve().parents[2]
+
+
+def cache_folder() -> Path:
+    """Folder of downloads, shared by every home and checkout of this user."""
+    chosen = os.environ.get(CACHE_VARIABLE)
+    return Path(chosen).expanduser().absolute() if chosen else Path.home() / ".cache" / "clawtrace"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where the files of one stack are."""
+
+    settings: StackSettings
+    cache: Path
+
+    @classmethod
+    def of(cls, settings: StackSettings) -> "Layout":
+        """Layout of the stack that these settings describe."""
+        return cls(settings=settings, cache=cache_folder())
+
+    @property
+    def home(self) -> Path:
+        """Root of everything that belongs to this stack."""
+        return self.settings.home
+
+    @property
+    def logs(self) -> Path:
+        """One log file per part."""
+        return self.home / "logs"
+
+    @property
+    def run(self) -> Path:
+        """State file, lock and pid of the supervisor."""
+        return self.home / "run"
+
+    @property
+    def state_file(self) -> Path:
+        """What the supervisor last knew, as JSON."""
+        return self.run / "state.json"
+
+    @property
+    def lock_file(self) -> Path:
+        """Held locked while a supervisor lives."""
+        return self.run / "supervisor.lock"
+
+    @property
+    def secrets(self) -> Path:
+        """Generated secrets, mode 0700."""
+        return self.settings.secrets_folder
+
+    @property
+    def kafka(self) -> Path:
+        """Kafka's configuration and data."""
+        return self.home / "kafka"
+
+    @property
+    def postgres(self) -> Path:
+        """Postgres' data, or a pointer to it (see postgres.py)."""
+        return self.home / "postgres"
+
+    @property
+    def trino(self) -> Path:
+        """Trino's working folder: etc/ and data/."""
+        return self.home / "trino"
+
+    @property
+    def rules_file(self) -> Path:
+        """Access control rules that Trino reads again every two seconds."""
+        return self.trino / "etc" / "rules.json"
+
+    @property
+    def maven(self) -> Path:
+        """Downloaded Maven artifacts in Maven's own folder order."""
+        return self.cache / "maven"
+
+    def log_file(self, name: str) -> Path:
+        """Log of one part."""
+        return self.logs / f"{name}.log"
