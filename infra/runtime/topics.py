@@ -34,7 +34,7 @@ class TopicSpec:
         return TopicSpec(
             name=f"{self.name}.dlq",
             record_type=None,
-            description=f"Raw bytes of records of {self.name} that could not be read, with the reason in headers.",
+            description=f"Records of {self.name} nobody could read: raw bytes, reason in headers.",
             readers=("clawtrace dlq",),
             partitions=1,
             retention_ms=30 * DAY_MS,

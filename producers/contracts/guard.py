@@ -1,6 +1,6 @@
 """What the stream tells an agent: how much it may still spend, and what it must do.
 
-Upstream: ``stream_jobs`` decides; this contract is owned by producers because the gateway and the plugin read it.
+Upstream: ``stream_jobs`` decides; producers own the contract because the gateway and the plugin read it.
 Downstream: the gateway's ``/v1/guard`` and the plugin's guard.
 Guarantee: every message names its scope and its end, so a lost one can never halt an agent for ever.
 """

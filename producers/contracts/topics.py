@@ -1,7 +1,7 @@
 """The topics that producers own.
 
 Upstream: nothing.
-Downstream: the gateway writes events; the stitcher and the sink read them; the guard topic runs the other way.
+Downstream: the gateway writes events, the stitcher and the sink read them; the guard runs the other way.
 Guarantee: one agent is in one partition (key ``tenant|agent``), so its events keep their order.
 """
 

@@ -11,7 +11,7 @@ import msgspec
 
 
 class OpenClawUsage(msgspec.Struct, frozen=True, rename="camel"):
-    """OpenClaw's own usage object; its ``input`` is only what was neither read from nor written to the cache."""
+    """OpenClaw's own usage object; its ``input`` excludes what was read from or written to the cache."""
 
     input: int = 0
     output: int = 0

@@ -2,7 +2,7 @@
 
 Upstream: the plugin, or a replay.
 Downstream: ``producers.contracts.normalise``.
-Guarantee: the batch head is decoded strictly, each event by itself, so that one bad event never sinks its batch.
+Guarantee: the batch head is decoded strictly, each event by itself: one bad event never sinks its batch.
 """
 
 from typing import Annotated

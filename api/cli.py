@@ -1,0 +1,85 @@
+"""The one command, ``clawtrace``: joins the commands of all stages and loads only the one that is called.
+
+Upstream: the command modules of infra, producers, stream_jobs, lakehouse and api.
+Downstream: people, the supervisor, CI.
+Guarantee: starting one process never imports the libraries of another, which keeps each of them small.
+"""
+
+import importlib
+from typing import Any
+
+import click
+import typer
+
+# name -> (where it is, one line of help). A target that is a typer app becomes a group; a name that the app
+# itself holds is taken out of it.
+COMMANDS: dict[str, tuple[str, str]] = {
+    "up": ("infra.local.cli:app", "Start the local stack and wait until every part is healthy."),
+    "down": ("infra.local.cli:app", "Stop the local stack; nothing is left running."),
+    "status": ("infra.local.cli:app", "Say how each part is; --json for programs."),
+    "logs": ("infra.local.cli:app", "Show the logs of the parts."),
+    "fetch": ("infra.local.cli:app", "Download everything the local stack needs."),
+    "demo": ("infra.local.cli:app", "Replay captured runs through the real stack and show what comes out."),
+    "config": ("infra.local.cli:config_app", "Show every setting with its value; secrets stay hidden."),
+    "sql": ("api.commands:sql_app", "Ask a question in SQL."),
+    "sql-token": ("api.commands:sql_token_app", "Print a token with which a person logs in to Trino."),
+    "keys": ("producers.cli:keys_app", "Create, list and revoke access keys."),
+    "replay": ("producers.cli:replay_app", "Send captured runs to the gateway."),
+    "lake": ("lakehouse.cli:lake_app", "Create, evolve and look after the tables."),
+    "topics": ("api.cli:topics", "Create and verify the topics."),
+    "db": ("producers.cli:db_app", "Migrate the control tables."),
+    "trino": ("api.commands:trino_app", "Write Trino's access rules."),
+    "gateway": ("producers.cli:gateway_app", "Run the gateway."),
+    "stitcher": ("stream_jobs.cli:stitcher_app", "Run the stitcher."),
+    "sink": ("lakehouse.cli:sink_app", "Run the sink."),
+    "upkeep": ("lakehouse.cli:upkeep_app", "Run the upkeep of the tables."),
+    "api": ("api.commands:api_app", "Run the API."),
+}
+
+
+def topics() -> typer.Typer:
+    """Build the command for topics from the specs of all stages (only here are all of them known)."""
+    from producers.cli import make_topics_app
+    from producers.contracts.topics import TOPICS as PRODUCER_TOPICS
+    from stream_jobs.contracts.topics import TOPICS as STREAM_TOPICS
+
+    return make_topics_app((*PRODUCER_TOPICS, *STREAM_TOPICS))
+
+
+def load_command(name: str) -> click.Command:
+    """Import and return one command."""
+    target, help_line = COMMANDS[name]
+    module, _, attribute = target.partition(":")
+    app = getattr(importlib.import_module(module), attribute)
+    if not isinstance(app, typer.Typer):
+        app = app()
+    command = typer.main.get_command(app)
+    if isinstance(command, click.Group) and name in command.commands:
+        command = command.commands[name]
+    command.help = command.help or help_line
+    command.name = name
+    return command
+
+
+class _LazyGroup(click.Group):
+    """Lists all commands from the table above, imports the one that is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        return load_command(cmd_name) if cmd_name in COMMANDS else None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, help_line) for name, (_, help_line) in COMMANDS.items()])
+
+
+@click.command(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="clawtrace")
+def main(**_: Any) -> None:
+    """Record what OpenClaw agents do and cost, while they do it."""
+
+
+if __name__ == "__main__":
+    main()

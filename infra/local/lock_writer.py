@@ -1,0 +1,56 @@
+"""Writes maven.lock anew: resolves the roots, downloads, hashes.
+
+Upstream: the Maven repositories that jgo knows (its default, or the user's own jgo settings).
+Downstream: maven.lock, to be reviewed and committed.
+Guarantee: only a developer runs it (`clawtrace lock`); nothing else changes the lock file.
+"""
+
+import hashlib
+from pathlib import Path
+
+from jgo.maven import MavenContext
+
+from infra.local.layout import Layout
+from infra.local.maven_lock import LOCK_FILE, LockedArtifact
+from infra.local.repositories import remote_repositories
+
+KAFKA_ROOTS = (
+    "org.apache.kafka:kafka_2.13:4.4.0",
+    # Kafka logs to slf4j 1.7; the binding must have the version of log4j-core that Kafka brings.
+    "org.apache.logging.log4j:log4j-slf4j-impl:2.25.5",
+)
+TRINO_ROOTS = (("io.trino", "trino-server-core", "476", "tar.gz"), ("io.trino", "trino-iceberg", "476", "zip"))
+RUNTIME_SCOPES = (None, "", "compile", "runtime")
+TIMEOUT_S = 60
+HEADER = """\
+# Maven artifacts of the local stack: group:artifact:version:packaging, checksum, size in bytes.
+# Written by `clawtrace lock`; `clawtrace up` downloads exactly these and refuses anything else.
+"""
+
+
+def write_lock(layout: Layout, path: Path = LOCK_FILE) -> list[LockedArtifact]:
+    """Resolve the roots and write the lock file."""
+    context = MavenContext(
+        repo_cache=layout.maven, remote_repos=remote_repositories(), timeout=TIMEOUT_S
+    )
+    inputs, transitive = context.resolver.resolve([context.create_dependency(root) for root in KAFKA_ROOTS])
+    wanted = [dep.artifact for dep in [*inputs, *transitive] if dep.scope in RUNTIME_SCOPES]
+    for group, name, version, packaging in TRINO_ROOTS:
+        wanted.append(context.project(group, name).at_version(version).artifact(packaging=packaging))
+    locked = sorted({_lock(artifact) for artifact in wanted})
+    path.write_text(HEADER + "".join(f"{artifact.line()}\n" for artifact in locked))
+    return locked
+
+
+def _lock(artifact: object) -> LockedArtifact:
+    file: Path = artifact.resolve()  # type: ignore[attr-defined]
+    with file.open("rb") as stream:
+        sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+    return LockedArtifact(
+        group=artifact.groupId,  # type: ignore[attr-defined]
+        name=artifact.artifactId,  # type: ignore[attr-defined]
+        version=artifact.version,  # type: ignore[attr-defined]
+        packaging=artifact.packaging,  # type: ignore[attr-defined]
+        sha256=sha256,
+        size_bytes=file.stat().st_size,
+    )
