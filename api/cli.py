@@ -6,10 +6,11 @@ Guarantee: starting one process never imports the libraries of another, which ke
 """
 
 import importlib
-from typing import Any
+from importlib.metadata import version
+from typing import Annotated, Any
 
-import click
 import typer
+from typer.core import TyperGroup
 
 # name -> (where it is, one line of help). A target that is a typer app becomes a group; a name that the app
 # itself holds is taken out of it.
@@ -40,45 +41,72 @@ COMMANDS: dict[str, tuple[str, str]] = {
 def topics() -> typer.Typer:
     """Build the command for topics from the specs of all stages (only here are all of them known)."""
     from producers.cli import make_topics_app
+
     from producers.contracts.topics import TOPICS as PRODUCER_TOPICS
     from stream_jobs.contracts.topics import TOPICS as STREAM_TOPICS
 
     return make_topics_app((*PRODUCER_TOPICS, *STREAM_TOPICS))
 
 
-def load_command(name: str) -> click.Command:
-    """Import and return one command."""
+def load_command(name: str) -> Any:
+    """Import and return one command (typer brings its own click, whose types have no public name)."""
     target, help_line = COMMANDS[name]
     module, _, attribute = target.partition(":")
     app = getattr(importlib.import_module(module), attribute)
     if not isinstance(app, typer.Typer):
         app = app()
     command = typer.main.get_command(app)
-    if isinstance(command, click.Group) and name in command.commands:
-        command = command.commands[name]
+    command = getattr(command, "commands", {}).get(name, command)
     command.help = command.help or help_line
     command.name = name
     return command
 
 
-class _LazyGroup(click.Group):
-    """Lists all commands from the table above, imports the one that is called."""
+class LazyGroup(TyperGroup):
+    """Lists all commands from the table above, imports only the one that is called."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Names in the order of the table."""
         return list(COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Import the command that is called; None when there is no such command."""
         return load_command(cmd_name) if cmd_name in COMMANDS else None
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Write the list from the table, so that help imports nothing."""
+        self.format_usage(ctx, formatter)
+        self.format_help_text(ctx, formatter)
         with formatter.section("Commands"):
             formatter.write_dl([(name, help_line) for name, (_, help_line) in COMMANDS.items()])
 
 
-@click.command(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="clawtrace")
-def main(**_: Any) -> None:
+app = typer.Typer(
+    cls=LazyGroup,
+    no_args_is_help=True,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(version("clawtrace"))
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    show_version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
     """Record what OpenClaw agents do and cost, while they do it."""
+
+
+def main() -> None:
+    """Run the command line."""
+    app(prog_name="clawtrace")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,80 @@
+# Every target sets up what it needs: on a new machine `make demo` or `make test` is the first command.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: help setup demo up down status test test-unit test-integration bench check lint types arch format schemas openapi lock clean
+
+##@ Start here
+help: ## Show this list
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: setup ## Set everything up, replay captured runs through the real stack, show what came out
+	@$(BIN)/clawtrace demo
+
+test: check ## Set everything up and run the whole test suite
+	@$(BIN)/clawtrace fetch
+	@$(BIN)/python -m pytest
+
+##@ The local stack
+setup: $(STAMP) ## Install the locked Python packages into .venv
+	@:
+
+$(STAMP): requirements.lock pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 is needed: '$(PYTHON)' was not found. Set PYTHON=… to its path."; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing the locked Python packages into $(VENV) (about a minute the first time) …"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+up: setup ## Start the stack; returns when every part is healthy
+	@$(BIN)/clawtrace up
+
+down: setup ## Stop the stack; nothing is left running
+	@$(BIN)/clawtrace down
+
+status: setup ## Say how each part is
+	@$(BIN)/clawtrace status
+
+##@ Tests and figures
+test-unit: setup ## Run the tests that need no stack
+	@$(BIN)/python -m pytest tests/unit tests/contract tests/property
+
+test-integration: setup ## Run the tests on the real stack
+	@$(BIN)/python -m pytest tests/integration
+
+bench: setup ## Measure on the real stack; prints a table and JSON
+	@$(BIN)/python -m tests.bench
+
+##@ Habits
+check: setup lint types arch ## Lint, types and import rules, in under a minute
+
+lint: setup
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check --quiet . || { echo "Run 'make format'."; exit 1; }
+
+types: setup
+	@$(BIN)/mypy
+
+arch: setup
+	@$(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports
+
+format: setup ## Format the code and mend what can be mended
+	@$(BIN)/ruff format --quiet .
+	@$(BIN)/ruff check --fix .
+
+schemas: setup ## Write the JSON schemas and examples of all topics anew
+	@$(BIN)/python -m tests.contract.generate
+
+openapi: setup ## Write the OpenAPI document anew
+	@CLAWTRACE_UPDATE_OPENAPI=1 $(BIN)/python -m pytest -q tests/unit/api -k openapi
+
+lock: setup ## Resolve the Python packages anew (needs uv); no index address is written
+	@uv pip compile -q --no-config --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --all-extras --no-header pyproject.toml -o requirements.lock
+
+clean: ## Remove the installed packages; data of the stack stays (rm -r .clawtrace for that)
+	@rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
