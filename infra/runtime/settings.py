@@ -43,9 +43,7 @@ class StackSettings(BaseSettings):
         le=65000,
         description="First port of the local stack; every port follows from it.",
     )
-    kafka_bootstrap: str = Field(
-        default="", description="Kafka bootstrap servers; empty means the local broker."
-    )
+    kafka_bootstrap: str = Field(default="", description="Kafka bootstrap servers; empty means the local broker.")
     postgres_dsn: SecretStr = Field(
         default=SecretStr(""),
         description="SQLAlchemy URL of the Postgres that holds the Iceberg catalog and the control tables.",

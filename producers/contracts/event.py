@@ -35,9 +35,7 @@ class Source(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     name: Annotated[str, Meta(description="Name of the capturing program.", min_length=1, max_length=64)]
     version: Annotated[str, Meta(description="Version of the capturing program.", max_length=64)] = ""
-    host_version: Annotated[
-        str, Meta(description="Version of the host, that is OpenClaw.", max_length=64)
-    ] = ""
+    host_version: Annotated[str, Meta(description="Version of the host, that is OpenClaw.", max_length=64)] = ""
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -46,20 +44,14 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     seq: Annotated[int, Meta(description="Sequence number, monotonic in its spool.", ge=0)]
     event_id: Annotated[str, Meta(description="Deterministic id from spool_id and seq (32 hex digits).")]
     hook: Annotated[str, Meta(description="OpenClaw's name of the hook, or one of ours (OWN_HOOKS).")]
-    at_us: Annotated[
-        int, Meta(description="When it happened, by the agent's clock (UTC, microseconds).", ge=0)
-    ]
+    at_us: Annotated[int, Meta(description="When it happened, by the agent's clock (UTC, microseconds).", ge=0)]
     trace: Annotated[TraceContext | None, Meta(description="Trace context, when the hook has it.")] = None
     run_id: Annotated[str | None, Meta(description="OpenClaw's run id.")] = None
     session_key: Annotated[str | None, Meta(description="OpenClaw's session key.")] = None
     session_id: Annotated[str | None, Meta(description="OpenClaw's session id.")] = None
-    openclaw_agent_id: Annotated[str | None, Meta(description="The agent inside the OpenClaw install.")] = (
-        None
-    )
+    openclaw_agent_id: Annotated[str | None, Meta(description="The agent inside the OpenClaw install.")] = None
     tool_call_id: Annotated[str | None, Meta(description="Id of the tool call, in tool hooks.")] = None
-    call_id: Annotated[str | None, Meta(description="OpenClaw's model call id; repeats over attempts.")] = (
-        None
-    )
+    call_id: Annotated[str | None, Meta(description="OpenClaw's model call id; repeats over attempts.")] = None
     payload: Annotated[
         msgspec.Raw, Meta(description='{"event": …, "ctx": …}: the hook\'s own objects, as they were sent.')
     ]
@@ -70,9 +62,7 @@ class EventBatch(msgspec.Struct, frozen=True, kw_only=True):
     """One Kafka record: events of one agent, in the order of their spool."""
 
     schema_version: Annotated[int, Meta(description="Major version of this contract.")] = SCHEMA_VERSION
-    tenant_id: Annotated[
-        str, Meta(description="Who pays and sees; from the key.", pattern=r"^[a-z0-9]{6,32}$")
-    ]
+    tenant_id: Annotated[str, Meta(description="Who pays and sees; from the key.", pattern=r"^[a-z0-9]{6,32}$")]
     agent_id: Annotated[str, Meta(description="The OpenClaw install, as registered with its key.")]
     source: Annotated[Source, Meta(description="Who captured the batch.")]
     spool_id: Annotated[str, Meta(description="Id of the spool (UUID) the events were read from.")]

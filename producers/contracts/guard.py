@@ -21,17 +21,13 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag
     verdict_id: Annotated[str, Meta(description="Deterministic id from rule, scope and source record.")]
     scope: Annotated[GuardScope, Meta(description="What the verdict covers.")]
     scope_id: Annotated[str, Meta(description="Run id, session key, agent id or tenant id.")]
-    action: Annotated[
-        GuardAction, Meta(description="note, block, ask, abort; release ends an earlier verdict.")
-    ]
+    action: Annotated[GuardAction, Meta(description="note, block, ask, abort; release ends an earlier verdict.")]
     reason: Annotated[str, Meta(description="Plain sentence that the user may be shown.")]
     alert_id: Annotated[str | None, Meta(description="The alert that led to it.")] = None
     expires_at_us: Annotated[int, Meta(description="When it lapses by itself (UTC, microseconds).")]
 
 
-class Allowance(
-    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="allowance", tag_field="type"
-):
+class Allowance(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="allowance", tag_field="type"):
     """How much an agent may spend before it must ask again."""
 
     allowance_id: Annotated[str, Meta(description="Deterministic id from budget, window and number.")]

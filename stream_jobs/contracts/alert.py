@@ -20,16 +20,12 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     tenant_id: Annotated[str, Meta(description="Who pays and sees.")]
     agent_id: Annotated[str, Meta(description="The OpenClaw install.")]
-    alert_id: Annotated[
-        str, Meta(description="Deterministic id from rule, scope and threshold (32 hex digits).")
-    ]
+    alert_id: Annotated[str, Meta(description="Deterministic id from rule, scope and threshold (32 hex digits).")]
     rule: Annotated[AlertRule, Meta(description="The rule that fired.")]
     severity: Annotated[AlertSeverity, Meta(description="info, warning or critical.")]
     state: Annotated[AlertState, Meta(description="ok, warn, alert or no_data.")]
     message: Annotated[str, Meta(description="One plain sentence.")]
-    labels: Annotated[
-        dict[str, str], Meta(description="What it is about: session_key, run_id, model and so on.")
-    ] = {}
+    labels: Annotated[dict[str, str], Meta(description="What it is about: session_key, run_id, model and so on.")] = {}
     evidence: Annotated[dict[str, str], Meta(description="The numbers that prove it, as decimal text.")] = {}
     trace_id: Annotated[str | None, Meta(description="The trace.")] = None
     span_id: Annotated[str | None, Meta(description="The span to look at.")] = None
@@ -43,8 +39,6 @@ class AlertBatch(msgspec.Struct, frozen=True, kw_only=True):
     schema_version: Annotated[int, Meta(description="Major version of this contract.")] = 1
     tenant_id: Annotated[str, Meta(description="Who pays and sees.")]
     agent_id: Annotated[str, Meta(description="The OpenClaw install.")]
-    rev: Annotated[
-        int, Meta(description="Offset of the source record; readers drop what is not above their mark.")
-    ]
+    rev: Annotated[int, Meta(description="Offset of the source record; readers drop what is not above their mark.")]
     part: Annotated[int, Meta(description="Number of this part, when one record could not hold all.")] = 0
     alerts: Annotated[list[Alert], Meta(description="Changes of state.")]

@@ -49,9 +49,7 @@ class Card(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     trace_date: Annotated[str, Meta(description="Day the trace was first seen (YYYY-MM-DD).")]
     task_id: Annotated[str, Meta(description="What the run was about: session key without its random part.")]
     models: Annotated[list[str], Meta(description="provider/model of its calls.")] = []
-    total_cost_usd: Annotated[Decimal | None, Meta(description="Dollars; NULL when nothing was priced.")] = (
-        None
-    )
+    total_cost_usd: Annotated[Decimal | None, Meta(description="Dollars; NULL when nothing was priced.")] = None
     input_tokens: Annotated[int, Meta(description="Fresh prompt tokens.")] = 0
     cache_read_tokens: Annotated[int, Meta(description="Prompt tokens read from the cache.")] = 0
     cache_write_tokens: Annotated[int, Meta(description="Prompt tokens written to the cache.")] = 0
@@ -59,13 +57,9 @@ class Card(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     num_model_calls: Annotated[int, Meta(description="Model calls.")] = 0
     num_tool_calls: Annotated[int, Meta(description="Tool calls.")] = 0
     top_cost_spans: Annotated[list[CostSpan], Meta(description="At most six, the dearest first.")] = []
-    redundant_tool_calls: Annotated[
-        list[RedundantToolCalls], Meta(description="Near-duplicates by tool.")
-    ] = []
+    redundant_tool_calls: Annotated[list[RedundantToolCalls], Meta(description="Near-duplicates by tool.")] = []
     sub_agents: Annotated[list[SubAgent], Meta(description="Sub-agents of the run.")] = []
-    failed_or_repeated_steps: Annotated[
-        list[str], Meta(description="Spans that failed or repeated one.")
-    ] = []
+    failed_or_repeated_steps: Annotated[list[str], Meta(description="Spans that failed or repeated one.")] = []
     rev: Annotated[int, Meta(description="Offset of the source record; newest wins.")]
 
 
@@ -75,8 +69,6 @@ class CardBatch(msgspec.Struct, frozen=True, kw_only=True):
     schema_version: Annotated[int, Meta(description="Major version of this contract.")] = 1
     tenant_id: Annotated[str, Meta(description="Who pays and sees.")]
     agent_id: Annotated[str, Meta(description="The OpenClaw install.")]
-    rev: Annotated[
-        int, Meta(description="Offset of the source record; readers drop what is not above their mark.")
-    ]
+    rev: Annotated[int, Meta(description="Offset of the source record; readers drop what is not above their mark.")]
     part: Annotated[int, Meta(description="Number of this part, when one record could not hold all.")] = 0
     cards: Annotated[list[Card], Meta(description="Whole new revisions.")]

@@ -21,15 +21,11 @@ class Trace(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     tenant_id: Annotated[str, Meta(description="Who pays and sees.")]
     agent_id: Annotated[str, Meta(description="The OpenClaw install.")]
     trace_id: Annotated[str, Meta(description="The trace.")]
-    trace_date: Annotated[
-        str, Meta(description="Day the trace was first seen (YYYY-MM-DD); part of the key.")
-    ]
+    trace_date: Annotated[str, Meta(description="Day the trace was first seen (YYYY-MM-DD); part of the key.")]
     root_span_id: Annotated[str | None, Meta(description="The root run's span, once known.")] = None
     name: Annotated[str, Meta(description="Short name: the first words the agent was asked.")]
     category: Annotated[TraceCategory, Meta(description="work, heartbeat or memory.")]
-    status: Annotated[
-        TraceStatus, Meta(description="running while any run is open, else the root run's status.")
-    ]
+    status: Annotated[TraceStatus, Meta(description="running while any run is open, else the root run's status.")]
     session_key: Annotated[str | None, Meta(description="Session of the root run.")] = None
     openclaw_agent_id: Annotated[str | None, Meta(description="Agent of the root run.")] = None
     started_at_us: Annotated[int, Meta(description="Start of the first span (UTC, microseconds).")]
@@ -46,15 +42,13 @@ class Trace(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     cache_read_tokens: Annotated[int, Meta(description="Prompt tokens read from the cache.")] = 0
     cache_write_tokens: Annotated[int, Meta(description="Prompt tokens written to the cache.")] = 0
     output_tokens: Annotated[int, Meta(description="Output tokens.")] = 0
-    cost_usd: Annotated[
-        Decimal | None, Meta(description="Dollars of the priced calls; NULL when none was priced.")
-    ] = None
+    cost_usd: Annotated[Decimal | None, Meta(description="Dollars of the priced calls; NULL when none was priced.")] = (
+        None
+    )
     reported_cost_usd: Annotated[Decimal | None, Meta(description="OpenClaw's own estimate.")] = None
     has_error: Annotated[bool, Meta(description="Whether any span ended in error.")] = False
     is_open: Annotated[bool, Meta(description="Whether any run has not ended.")] = True
-    rev: Annotated[
-        int, Meta(description="Offset of the source record this revision comes from; newest wins.")
-    ]
+    rev: Annotated[int, Meta(description="Offset of the source record this revision comes from; newest wins.")]
 
 
 class TraceBatch(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,8 +57,6 @@ class TraceBatch(msgspec.Struct, frozen=True, kw_only=True):
     schema_version: Annotated[int, Meta(description="Major version of this contract.")] = 1
     tenant_id: Annotated[str, Meta(description="Who pays and sees.")]
     agent_id: Annotated[str, Meta(description="The OpenClaw install.")]
-    rev: Annotated[
-        int, Meta(description="Offset of the source record; readers drop what is not above their mark.")
-    ]
+    rev: Annotated[int, Meta(description="Offset of the source record; readers drop what is not above their mark.")]
     part: Annotated[int, Meta(description="Number of this part, when one record could not hold all.")] = 0
     traces: Annotated[list[Trace], Meta(description="Whole new revisions.")]

@@ -1,0 +1,263 @@
+"""Reads the ids out of a hook's own objects, so that nothing downstream has to know OpenClaw's shapes.
+
+Upstream: ``producers.contracts.wire``: what the plugin sent, unchanged.
+Downstream: the gateway writes the result to ``clawtrace.events.v1``.
+Guarantee: pure; never raises anything but ValueError, whatever the bytes are; the hook's event stays byte for byte
+(lone surrogates excepted, see ``repair_surrogates``), and of ctx only what matters is kept.
+"""
+
+import re
+import unicodedata
+from typing import Final
+
+import msgspec
+
+from producers.contracts.event import Event, TraceContext, event_id_of
+from producers.contracts.wire import WireEvent
+
+MAX_ID_BYTES: Final = 512
+# Every parser downstream (Trino, browsers, msgspec) takes this much; real events reach about 12.
+MAX_NESTING: Final = 64
+
+# Fields of ctx that are kept in the payload, as they were sent. The rest is either read into the columns of the
+# event, repeated in the event object, or the host's business (paths, config, functions).
+KEPT_CTX_FIELDS: Final = (
+    "trigger",
+    "modelProviderId",
+    "modelId",
+    "requesterSessionKey",
+    "childSessionKey",
+    "channelId",
+    "channel",
+    "jobId",
+    "inputProvenance",
+)
+
+_ABSENT: Final = msgspec.Raw(b"")
+
+
+class _Trace(msgspec.Struct, frozen=True, rename="camel"):
+    trace_id: str | None = None
+    span_id: str | None = None
+    parent_span_id: str | None = None
+
+
+class _EventIds(msgspec.Struct, frozen=True, rename="camel"):
+    run_id: str | None = None
+    session_key: str | None = None
+    session_id: str | None = None
+    agent_id: str | None = None
+    tool_call_id: str | None = None
+    call_id: str | None = None
+
+
+class _DiagnosticIds(_EventIds, frozen=True, rename="camel"):
+    trace: _Trace | None = None
+
+
+class _AgentEventData(msgspec.Struct, frozen=True, rename="camel"):
+    tool_call_id: str | None = None
+
+
+class _AgentEventIds(_EventIds, frozen=True, rename="camel"):
+    data: _AgentEventData | None = None
+
+
+class _Ctx(_EventIds, frozen=True, rename="camel"):
+    trace: _Trace | None = None
+    trigger: msgspec.Raw = _ABSENT
+    model_provider_id: msgspec.Raw = _ABSENT
+    model_id: msgspec.Raw = _ABSENT
+    requester_session_key: msgspec.Raw = _ABSENT
+    child_session_key: msgspec.Raw = _ABSENT
+    channel_id: msgspec.Raw = _ABSENT
+    channel: msgspec.Raw = _ABSENT
+    job_id: msgspec.Raw = _ABSENT
+    input_provenance: msgspec.Raw = _ABSENT
+
+
+_decode_ctx = msgspec.json.Decoder(_Ctx).decode
+_decode_event_ids = msgspec.json.Decoder(_EventIds).decode
+_decode_diagnostic_ids = msgspec.json.Decoder(_DiagnosticIds).decode
+_decode_agent_event_ids = msgspec.json.Decoder(_AgentEventIds).decode
+
+
+def normalise_event(spool_id: str, wire: WireEvent) -> Event:
+    """Make the event of one hook call.
+
+    Raises:
+        ValueError: the event cannot be taken; the text names the field and what it must be.
+    """
+    ctx = _read_ctx(wire.ctx)
+    found: _EventIds
+    trace = ctx.trace
+    tool_call_id = None
+    if wire.hook == "agent_event":
+        agent_event = _read_agent_event(wire.event)
+        found = agent_event
+        tool_call_id = agent_event.data.tool_call_id if agent_event.data else None
+    elif wire.hook == "diagnostic":
+        diagnostic = _read_diagnostic(wire.event)
+        found = diagnostic
+        trace = trace or diagnostic.trace
+    else:
+        found = _read_event(wire.event)
+    session_key = _id("sessionKey", found.session_key or ctx.session_key)
+    return Event(
+        seq=wire.seq,
+        event_id=event_id_of(spool_id.lower(), wire.seq),
+        hook=wire.hook,
+        at_us=wire.at_us,
+        trace=_trace(trace),
+        run_id=_id("runId", found.run_id or ctx.run_id),
+        session_key=session_key,
+        session_id=_id("sessionId", found.session_id or ctx.session_id),
+        openclaw_agent_id=_id("agentId", found.agent_id or ctx.agent_id) or _agent_of(session_key),
+        tool_call_id=_id("toolCallId", found.tool_call_id or ctx.tool_call_id or tool_call_id),
+        call_id=_id("callId", found.call_id or ctx.call_id),
+        payload=msgspec.Raw(_payload(wire.event, ctx)),
+    )
+
+
+# A JSON escape, tried from the left so that a literal backslash before "ud800" is not mistaken for one.
+_ESCAPE: Final = re.compile(
+    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|u[dD][89a-fA-F][0-9a-fA-F]{2}|.)", re.DOTALL
+)
+_LONE_SURROGATE_LENGTH: Final = len(b"\\ud800")
+
+
+def repair_surrogates(json_text: bytes) -> bytes:
+    """Replace every lone surrogate escape by U+FFFD.
+
+    JavaScript cuts strings between the halves of an emoji and JSON.stringify then writes half a pair, so such text
+    is ordinary data; but no strict parser takes it, and one such string would stop every reader of the record.
+    """
+    if b"\\ud" not in json_text and b"\\uD" not in json_text:
+        return json_text
+    return _ESCAPE.sub(_repaired_escape, json_text)
+
+
+def _repaired_escape(match: re.Match[bytes]) -> bytes:
+    escape = match.group()
+    return b"\\ufffd" if len(escape) == _LONE_SURROGATE_LENGTH else escape
+
+
+def _read_ctx(raw: msgspec.Raw) -> _Ctx:
+    try:
+        return _decode_ctx(raw)
+    except (ValueError, RecursionError) as error:
+        raise _unreadable("ctx", error) from None
+
+
+def _read_event(raw: msgspec.Raw) -> _EventIds:
+    try:
+        return _decode_event_ids(raw)
+    except (ValueError, RecursionError) as error:
+        raise _unreadable("event", error) from None
+
+
+def _read_diagnostic(raw: msgspec.Raw) -> _DiagnosticIds:
+    try:
+        return _decode_diagnostic_ids(raw)
+    except (ValueError, RecursionError) as error:
+        raise _unreadable("event", error) from None
+
+
+def _read_agent_event(raw: msgspec.Raw) -> _AgentEventIds:
+    try:
+        return _decode_agent_event_ids(raw)
+    except (ValueError, RecursionError) as error:
+        raise _unreadable("event", error) from None
+
+
+def _unreadable(field: str, error: Exception) -> ValueError:
+    if isinstance(error, RecursionError):
+        return _too_deep(field)
+    if isinstance(error, UnicodeDecodeError):
+        return ValueError(f"{field}: not valid UTF-8 ({error.reason}); send UTF-8 text")
+    return ValueError(f"{field}: {str(error).replace('$', field)}; send a JSON object with text ids")
+
+
+def _too_deep(field: str) -> ValueError:
+    return ValueError(f"{field}: nested deeper than {MAX_NESTING} levels; flatten it or cut it off")
+
+
+def _trace(trace: _Trace | None) -> TraceContext | None:
+    if trace is None:
+        return None
+    trace_id = _id("trace.traceId", trace.trace_id)
+    if trace_id is None:
+        return None
+    return TraceContext(
+        trace_id=trace_id,
+        span_id=_id("trace.spanId", trace.span_id),
+        parent_span_id=_id("trace.parentSpanId", trace.parent_span_id),
+    )
+
+
+def _id(field: str, value: str | None) -> str | None:
+    """Check an id; an empty one counts as absent."""
+    if not value:
+        return None
+    if value.isascii() and value.isprintable() and len(value) <= MAX_ID_BYTES:
+        return value
+    if len(value.encode(errors="surrogatepass")) > MAX_ID_BYTES:
+        raise ValueError(f"{field}: longer than {MAX_ID_BYTES} bytes; send the id that OpenClaw gave")
+    # Cc control, Cs half a surrogate pair, Cf invisible format characters (two ids that look the same).
+    if any(unicodedata.category(character) in ("Cc", "Cs", "Cf") for character in value):
+        raise ValueError(f"{field}: has control or invisible characters; send the id that OpenClaw gave")
+    return value
+
+
+def _agent_of(session_key: str | None) -> str | None:
+    """Agent inside a session key ``agent:<agentId>:<name>``; model call hooks name it nowhere else."""
+    if session_key is None or not session_key.startswith("agent:"):
+        return None
+    agent_id, separator, _ = session_key[len("agent:") :].partition(":")
+    return agent_id if agent_id and separator else None
+
+
+def _payload(event: msgspec.Raw, ctx: _Ctx) -> bytes:
+    kept = (
+        ctx.trigger,
+        ctx.model_provider_id,
+        ctx.model_id,
+        ctx.requester_session_key,
+        ctx.child_session_key,
+        ctx.channel_id,
+        ctx.channel,
+        ctx.job_id,
+        ctx.input_provenance,
+    )
+    fields = b",".join([b'"%b":%b' % (name, raw) for name, raw in zip(_KEPT_NAMES, kept, strict=True) if raw])
+    payload = b'{"event":%b,"ctx":{%b}}' % (event, fields)
+    if not payload.isascii():
+        try:
+            payload.decode()
+        except UnicodeDecodeError as error:
+            raise ValueError(f"event: not valid UTF-8 ({error.reason}); send UTF-8 text") from None
+    if _is_too_deep(payload):
+        raise _too_deep("event")
+    return repair_surrogates(payload)
+
+
+_KEPT_NAMES: Final = tuple(name.encode() for name in KEPT_CTX_FIELDS)
+_STRING: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
+_NOT_BRACKETS: Final = bytes(byte for byte in range(256) if byte not in b"[]{}")
+_ONE_KIND: Final = bytes.maketrans(b"{}", b"[]")
+
+
+def _is_too_deep(json_text: bytes) -> bool:
+    """Tell whether well-formed JSON nests deeper than MAX_NESTING, without building it.
+
+    Each pass takes the innermost brackets away, so the number of passes is the depth.
+    """
+    if json_text.count(b"[") + json_text.count(b"{") <= MAX_NESTING:
+        return False
+    brackets = _STRING.sub(b"", json_text).translate(_ONE_KIND, _NOT_BRACKETS)
+    # The payload wraps the event in one level of its own.
+    for _ in range(MAX_NESTING + 1):
+        brackets = brackets.replace(b"[]", b"")
+        if not brackets:
+            return False
+    return True
