@@ -2,8 +2,8 @@
 
 Upstream: ``producers.contracts.wire``: what the plugin sent, unchanged.
 Downstream: the gateway writes the result to ``clawtrace.events.v1``.
-Guarantee: pure; never raises anything but ValueError, whatever the bytes are; the hook's event stays byte for byte
-(lone surrogates excepted, see ``repair_surrogates``), and of ctx only what matters is kept.
+Guarantee: pure; never raises anything but ValueError, whatever the bytes are; the hook's event stays byte for
+byte, and of ctx only what matters is kept.
 """
 
 import re
@@ -105,7 +105,7 @@ def normalise_event(spool_id: str, wire: WireEvent) -> Event:
     session_key = _id("sessionKey", found.session_key or ctx.session_key)
     return Event(
         seq=wire.seq,
-        event_id=event_id_of(spool_id.lower(), wire.seq),
+        event_id=event_id_of(spool_id, wire.seq),
         hook=wire.hook,
         at_us=wire.at_us,
         trace=_trace(trace),
@@ -130,7 +130,7 @@ def repair_surrogates(json_text: bytes) -> bytes:
     """Replace every lone surrogate escape by U+FFFD.
 
     JavaScript cuts strings between the halves of an emoji and JSON.stringify then writes half a pair, so such text
-    is ordinary data; but no strict parser takes it, and one such string would stop every reader of the record.
+    is ordinary data; but no strict parser takes it, not even to skip over it. For bytes that did not decode.
     """
     if b"\\ud" not in json_text and b"\\uD" not in json_text:
         return json_text
@@ -238,7 +238,7 @@ def _payload(event: msgspec.Raw, ctx: _Ctx) -> bytes:
             raise ValueError(f"event: not valid UTF-8 ({error.reason}); send UTF-8 text") from None
     if _is_too_deep(payload):
         raise _too_deep("event")
-    return repair_surrogates(payload)
+    return payload
 
 
 _KEPT_NAMES: Final = tuple(name.encode() for name in KEPT_CTX_FIELDS)
