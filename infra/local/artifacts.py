@@ -117,12 +117,12 @@ def _download_all(layout: Layout, missing: Sequence[LockedArtifact], progress: P
 
 
 def _unpack_trino(layout: Layout, target: Path) -> None:
-    """Unpack the server without unused plugins, and the Iceberg plugin, into one folder."""
+    """Unpack the server without unused plugins, and the Iceberg plugin into it."""
     draft = target.with_name(target.name + ".new")
     shutil.rmtree(draft, ignore_errors=True)
-    for item in _locked():
-        if item.group != TRINO_GROUP:
-            continue
+    archives = [item for item in _locked() if item.group == TRINO_GROUP]
+    # The server first: it makes the folder that the plugins go into.
+    for item in sorted(archives, key=lambda archive: archive.name != SERVER_ARTIFACT):
         archive = layout.maven / item.repository_path
         if sha256_of(archive) != item.sha256:
             archive.unlink()

@@ -14,11 +14,11 @@ from infra.local.layout import Layout
 from infra.local.maven_lock import LOCK_FILE, LockedArtifact
 from infra.local.repositories import remote_repositories
 
-KAFKA_ROOTS = (
-    "org.apache.kafka:kafka_2.13:4.4.0",
-    # Kafka logs to slf4j 1.7; the binding must have the version of log4j-core that Kafka brings.
-    "org.apache.logging.log4j:log4j-slf4j-impl:2.25.5",
-)
+KAFKA_ROOT = "org.apache.kafka:kafka_2.13:4.4.0"
+LOGGING_CORE = "log4j-core"
+# Kafka logs to slf4j 1.7; the binding is taken in the version of the log4j-core that Kafka brings, and not
+# resolved together with Kafka, because its own list of versions would then replace Kafka's.
+LOGGING_BINDING = ("org.apache.logging.log4j", "log4j-slf4j-impl")
 TRINO_ROOTS = (("io.trino", "trino-server-core", "476", "tar.gz"), ("io.trino", "trino-iceberg", "476", "zip"))
 RUNTIME_SCOPES = (None, "", "compile", "runtime")
 TIMEOUT_S = 60
@@ -33,8 +33,10 @@ def write_lock(layout: Layout, path: Path = LOCK_FILE) -> list[LockedArtifact]:
     context = MavenContext(
         repo_cache=layout.maven, remote_repos=remote_repositories(), timeout=TIMEOUT_S
     )
-    inputs, transitive = context.resolver.resolve([context.create_dependency(root) for root in KAFKA_ROOTS])
+    inputs, transitive = context.resolver.resolve([context.create_dependency(KAFKA_ROOT)])
     wanted = [dep.artifact for dep in [*inputs, *transitive] if dep.scope in RUNTIME_SCOPES]
+    logging_version = next(item.version for item in wanted if item.artifactId == LOGGING_CORE)
+    wanted.append(context.project(*LOGGING_BINDING).at_version(logging_version).artifact())
     for group, name, version, packaging in TRINO_ROOTS:
         wanted.append(context.project(group, name).at_version(version).artifact(packaging=packaging))
     locked = sorted({_lock(artifact) for artifact in wanted})
