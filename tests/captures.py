@@ -1,7 +1,7 @@
 """The captured OpenClaw runs that tests replay: the five of the demo and all the others.
 
 Each line of ``<scenario>.jsonl`` is ``{"hook", "tsMs", "event", "ctx"}`` as the real program called the hooks;
-``agent-events/<scenario>.jsonl`` holds its other event sources of the same run. See tests/data/openclaw-hooks/README.md.
+``agent-events/<scenario>.jsonl`` holds its other event sources of the same run (README.md beside them).
 """
 
 import json

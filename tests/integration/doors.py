@@ -1,0 +1,171 @@
+"""The public doors of a running stack, as tests use them: send events, ask in SQL, wait until all is stored."""
+
+import json
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import httpx2
+from confluent_kafka import Consumer, TopicPartition
+
+from infra.runtime.settings import StackSettings
+from infra.runtime.trino_connection import connect
+
+Found = TypeVar("Found")
+DEADLINE_S = 90.0
+POLL_EVERY_S = 0.3
+SINK_TOPICS = ("clawtrace.events.v1", "clawtrace.spans.v1", "clawtrace.traces.v1", "clawtrace.alerts.v1")
+TABLES = ("events", "spans", "edges", "traces", "alerts")
+
+
+def wait_until(
+    ask: Callable[[], Found], good: Callable[[Found], bool], what: str, within_s: float = DEADLINE_S
+) -> Found:
+    """Ask again and again until the answer is good; fail with the last answer when time is up."""
+    deadline = time.monotonic() + within_s
+    while True:
+        found = ask()
+        if good(found):
+            return found
+        assert time.monotonic() < deadline, f"{what}: not within {within_s:.0f} s; last seen: {found!r:.2000}"
+        time.sleep(POLL_EVERY_S)
+
+
+def wire_batch(lines: Sequence[dict[str, Any]], spool_id: str, first_seq: int = 0) -> dict[str, Any]:
+    """Make the body of ``POST /v1/events`` from lines of a capture."""
+    return {
+        "schema_version": 1,
+        "source": {"name": "openclaw-capture", "version": "1", "host_version": "2026.9.6"},
+        "spool_id": spool_id,
+        "events": [
+            {
+                "seq": first_seq + number,
+                "at_us": line["tsMs"] * 1000,
+                "hook": line["hook"],
+                "event": line["event"],
+                "ctx": line["ctx"],
+            }
+            for number, line in enumerate(lines)
+        ],
+    }
+
+
+def spool_id_of(*names: str) -> str:
+    """A spool id that depends on nothing but the names."""
+    return str(uuid.uuid5(uuid.NAMESPACE_URL, "/".join(names)))
+
+
+@dataclass(frozen=True)
+class Doors:
+    """Gateway, API and Kafka of one running stack."""
+
+    stack: StackSettings
+    client: httpx2.Client
+
+    def send(self, key: str, body: dict[str, Any]) -> httpx2.Response:
+        """POST a wire batch with an ingest key."""
+        return self.send_raw(key, json.dumps(body).encode())
+
+    def send_raw(self, key: str, body: bytes, **headers: str) -> httpx2.Response:
+        """POST bytes with an ingest key."""
+        return self.client.post(
+            f"{self.stack.gateway_url}/v1/events",
+            content=body,
+            headers={"Authorization": f"Bearer {key}", "Content-Type": "application/json", **headers},
+        )
+
+    def get(self, key: str, path: str, **parameters: Any) -> httpx2.Response:
+        """GET from the API with a read key."""
+        return self.client.get(
+            f"{self.stack.api_url}{path}", params=parameters, headers={"Authorization": f"Bearer {key}"}
+        )
+
+    def sql(self, key: str, statement: str) -> list[dict[str, Any]]:
+        """Ask in SQL through the API as the key's tenant; rows as dictionaries."""
+        answer = self.client.post(
+            f"{self.stack.api_url}/v1/sql", json={"sql": statement}, headers={"Authorization": f"Bearer {key}"}
+        )
+        assert answer.status_code == 200, answer.text
+        found = answer.json()
+        assert not found["truncated"], "the test's question was cut; make it smaller"
+        names = [column["name"] for column in found["columns"]]
+        return [dict(zip(names, row, strict=True)) for row in found["rows"]]
+
+    def operator_rows(self, statement: str) -> list[list[Any]]:
+        """Ask Trino as the operator, who sees the silver tables of all tenants."""
+        connection = connect(self.stack, "operator")
+        try:
+            return list(connection.cursor().execute(statement).fetchall())
+        finally:
+            connection.close()
+
+    def end_offsets(self, topics: Sequence[str]) -> dict[tuple[str, int], int]:
+        """Where each partition ends now."""
+        consumer = Consumer({"bootstrap.servers": self.stack.kafka_bootstrap, "group.id": "tests"})
+        try:
+            ends = {}
+            for topic in topics:
+                for partition in consumer.list_topics(topic, timeout=10).topics[topic].partitions:
+                    _, end = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=10)
+                    ends[topic, partition] = end
+            return ends
+        finally:
+            consumer.close()
+
+    def stitched_offsets(self) -> dict[int, int]:
+        """Where the stitcher's group stands in the events."""
+        consumer = Consumer({"bootstrap.servers": self.stack.kafka_bootstrap, "group.id": "clawtrace.stitcher"})
+        try:
+            topic = "clawtrace.events.v1"
+            partitions = [
+                TopicPartition(topic, p) for p in consumer.list_topics(topic, timeout=10).topics[topic].partitions
+            ]
+            return {found.partition: max(found.offset, 0) for found in consumer.committed(partitions, timeout=10)}
+        finally:
+            consumer.close()
+
+    def stored_offsets(self) -> dict[tuple[str, str, int], int]:
+        """Next offset of every table, topic and partition, as the tables themselves say."""
+        stored = {}
+        for table in TABLES:
+            rows = self.operator_rows(
+                f"SELECT value FROM iceberg.silver.\"{table}$properties\" WHERE key = 'clawtrace.sink'"
+            )
+            state = json.loads(rows[0][0]) if rows else {"sources": {}}
+            for topic, source in state["sources"].items():
+                for partition, offset in source["next_offset"].items():
+                    stored[table, topic, int(partition)] = offset
+        return stored
+
+    def wait_until_stored(self) -> None:
+        """Wait until every event sent so far is stitched, and every output of that is in the tables."""
+        ends = self.end_offsets(["clawtrace.events.v1"])
+        wanted = {partition: end for (_, partition), end in ends.items()}
+        wait_until(
+            self.stitched_offsets,
+            lambda found: all(found.get(partition, 0) >= end for partition, end in wanted.items()),
+            "events stitched",
+        )
+        outputs = self.end_offsets(SINK_TOPICS)
+        reads = {
+            (table, topic)
+            for table, topic in (
+                ("events", "clawtrace.events.v1"),
+                ("spans", "clawtrace.spans.v1"),
+                ("edges", "clawtrace.spans.v1"),
+                ("traces", "clawtrace.traces.v1"),
+                ("alerts", "clawtrace.alerts.v1"),
+            )
+        }
+        wait_until(
+            self.stored_offsets,
+            lambda found: all(
+                found.get((table, topic, partition), 0) >= end
+                for (topic, partition), end in outputs.items()
+                for table, source in reads
+                if source == topic
+            ),
+            "outputs stored",
+        )
