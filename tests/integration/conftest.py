@@ -17,6 +17,7 @@ import pytest
 
 from infra.runtime.settings import StackSettings
 from tests.integration.doors import Doors
+from tests.stack_config import write_stack_config
 
 ROOT = Path(__file__).resolve().parents[2]
 TEST_PORT_BASE = "4720"
@@ -52,10 +53,7 @@ def stack_environment() -> Iterator[dict[str, str]]:
     if not reused:
         run_clawtrace("down", environment=environment)
         shutil.rmtree(home, ignore_errors=True)
-    captures = ROOT / "producers/replay/captures"
-    (home / "config").mkdir(parents=True, exist_ok=True)
-    for name in ("prices.toml", "rules.toml"):
-        shutil.copy(captures / name, home / "config" / name)
+    write_stack_config(home)
     started = run_clawtrace("up", environment=environment)
     assert started.returncode == 0, f"the stack did not start:\n{started.stdout}\n{started.stderr}"
     yield environment

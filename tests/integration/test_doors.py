@@ -4,6 +4,7 @@ import gzip
 import json
 import subprocess
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 import httpx2
@@ -12,6 +13,7 @@ import pytest
 from infra.runtime.settings import StackSettings
 from tests.captures import hook_lines
 from tests.integration.doors import Doors, spool_id_of, wait_until, wire_batch
+from tests.stack_config import ALERT_LIMIT_USD
 
 Clawtrace = Callable[..., subprocess.CompletedProcess[str]]
 # A revoked or a new key must be effective within five seconds; the rest is for a busy machine.
@@ -185,10 +187,16 @@ class TestApi:
         assert step["input"] is not None
         assert step["output"] is not None
 
-    def test_the_alert_of_the_runaway_is_there(self, doors: Doors, keys: dict[str, str]) -> None:
+    def test_the_runaway_raised_one_alert_with_its_proof(self, doors: Doors, keys: dict[str, str]) -> None:
         items = doors.get(keys["doorstwo.read"], "/v1/alerts").json()["items"]
-        for item in items:
-            assert {"alert_id", "rule", "severity", "state", "trace_id", "span_id", "at"} <= set(item)
+        assert [item["rule"] for item in items] == ["run_cost"]
+        (alert,) = items
+        assert {"alert_id", "rule", "severity", "state", "trace_id", "span_id", "at"} <= set(alert)
+        assert Decimal(alert["evidence"]["cost_usd"]) > Decimal(ALERT_LIMIT_USD)
+        assert Decimal(alert["evidence"]["limit_usd"]) == Decimal(ALERT_LIMIT_USD)
+        trace = doors.get(keys["doorstwo.read"], f"/v1/traces/{alert['trace_id']}").json()
+        assert alert["span_id"] in {span["span_id"] for span in trace["spans"]}
+        assert doors.get(keys["doorsone.read"], "/v1/alerts").json()["items"] == []
 
     def test_a_foreign_trace_is_not_found(self, doors: Doors, keys: dict[str, str]) -> None:
         foreign = doors.get(keys["doorstwo.read"], "/v1/traces").json()["items"][0]["trace_id"]
