@@ -13,7 +13,7 @@ import pytest
 from infra.runtime.settings import StackSettings
 from tests.captures import hook_lines
 from tests.integration.doors import Doors, spool_id_of, wait_until, wire_batch
-from tests.stack_config import ALERT_LIMIT_USD
+from tests.stack import ALERT_LIMIT_USD, run_clawtrace
 
 Clawtrace = Callable[..., subprocess.CompletedProcess[str]]
 # A revoked or a new key must be effective within five seconds; the rest is for a busy machine.
@@ -42,8 +42,6 @@ def test_up_again_says_that_it_runs(clawtrace: Clawtrace) -> None:
 def test_a_second_stack_on_the_same_ports_is_refused_in_plain_words(
     stack_environment: dict[str, str], tmp_path: Any
 ) -> None:
-    from tests.integration.conftest import run_clawtrace
-
     done = run_clawtrace("up", environment={**stack_environment, "CLAWTRACE_HOME": str(tmp_path / "other")})
     assert done.returncode != 0
     said = done.stdout + done.stderr
