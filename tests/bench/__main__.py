@@ -211,7 +211,8 @@ class RowWatch:
                 continue
             wanted = ", ".join(f"'{trace_id}'" for trace_id in waiting)
             rows = self._doors.operator_rows(
-                f"SELECT DISTINCT trace_id FROM iceberg.clawtrace.spans WHERE tenant_id = '{TENANT}' AND trace_id IN ({wanted})"
+                "SELECT DISTINCT trace_id FROM iceberg.clawtrace.spans "
+                f"WHERE tenant_id = '{TENANT}' AND trace_id IN ({wanted})"
             )
             now = time.time()
             self.seen_at.update({trace_id: now for (trace_id,) in rows})
