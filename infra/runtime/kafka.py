@@ -1,0 +1,155 @@
+"""Creates and verifies topics from their specs.
+
+Upstream: the TopicSpec lists of the stages.
+Downstream: ``clawtrace topics provision``, ``clawtrace up``, tests.
+Guarantee: running it again changes nothing; a topic whose partition count differs is refused, never altered, because
+more partitions would move keys and break the order of an agent's events.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # its stubs export nothing by name
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewTopic,
+    ResourceType,
+)
+
+from infra.runtime.topics import TopicSpec
+
+TIMEOUT_S: Final = 15.0
+# -1: the broker's own default, so that one spec fits a laptop and a cluster.
+BROKER_DEFAULT_REPLICATION: Final = -1
+
+
+class KafkaAway(Exception):
+    """The broker cannot be reached; the text says what to do."""
+
+
+class TopicMismatch(Exception):
+    """A topic exists but is not what its spec says; the text names the difference."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProvisionedTopic:
+    """What was done to one topic."""
+
+    name: str
+    action: Literal["created", "updated", "unchanged"]
+    partitions: int
+
+
+def provision_topics(bootstrap: str, specs: Sequence[TopicSpec]) -> list[ProvisionedTopic]:
+    """Create the topics that are missing and set the retention and config that differ.
+
+    Raises:
+        KafkaAway: the broker does not answer.
+        TopicMismatch: a topic has another number of partitions than its spec.
+    """
+    admin = AdminClient({"bootstrap.servers": bootstrap, "socket.timeout.ms": int(TIMEOUT_S * 1000)})
+    existing = _partition_counts(admin, bootstrap)
+    wrong = [
+        f"{spec.name} has {existing[spec.name]} partitions, its spec says {spec.partitions}"
+        for spec in specs
+        if existing.get(spec.name, spec.partitions) != spec.partitions
+    ]
+    if wrong:
+        raise TopicMismatch("; ".join(wrong) + ". Move to a new topic version instead of changing this one.")
+    try:
+        created = _create(admin, [spec for spec in specs if spec.name not in existing])
+        updated = _align(admin, [spec for spec in specs if spec.name not in created])
+    except KafkaException as error:
+        raise _away(bootstrap, error) from error
+    return [
+        ProvisionedTopic(
+            name=spec.name,
+            action="created" if spec.name in created else "updated" if spec.name in updated else "unchanged",
+            partitions=spec.partitions,
+        )
+        for spec in specs
+    ]
+
+
+def missing_topics(bootstrap: str, names: Iterable[str]) -> list[str]:
+    """Return which of these topics do not exist.
+
+    Raises:
+        KafkaAway: the broker does not answer.
+    """
+    existing = _partition_counts(AdminClient({"bootstrap.servers": bootstrap}), bootstrap)
+    return [name for name in names if name not in existing]
+
+
+def _away(bootstrap: str, error: KafkaException) -> KafkaAway:
+    reason = error.args[0].str() if error.args else str(error)
+    return KafkaAway(f"Kafka at {bootstrap} does not answer ({reason}); is the stack running? (make up)")
+
+
+def _partition_counts(admin: AdminClient, bootstrap: str) -> dict[str, int]:
+    try:
+        metadata = admin.list_topics(timeout=TIMEOUT_S)
+    except KafkaException as error:
+        raise _away(bootstrap, error) from error
+    return {name: len(topic.partitions) for name, topic in metadata.topics.items() if topic.error is None}
+
+
+def _wanted_config(spec: TopicSpec) -> dict[str, str]:
+    return {"retention.ms": str(spec.retention_ms), **spec.config}
+
+
+def _create(admin: AdminClient, specs: Sequence[TopicSpec]) -> set[str]:
+    if not specs:
+        return set()
+    futures = admin.create_topics(
+        [
+            NewTopic(
+                spec.name,
+                num_partitions=spec.partitions,
+                replication_factor=BROKER_DEFAULT_REPLICATION,
+                config=_wanted_config(spec),
+            )
+            for spec in specs
+        ],
+        operation_timeout=TIMEOUT_S,
+    )
+    for name, future in futures.items():
+        try:
+            future.result(TIMEOUT_S)
+        except KafkaException as error:
+            # Somebody else made it in between, from the same specs.
+            if error.args[0].name() != "TOPIC_ALREADY_EXISTS":
+                raise TopicMismatch(f"{name} could not be created: {error.args[0].str()}") from error
+    return set(futures)
+
+
+def _align(admin: AdminClient, specs: Sequence[TopicSpec]) -> set[str]:
+    """Set what differs from the spec, and nothing else; return the names of changed topics."""
+    if not specs:
+        return set()
+    resources = {spec.name: ConfigResource(ResourceType.TOPIC, spec.name) for spec in specs}
+    found = {
+        resource.name: future.result(TIMEOUT_S)
+        for resource, future in admin.describe_configs(list(resources.values())).items()
+    }
+    changes = []
+    for spec in specs:
+        current = found[spec.name]
+        wrong = {
+            key: value
+            for key, value in _wanted_config(spec).items()
+            if key not in current or current[key].value != value
+        }
+        if wrong:
+            entries = [
+                ConfigEntry(key, value, incremental_operation=AlterConfigOpType.SET) for key, value in wrong.items()
+            ]
+            changes.append(ConfigResource(ResourceType.TOPIC, spec.name, incremental_configs=entries))
+    if changes:
+        for future in admin.incremental_alter_configs(changes).values():
+            future.result(TIMEOUT_S)
+    return {resource.name for resource in changes}
