@@ -105,8 +105,7 @@ def _download_all(layout: Layout, missing: Sequence[LockedArtifact], progress: P
         ThreadPoolExecutor(NUM_DOWNLOADS_AT_ONCE) as lanes,
     ):
         jobs = [
-            lanes.submit(download, item, layout.maven / item.repository_path, base_urls, advance)
-            for item in ordered
+            lanes.submit(download, item, layout.maven / item.repository_path, base_urls, advance) for item in ordered
         ]
         try:
             for job in jobs:

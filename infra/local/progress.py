@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 from rich.progress import Progress as Bars
 
@@ -31,7 +32,7 @@ class Progress:
         """One line, with the seconds since the command began."""
         if not self._quiet:
             elapsed_s = time.monotonic() - self._started_at
-            self._console.print(f"[dim]{elapsed_s:5.1f} s[/dim]  {text}")
+            self._console.print(f"[dim]{elapsed_s:5.1f} s[/dim]  {escape(text)}")
 
     @contextmanager
     def download(self, text: str, total_bytes: int) -> Iterator[Callable[[int], None]]:

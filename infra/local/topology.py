@@ -1,0 +1,142 @@
+"""All parts of the local stack, as one list: what runs, what runs once, and what waits for what.
+
+Upstream: settings; kafka.py, postgres.py and trino.py for the three services.
+Downstream: supervisor.py runs it, status.py and ports.py read it.
+Guarantee: our own processes are commands (`clawtrace gateway run`, ...), so nothing here imports a stage.
+"""
+
+import signal
+import sys
+from collections.abc import Callable
+
+from infra.local import probes
+from infra.local.credentials import POSTGRES_PASSWORD, read_secret
+from infra.local.java import FOREIGN_VARIABLES, explain_java_failure
+from infra.local.kafka import kafka_command, prepare_kafka
+from infra.local.layout import CHECKOUT_FOLDER, Layout
+from infra.local.parts import Kind, Launch, Part
+from infra.local.postgres import DATABASE, locate_postgres, postgres_command, prepare_postgres
+from infra.local.process import clean_environment
+from infra.local.trino import prepare_trino, trino_command
+from infra.runtime.settings import LOOPBACK
+
+SERVICES = ("postgres", "kafka", "trino")
+
+# One-shot steps: name, arguments of `clawtrace`, what must be up (or done) before.
+STEPS: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
+    ("db-migrate", ("db", "migrate"), ("postgres",)),
+    ("topics-provision", ("topics", "provision"), ("kafka",)),
+    ("lake-provision", ("lake", "provision"), ("postgres",)),
+    ("trino-rules", ("trino", "rules", "--write"), ()),
+    ("lake-views", ("lake", "views"), ("trino", "lake-provision")),
+)
+
+# Our processes: name, name of the port that answers /readyz, what must be up (or done) before.
+PROCESSES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
+    ("gateway", "gateway", ("topics-provision", "db-migrate")),
+    ("stitcher", "stitcher_metrics", ("topics-provision",)),
+    ("sink", "sink_metrics", ("topics-provision", "lake-provision")),
+    ("upkeep", "upkeep_metrics", ("lake-views",)),
+    ("api", "api", ("topics-provision", "db-migrate", "lake-views")),
+)
+
+
+def build_topology(layout: Layout) -> list[Part]:
+    """Parts of the whole stack in the order in which people think of them."""
+    steps = [_step(layout, *row) for row in STEPS]
+    processes = [_process(layout, *row) for row in PROCESSES]
+    return [_postgres(layout), _kafka(layout), *steps[:-1], _trino(layout), steps[-1], *processes]
+
+
+def _postgres(layout: Layout) -> Part:
+    port = layout.settings.port("postgres")
+
+    def prepare() -> None:
+        prepare_postgres(layout)
+
+    def launch() -> Launch:
+        place = locate_postgres(layout)
+        return Launch(postgres_command(layout), place.data, clean_environment(), place.user)
+
+    def probe() -> bool:
+        password = read_secret(layout, POSTGRES_PASSWORD)
+        return probes.answers_postgres(LOOPBACK, port, DATABASE, password)
+
+    return Part(
+        name="postgres",
+        kind=Kind.PROCESS,
+        launch=launch,
+        prepare=prepare,
+        probe=probe,
+        ports=(port,),
+        # SIGTERM would wait for every client to leave by itself.
+        stop_signal=signal.SIGINT,
+    )
+
+
+def _kafka(layout: Layout) -> Part:
+    settings = layout.settings
+    port = settings.port("kafka")
+
+    def launch() -> Launch:
+        return Launch(kafka_command(layout), layout.kafka, clean_environment(FOREIGN_VARIABLES))
+
+    return Part(
+        name="kafka",
+        kind=Kind.PROCESS,
+        launch=launch,
+        prepare=lambda: prepare_kafka(layout),
+        probe=lambda: probes.answers_kafka(LOOPBACK, port),
+        ports=(port, settings.port("kafka_controller")),
+        explain=explain_java_failure,
+    )
+
+
+def _trino(layout: Layout) -> Part:
+    settings = layout.settings
+    url = f"https://{LOOPBACK}:{settings.port('trino')}"
+
+    def launch() -> Launch:
+        return Launch(trino_command(layout), layout.trino, clean_environment(FOREIGN_VARIABLES))
+
+    return Part(
+        name="trino",
+        kind=Kind.PROCESS,
+        after=("postgres", "trino-rules"),
+        launch=launch,
+        prepare=lambda: prepare_trino(layout),
+        probe=lambda: probes.answers_trino(url, layout.secrets / "trino-ca.pem"),
+        ports=(settings.port("trino"), settings.port("trino_internal")),
+        explain=explain_java_failure,
+    )
+
+
+def _ours(layout: Layout, arguments: tuple[str, ...]) -> Callable[[], Launch]:
+    """Start of a `clawtrace` command with the addresses of this stack."""
+    settings = layout.settings
+    own = {
+        "CLAWTRACE_HOME": str(layout.home),
+        "CLAWTRACE_PORT_BASE": str(settings.port_base),
+        # Otherwise the last words of a process that dies stay in its buffer.
+        "PYTHONUNBUFFERED": "1",
+        # Plain tracebacks: the frames of the terminal version fill a log.
+        "TYPER_STANDARD_TRACEBACK": "1",
+    }
+    command = [sys.executable, "-m", "api.cli", *arguments]
+    return lambda: Launch(command, CHECKOUT_FOLDER, clean_environment(extra=own))
+
+
+def _step(layout: Layout, name: str, arguments: tuple[str, ...], after: tuple[str, ...]) -> Part:
+    return Part(name=name, kind=Kind.STEP, launch=_ours(layout, arguments), after=after)
+
+
+def _process(layout: Layout, name: str, port_name: str, after: tuple[str, ...]) -> Part:
+    port = layout.settings.port(port_name)
+    return Part(
+        name=name,
+        kind=Kind.PROCESS,
+        launch=_ours(layout, (name, "run")),
+        after=after,
+        probe=lambda: probes.answers_http(f"http://{LOOPBACK}:{port}/readyz"),
+        ports=(port,),
+    )
