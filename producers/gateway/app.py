@@ -1,0 +1,117 @@
+"""The gateway as an HTTP application: routes, health, metrics, and what they stand on.
+
+Upstream: ``clawtrace gateway run``.
+Downstream: ``producers.gateway.ingest``.
+Guarantee: starts without Kafka and Postgres and says on /readyz what is missing; at a stop, requests under way get
+their answer and the producer is flushed.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, cast
+
+import msgspec
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import JSONResponse
+
+from infra.runtime.access_keys import read_pepper
+from infra.runtime.database import make_engine, missing_from_database
+from infra.runtime.key_store import KeyStore
+from infra.runtime.metrics import readiness_body, render_metrics
+from infra.runtime.problem import document_problems, install_problem_handlers, problem_responses
+from producers.contracts.wire import IngestReceipt, WireBatch, WireEvent
+from producers.gateway.ingest import Ingest
+from producers.gateway.publisher import Publisher
+from producers.settings import GatewaySettings
+
+_SCHEMAS = "#/components/schemas/"
+
+
+def create_app(settings: GatewaySettings | None = None) -> FastAPI:
+    """Make the application.
+
+    Raises:
+        DatabaseAway: the secrets of the stack are not there.
+    """
+    settings = settings or GatewaySettings()
+    engine = make_engine(settings)
+    pepper = read_pepper(settings.key_pepper_file)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        keys = KeyStore(engine, pepper)
+        publisher = Publisher(settings, asyncio.get_running_loop())
+        app.state.publisher = publisher
+        app.state.ingest = Ingest(keys, publisher, settings.gateway_events_topic)
+        try:
+            yield
+        finally:
+            await asyncio.to_thread(publisher.close)
+            keys.close()
+            engine.dispose()
+
+    # No /docs page: it loads its scripts from another host.
+    app = FastAPI(title="ClawTrace gateway", version="1", lifespan=lifespan, docs_url=None, redoc_url=None)
+    install_problem_handlers(app)
+    _document(app)
+
+    @app.post(
+        "/v1/events",
+        summary="Send a batch of events",
+        status_code=202,
+        response_class=Response,
+        responses={
+            202: {
+                "description": "The broker has every accepted event; rejected ones are in the dead letters.",
+                "content": {"application/json": {"schema": {"$ref": _SCHEMAS + "IngestReceipt"}}},
+            },
+            **problem_responses(401, 403, 413, 415, 422, 429, 503),
+        },
+        openapi_extra={
+            "security": [{"key": []}],
+            "requestBody": {
+                "required": True,
+                "description": "A wire batch; Content-Encoding gzip is welcome.",
+                "content": {"application/json": {"schema": {"$ref": _SCHEMAS + "WireBatch"}}},
+            },
+        },
+    )
+    async def post_events(request: Request) -> Response:
+        return await cast(Ingest, app.state.ingest).answer(request)
+
+    @app.get("/healthz", summary="The process lives")
+    async def healthz() -> dict[str, bool]:
+        return {"ok": True}
+
+    @app.get("/readyz", summary="The gateway can take events", response_class=JSONResponse)
+    async def readyz() -> JSONResponse:
+        publisher = cast(Publisher, app.state.publisher)
+        missing = publisher.missing() + await asyncio.to_thread(missing_from_database, engine)
+        return JSONResponse(readiness_body(missing), status_code=503 if missing else 200)
+
+    @app.get("/metrics", summary="Prometheus metrics", response_class=Response)
+    async def metrics() -> Response:
+        body, content_type = render_metrics()
+        return Response(body, media_type=content_type)
+
+    return app
+
+
+def _document(app: FastAPI) -> None:
+    """Put the msgspec contracts into the OpenAPI document; FastAPI knows pydantic only."""
+    generate = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = document_problems(generate())
+        _, schemas = msgspec.json.schema_components(
+            (WireBatch, WireEvent, IngestReceipt), ref_template=_SCHEMAS + "{name}"
+        )
+        schemas["WireBatch"]["properties"]["events"]["items"] = {"$ref": _SCHEMAS + "WireEvent"}
+        for part in ("event", "ctx"):
+            schemas["WireEvent"]["properties"][part] |= {"type": "object", "default": {}}
+        document["components"]["schemas"].update(schemas)
+        document["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's own documented way
