@@ -14,8 +14,6 @@ from pathlib import Path
 from typing import Annotated, ParamSpec, TypeVar
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from infra.runtime.access_keys import (
     InvalidKeyRequest,
@@ -123,17 +121,14 @@ def keys_list(as_json: JsonOption = False) -> None:
     if as_json:
         typer.echo(json.dumps([_key_as_json(key) for key in keys]))
         return
-    table = Table("key_id", "tenant", "agent", "scope", "created", "last used", "revoked")
+    rows: list[tuple[str, ...]] = [("key_id", "tenant", "agent", "scope", "created", "last used", "revoked")]
     for key in keys:
-        who = key.principal
-        table.add_row(
-            who.key_id,
-            who.tenant_id,
-            who.agent_id or "",
-            who.scope,
-            *(_iso(at) or "" for at in (key.created_at, key.last_used_at, key.revoked_at)),
-        )
-    Console().print(table)
+        shown = _key_as_json(key)
+        rows.append(tuple(shown[column] or "-" for column in shown))
+    # No rich table: it cuts ids short where there is no terminal, and an id is for copying.
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        typer.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
 @keys_app.command("revoke")
@@ -199,7 +194,7 @@ def make_topics_app(specs: Sequence[TopicSpec]) -> typer.Typer:
     return topics_app
 
 
-@replay_app.callback(invoke_without_command=True)
+@replay_app.command("replay")
 def replay(
     files: Annotated[list[Path], typer.Argument(help="Capture files (JSON lines).", exists=True, dir_okay=False)],
     key: Annotated[str, typer.Option(help="An ingest key.", envvar="CLAWTRACE_KEY")],

@@ -6,9 +6,10 @@ Guarantee: running it again changes nothing; a topic whose partition count diffe
 more partitions would move keys and break the order of an agent's events.
 """
 
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # its stubs export nothing by name
@@ -51,7 +52,7 @@ def provision_topics(bootstrap: str, specs: Sequence[TopicSpec]) -> list[Provisi
         KafkaAway: the broker does not answer.
         TopicMismatch: a topic has another number of partitions than its spec.
     """
-    admin = AdminClient({"bootstrap.servers": bootstrap, "socket.timeout.ms": int(TIMEOUT_S * 1000)})
+    admin = _admin(bootstrap)
     existing = _partition_counts(admin, bootstrap)
     wrong = [
         f"{spec.name} has {existing[spec.name]} partitions, its spec says {spec.partitions}"
@@ -81,8 +82,18 @@ def missing_topics(bootstrap: str, names: Iterable[str]) -> list[str]:
     Raises:
         KafkaAway: the broker does not answer.
     """
-    existing = _partition_counts(AdminClient({"bootstrap.servers": bootstrap}), bootstrap)
+    existing = _partition_counts(_admin(bootstrap), bootstrap)
     return [name for name in names if name not in existing]
+
+
+def _admin(bootstrap: str) -> AdminClient:
+    configuration: dict[str, Any] = {
+        "bootstrap.servers": bootstrap,
+        "socket.timeout.ms": int(TIMEOUT_S * 1000),
+        # Otherwise it writes its own notes to stderr, in the middle of a command's output.
+        "logger": logging.getLogger("librdkafka"),
+    }
+    return AdminClient(configuration)
 
 
 def _away(bootstrap: str, error: KafkaException) -> KafkaAway:

@@ -10,9 +10,15 @@ import os
 import sys
 
 import structlog
-from structlog.types import Processor
+from structlog.types import EventDict, Processor
 
 LEVEL_VARIABLE = "CLAWTRACE_LOG_LEVEL"
+
+
+def _without_colour(_: object, __: str, event: EventDict) -> EventDict:
+    """Drop uvicorn's copy of each message with terminal colours in it."""
+    event.pop("color_message", None)
+    return event
 
 
 def configure_logging(process: str) -> None:
@@ -39,7 +45,7 @@ def configure_logging(process: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[*shared, structlog.stdlib.ExtraAdder()],
+            foreign_pre_chain=[*shared, structlog.stdlib.ExtraAdder(), _without_colour],
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 structlog.processors.JSONRenderer(default=str),
