@@ -9,11 +9,9 @@ may see, so that a wrong caller gets a refusal and never somebody else's rows.
 import base64
 import re
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import jwt
 import requests
-import trino
 from trino.auth import JWTAuthentication
 from trino.dbapi import Connection
 
@@ -83,7 +81,7 @@ def connect(
     # Without this, REQUESTS_CA_BUNDLE and the proxy variables of the environment override what is set here.
     session.trust_env = False
     session.verify = str(settings.trino_ca_file)
-    connection: Any = trino.dbapi.connect(
+    return Connection(
         host=settings.trino_url,
         user=user or principal,
         auth=JWTAuthentication(sign_token(settings, principal)),
@@ -98,4 +96,3 @@ def connect(
         legacy_prepared_statements=False,
         timezone="UTC",
     )
-    return connection

@@ -1,0 +1,157 @@
+"""The API: from tables to people and agents.
+
+Upstream: `clawtrace api run`.
+Downstream: the routers; Trino and Postgres behind them.
+Guarantee: every error is a problem document; every answer is described in api/schemas/openapi.json, which a test
+compares with this app.
+"""
+
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.openapi.utils import get_openapi
+from fastapi.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from trino.exceptions import TrinoQueryError
+
+from api.kit.cursor import InvalidCursor
+from api.metrics import REQUEST_SECONDS, REQUESTS
+from api.repositories.errors import QueryTimeout, TooManyQueries, TrinoAway
+from api.routers import alerts, health, sql, traces
+from api.services import open_services
+from api.settings import ApiSettings
+from api.sqlguard.errors import SqlError
+from infra.runtime.problem import (
+    FieldError,
+    Problem,
+    document_problems,
+    install_problem_handlers,
+    invalid,
+    too_busy,
+    unavailable,
+)
+
+_log = structlog.get_logger(__name__)
+
+API_VERSION = "1"
+_RETRY_AFTER_AWAY_S = 5
+_RETRY_AFTER_BUSY_S = 1
+
+
+def create_app(settings: ApiSettings) -> FastAPI:
+    """Make the app. Connections are opened when it starts, not here."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with open_services(settings) as services:
+            app.state.services = services
+            yield
+
+    app = FastAPI(
+        title="ClawTrace",
+        version=API_VERSION,
+        description="What OpenClaw agents did, what it cost, and what went wrong. The key decides whose.",
+        lifespan=lifespan,
+        docs_url="/docs",
+        redoc_url=None,
+    )
+    for router in (traces.router, alerts.router, sql.router, health.router):
+        app.include_router(router)
+    install_problem_handlers(app)
+    for error, to_problem in _PROBLEMS.items():
+        app.add_exception_handler(error, _handler(to_problem))
+    app.add_middleware(CountRequests)
+    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
+    return app
+
+
+def _openapi(app: FastAPI) -> dict[str, Any]:
+    if not app.openapi_schema:
+        document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+        app.openapi_schema = document_problems(document)
+    return app.openapi_schema
+
+
+def _on_sql(error: Exception) -> Problem:
+    assert isinstance(error, SqlError)
+    fields = [FieldError("body.sql", error.message)]
+    return Problem(
+        422,
+        "sql",
+        "The SQL cannot run",
+        str(error),
+        errors=fields,
+        extra={"code": error.code, "hint": error.hint},
+    )
+
+
+def _on_timeout(error: Exception) -> Problem:
+    return Problem(422, "query-timeout", "The query took too long", str(error))
+
+
+def _on_cursor(error: Exception) -> Problem:
+    return invalid(str(error), FieldError("query.cursor", str(error)))
+
+
+def _on_busy(error: Exception) -> Problem:
+    return too_busy(str(error), retry_after_s=_RETRY_AFTER_BUSY_S)
+
+
+def _on_away(error: Exception) -> Problem:
+    return unavailable("the tables cannot be read now: Trino does not answer", retry_after_s=_RETRY_AFTER_AWAY_S)
+
+
+def _on_own_query(error: Exception) -> Problem:
+    """Handle a query of ours that Trino could not run: tables not provisioned yet, rules not written, no memory."""
+    assert isinstance(error, TrinoQueryError)
+    _log.error("own_query_failed", query_id=error.query_id, error=error.error_name, message=error.message)
+    return unavailable(f"the tables cannot be read now ({error.error_name})", retry_after_s=_RETRY_AFTER_AWAY_S)
+
+
+_PROBLEMS: dict[type[Exception], Callable[[Exception], Problem]] = {
+    SqlError: _on_sql,
+    QueryTimeout: _on_timeout,
+    InvalidCursor: _on_cursor,
+    TooManyQueries: _on_busy,
+    TrinoAway: _on_away,
+    TrinoQueryError: _on_own_query,
+}
+
+
+def _handler(to_problem: Callable[[Exception], Problem]) -> Callable[[Request, Exception], Awaitable[JSONResponse]]:
+    async def handle(request: Request, error: Exception) -> JSONResponse:
+        return to_problem(error).response(request.url.path)
+
+    return handle
+
+
+class CountRequests:
+    """Counts and times requests by route. A plain ASGI wrapper, so that a client that hangs up is still seen."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started_at_s, status = time.monotonic(), 500
+
+        async def watch(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watch)
+        finally:
+            # The template and not the path: ids would make endless series.
+            route = getattr(scope.get("route"), "path", "none")
+            REQUESTS.labels(scope["method"], route, str(status)).inc()
+            REQUEST_SECONDS.labels(route).observe(time.monotonic() - started_at_s)

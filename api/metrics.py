@@ -1,0 +1,30 @@
+"""Metrics of the API. Never a tenant, an agent or a trace as a label.
+
+Upstream: api/main.py and api/repositories/engine.py count here.
+Downstream: GET /metrics.
+Guarantee: every metric is declared here and nowhere else.
+"""
+
+from typing import Final
+
+from prometheus_client import Counter, Gauge, Histogram
+
+REQUESTS: Final = Counter(
+    "clawtrace_api_requests_total", "Requests, by route and status.", ["method", "route", "status"]
+)
+REQUEST_SECONDS: Final = Histogram(
+    "clawtrace_api_request_seconds",
+    "Time until the answer was sent, by route.",
+    ["route"],
+    buckets=(0.01, 0.05, 0.1, 0.2, 0.3, 0.5, 1, 2, 5, 10, 30),
+)
+QUERIES: Final = Counter("clawtrace_api_queries_total", "Queries sent to Trino, by outcome.", ["outcome"])
+QUERY_SECONDS: Final = Histogram(
+    "clawtrace_api_query_seconds",
+    "Time of a query in Trino until its last row was here.",
+    buckets=(0.05, 0.1, 0.2, 0.3, 0.5, 1, 2, 5, 10, 30),
+)
+QUERIES_RUNNING: Final = Gauge("clawtrace_api_queries_running", "Queries that run in Trino now.")
+SQL_REFUSED: Final = Counter(
+    "clawtrace_api_sql_refused_total", "SQL texts that the guard refused, by reason.", ["code"]
+)

@@ -1,0 +1,33 @@
+"""Settings of the API: how much one question may cost, and how many may run at once.
+
+Upstream: environment variables with the prefix ``CLAWTRACE_``.
+Downstream: every module of the API.
+Guarantee: the defaults fit a laptop; the limits hold per process, Trino's own limits stand behind them.
+"""
+
+from pydantic import Field
+
+from infra.runtime.settings import StackSettings
+
+
+class ApiSettings(StackSettings):
+    """Settings of the process ``clawtrace api run``."""
+
+    api_query_timeout_s: float = Field(default=30.0, gt=0, description="Seconds after which the API ends a query.")
+    api_max_queries: int = Field(default=8, ge=1, le=256, description="Queries that run in Trino at once.")
+    api_max_queries_per_tenant: int = Field(
+        default=4, ge=1, le=256, description="Queries that run in Trino at once for one tenant."
+    )
+    api_queue_timeout_s: float = Field(
+        default=5.0, ge=0, description="Seconds that a request waits for its turn before it gets a 429."
+    )
+    api_max_sql_rows: int = Field(default=1_000, ge=1, le=100_000, description="Rows that POST /v1/sql returns.")
+    api_max_result_bytes: int = Field(
+        default=16 * 1024 * 1024, ge=1024, description="Bytes of values after which a result is cut off."
+    )
+    api_max_trace_spans: int = Field(
+        default=20_000, ge=1, le=200_000, description="Spans of one trace that GET /v1/traces/{trace_id} returns."
+    )
+    api_list_window_days: int = Field(
+        default=90, ge=1, le=366, description="Widest time window of GET /v1/traces, and its default."
+    )
