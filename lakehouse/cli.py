@@ -1,0 +1,117 @@
+"""Commands of the lakehouse: `clawtrace lake`, `clawtrace sink`, `clawtrace upkeep`.
+
+Upstream: people, the supervisor.
+Downstream: catalog, sink, maintenance.
+Guarantee: every command that changes something says what it did, as text or with --json for programs.
+"""
+
+import json
+from typing import Annotated, Any
+
+import typer
+
+from infra.runtime.logging import configure_logging
+
+lake_app = typer.Typer(help="Create, evolve and look after the tables.", no_args_is_help=True)
+sink_app = typer.Typer(help="Run the sink.", no_args_is_help=True)
+upkeep_app = typer.Typer(help="Run the upkeep of the tables.", no_args_is_help=True)
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+
+
+# typer makes a single command into the whole app; an empty callback keeps `sink run` two words.
+@sink_app.callback()
+def _sink() -> None:
+    """Move records from topics to tables."""
+
+
+@upkeep_app.callback()
+def _upkeep() -> None:
+    """Keep the tables small and quick."""
+
+
+@lake_app.command("provision")
+def provision(as_json: JsonOption = False) -> None:
+    """Create the tables that are missing, add columns that are missing, set properties; never drops anything."""
+    from lakehouse.catalog.connect import connect_catalog
+    from lakehouse.catalog.provision import provision_tables
+    from lakehouse.contracts.tables import TABLES
+    from lakehouse.settings import LakeSettings
+
+    settings = LakeSettings()
+    changes = provision_tables(connect_catalog(settings), settings.silver_namespace, TABLES)
+    _print([change.as_json() for change in changes], [change.describe() for change in changes], as_json)
+
+
+@lake_app.command("views")
+def views(as_json: JsonOption = False) -> None:
+    """Create or replace the views that people and the API read."""
+    from lakehouse.catalog.publish_views import publish_views
+    from lakehouse.settings import LakeSettings
+
+    changes = publish_views(LakeSettings())
+    _print([change.as_json() for change in changes], [change.describe() for change in changes], as_json)
+
+
+@lake_app.command("tables")
+def tables(as_json: JsonOption = False) -> None:
+    """List the views with their columns, notes and example questions."""
+    from dataclasses import asdict
+
+    from lakehouse.contracts.manifest import build_manifest
+
+    manifest = build_manifest()
+    lines = []
+    for view in manifest:
+        lines.append(f"\n{view.name}: {view.doc}")
+        lines.extend(f"  {column.name} {column.sql_type} — {column.doc}" for column in view.columns)
+        lines.extend(f"  note: {note}" for note in view.notes)
+        lines.extend(f"  {question}\n    {sql}" for question, sql in view.examples)
+    _print([asdict(view) for view in manifest], lines, as_json)
+
+
+@lake_app.command("upkeep")
+def upkeep_once(
+    table: Annotated[str | None, typer.Option("--table", help="Only this table.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Run every upkeep procedure once: optimize, expire snapshots, remove orphan files."""
+    from lakehouse.contracts.tables import TABLES, table_named
+    from lakehouse.maintenance.procedures import Upkeep
+    from lakehouse.settings import UpkeepSettings
+
+    try:
+        wanted = TABLES if table is None else (table_named(table),)
+    except KeyError as error:
+        raise typer.BadParameter(str(error.args[0])) from error
+    outcomes = Upkeep(UpkeepSettings()).run_all(wanted)
+    _print([outcome.as_json() for outcome in outcomes], [outcome.describe() for outcome in outcomes], as_json)
+    if any(outcome.error for outcome in outcomes):
+        raise typer.Exit(1)
+
+
+@sink_app.command("run")
+def run_sink() -> None:
+    """Read the topics and commit to the tables until stopped."""
+    from lakehouse.settings import SinkSettings
+    from lakehouse.sink.process import SinkProcess
+
+    configure_logging("sink")
+    SinkProcess(SinkSettings()).run()
+
+
+@upkeep_app.command("run")
+def run_upkeep() -> None:
+    """Look after the tables on a schedule until stopped."""
+    from lakehouse.maintenance.schedule import UpkeepProcess
+    from lakehouse.settings import UpkeepSettings
+
+    configure_logging("upkeep")
+    UpkeepProcess(UpkeepSettings()).run()
+
+
+def _print(as_data: list[dict[str, Any]], as_text: list[str], as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(as_data, indent=2))
+    else:
+        typer.echo("\n".join(as_text))

@@ -1,0 +1,59 @@
+"""Every metric of the sink and of upkeep.
+
+Upstream: lakehouse.sink and lakehouse.maintenance.
+Downstream: /metrics on the ports ``sink_metrics`` and ``upkeep_metrics``.
+Guarantee: one home for names, types and meanings.
+"""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+# Counter: rows committed. Tags: table
+ROWS = Counter("clawtrace_sink_rows_total", "Rows committed.", ["table"])
+# Counter: commits that landed. Tags: table
+COMMITS = Counter("clawtrace_sink_commits_total", "Commits that landed.", ["table"])
+# Time: from the first attempt of a commit until it landed. Tags: table
+COMMIT_SECONDS = Histogram(
+    "clawtrace_sink_commit_seconds",
+    "Time from the first attempt of a commit until it landed.",
+    ["table"],
+    buckets=(0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 5, 30, 120),
+)
+# Time: building columns and writing files of one commit. Tags: table
+WRITE_SECONDS = Histogram(
+    "clawtrace_sink_write_seconds",
+    "Time to build and write the files of one commit.",
+    ["table"],
+    buckets=(0.01, 0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 5, 30),
+)
+# Counter: commits that met another writer (upkeep, as a rule) and were made again. Tags: table
+CONFLICTS = Counter("clawtrace_sink_commit_conflicts_total", "Commits that met another writer.", ["table"])
+# Counter: attempts that failed because the catalog or the warehouse was away. Tags: table
+RETRIES = Counter("clawtrace_sink_retries_total", "Attempts while catalog or warehouse was away.", ["table"])
+# Gauge: records in the log that the slowest table of a topic does not have yet. Tags: topic
+LAG = Gauge("clawtrace_sink_lag_records", "Records that are not in all tables yet.", ["topic"])
+# Counter: output records that a restarted stitcher sent again. Tags: table
+DUPLICATES = Counter("clawtrace_sink_dropped_duplicates_total", "Output records sent again.", ["table"])
+# Counter: records nobody could read. Tags: topic
+DEAD_LETTERS = Counter("clawtrace_sink_dead_letters_total", "Records nobody could read.", ["topic"])
+# Counter: records that retention deleted before they were read. Tags: topic
+LOST_RECORDS = Counter("clawtrace_sink_lost_records_total", "Records deleted before being read.", ["topic"])
+# Counter: times another sink was found to be ahead.
+OVERTAKEN = Counter("clawtrace_sink_overtaken_total", "Times another sink was found to be ahead.")
+# Gauge: unix time of the last commit. Tags: table
+LAST_COMMIT = Gauge("clawtrace_sink_last_commit_timestamp_seconds", "Time of the last commit.", ["table"])
+# Gauge: bytes of records waiting for a commit.
+BUFFERED_BYTES = Gauge("clawtrace_sink_buffered_bytes", "Bytes of records waiting for a commit.")
+
+# Time: one procedure on one table. Tags: procedure, table
+UPKEEP_SECONDS = Histogram(
+    "clawtrace_upkeep_seconds",
+    "Time of one procedure on one table.",
+    ["procedure", "table"],
+    buckets=(0.1, 0.5, 1, 2, 5, 10, 30, 60, 300, 900),
+)
+# Counter: procedures that failed; they are tried again at the next turn. Tags: procedure, table
+UPKEEP_FAILURES = Counter("clawtrace_upkeep_failures_total", "Procedures that failed.", ["procedure", "table"])
+# Gauge: unix time of the last success. Tags: procedure
+UPKEEP_LAST_SUCCESS = Gauge(
+    "clawtrace_upkeep_last_success_timestamp_seconds", "Time of the last success.", ["procedure"]
+)

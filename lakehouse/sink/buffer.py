@@ -1,0 +1,115 @@
+"""What one table has taken since its last commit.
+
+Upstream: records decoded by lakehouse.sink.feeds.
+Downstream: lakehouse.sink.cycle commits it.
+Guarantee: a record is taken once: not when its offset is in the table already, and not when an output record
+of the same mark is.
+"""
+
+import time
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from lakehouse import metrics
+from lakehouse.contracts.tables import TableSpec
+from lakehouse.sink.feeds import Columns, Mark, Record
+from lakehouse.sink.progress import SourceProgress, TableProgress
+from lakehouse.sink.rows import UnfitRow, build_rows, concat_columns
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    record: Record
+    columns: Columns
+
+
+class TableBuffer:
+    """Rows of one table that wait for a commit, and the progress they stand for."""
+
+    def __init__(self, spec: TableSpec, committed: TableProgress, topic_ids: dict[str, str]) -> None:
+        self.spec = spec
+        self.committed = committed
+        # Progress including what waits here. Topics that were made anew start over.
+        self._progress = TableProgress(committed.epoch, committed.commit_id)
+        for topic in spec.sources:
+            known = committed.sources.get(topic)
+            is_same = known is not None and known.topic_id == topic_ids[topic]
+            self._progress.sources[topic] = (
+                known.copy() if known is not None and is_same else SourceProgress(topic_ids[topic])
+            )
+        self._reset()
+
+    def _reset(self) -> None:
+        self._parts: list[_Part] = []
+        self.num_bytes = 0
+        self.has_progress = False
+        self.first_row_at: float | None = None
+        self.last_commit_at = time.monotonic()
+
+    @property
+    def has_rows(self) -> bool:
+        """Whether a commit would add rows."""
+        return bool(self._parts)
+
+    def next_offset(self, topic: str, partition: int) -> int:
+        """First offset that this table has not taken."""
+        return self._progress.sources[topic].next_offset.get(partition, 0)
+
+    def wants(self, record: Record, mark: Mark | None) -> bool:
+        """Whether the record is new to this table; a duplicate is passed over and counted."""
+        source = self._progress.sources[record.topic]
+        if source.has_offset(record.partition, record.offset):
+            return False
+        if mark is not None and source.has_mark(record.partition, mark):
+            metrics.DUPLICATES.labels(table=self.spec.name).inc()
+            self.pass_over(record, None)
+            return False
+        return True
+
+    def take(self, record: Record, mark: Mark | None, columns: Columns, num_bytes: int) -> None:
+        """Add the rows of a record that :meth:`wants` let through."""
+        self.pass_over(record, mark)
+        if columns["tenant_id"]:
+            self._parts.append(_Part(record, columns))
+            self.num_bytes += num_bytes
+            if self.first_row_at is None:
+                self.first_row_at = time.monotonic()
+
+    def pass_over(self, record: Record, mark: Mark | None) -> None:
+        """Move on without rows."""
+        source = self._progress.sources[record.topic]
+        if source.has_offset(record.partition, record.offset):
+            return
+        source.advance(record.partition, record.offset, mark)
+        self.has_progress = True
+
+    def build(self, epoch: int) -> tuple[pa.Table | None, list[tuple[Record, str]]]:
+        """Make the rows; records that fit no column come back with the reason instead."""
+        if not self._parts:
+            return None, []
+        try:
+            return self._build(self._parts, epoch), []
+        except UnfitRow:
+            fit, unfit = [], []
+            for part in self._parts:
+                try:
+                    self._build([part], epoch)
+                except UnfitRow as error:
+                    unfit.append((part.record, str(error)))
+                else:
+                    fit.append(part)
+            return (self._build(fit, epoch) if fit else None), unfit
+
+    def following(self) -> TableProgress:
+        """Progress that the next commit has to write."""
+        return self._progress.following()
+
+    def mark_committed(self, progress: TableProgress) -> None:
+        """Forget the rows: they are in the table."""
+        self.committed = progress
+        self._progress.epoch, self._progress.commit_id = progress.epoch, progress.commit_id
+        self._reset()
+
+    def _build(self, parts: list[_Part], epoch: int) -> pa.Table:
+        return build_rows(self.spec, concat_columns([part.columns for part in parts]), epoch)
