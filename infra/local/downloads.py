@@ -17,7 +17,7 @@ import requests
 from infra.local.errors import StackError
 from infra.local.maven_lock import LockedArtifact
 
-CHUNK_BYTES = 1 << 18
+CHUNK_BYTES = 1 << 16
 CONNECT_TIMEOUT_S = 15
 READ_TIMEOUT_S = 60
 NUM_ATTEMPTS = 5
