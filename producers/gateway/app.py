@@ -7,6 +7,7 @@ their answer and the producer is flushed.
 """
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, cast
@@ -25,6 +26,7 @@ from producers.gateway.ingest import Ingest
 from producers.gateway.publisher import Publisher
 from producers.settings import GatewaySettings
 
+GC_THRESHOLD = 50_000
 _SCHEMAS = "#/components/schemas/"
 
 
@@ -43,6 +45,10 @@ def create_app(settings: GatewaySettings | None = None) -> FastAPI:
         keys = KeyStore(engine, pepper)
         publisher = Publisher(settings, asyncio.get_running_loop())
         app.state.publisher = publisher
+        # Events are many small objects without cycles; with the default threshold the collector runs several times
+        # a batch and walks all imported modules each time.
+        gc.freeze()
+        gc.set_threshold(GC_THRESHOLD, 20, 20)
         app.state.ingest = Ingest(keys, publisher, settings.gateway_events_topic)
         try:
             yield
