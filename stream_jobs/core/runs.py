@@ -1,0 +1,295 @@
+"""Runs: when they start, which trace they belong to, how they end.
+
+Upstream: the hooks of a run, lifecycle events, ``subagent_spawned``, session ends.
+Downstream: ``RunState``; the tree; spans of kind run.
+Guarantee: each fact is kept with its sequence number and the newest counts, so order of arrival does not matter.
+A run without a trace id is not shown until its trace is known. It gets a trace of its own only after a sign that
+it has ended (its final lifecycle event, a later run of its session, the end of its session, the stop of the
+gateway) and when every event between its start and that sign has arrived without naming a trace.
+"""
+
+from bisect import insort
+
+import msgspec
+
+from producers.contracts.event import Event
+from stream_jobs.core.hook_payloads import (
+    RunHook,
+    cut_text,
+    first_words,
+    is_empty,
+    read_agent_event,
+    read_lifecycle,
+    read_run_hook,
+    text_of,
+)
+from stream_jobs.core.intervals import is_gapless
+from stream_jobs.core.model_calls import number_attempts, settle_remainder, usage_of
+from stream_jobs.core.state import NO_SEQ, LinkState, PendingRun, RunState, harness_ref, session_ref, wait_ref
+from stream_jobs.core.tree import derived_trace_id, give_trace
+from stream_jobs.core.workspace import Workspace
+
+MAX_NAME_CHARS = 80
+# A run of hundreds of attempts is a provider outage; more are counted to the last of these.
+MAX_ATTEMPTS = 256
+MAX_HARNESS_IDS = 256
+MAX_PENDING = 256
+
+# Kinds of text a run's input and name can come from; the lowest wins.
+_FROM_MODEL_INPUT, _FROM_REPLY, _FROM_RESOLVE = 0, 1, 2
+_NAME_RANKS = {"before_agent_reply": 0, "before_model_resolve": 1, "before_agent_run": 2, "llm_input": 3}
+
+
+def see_run(ws: Workspace, event: Event, harness_id: str | None, harness_parent_id: str | None) -> RunState:
+    """Take what every hook of a run tells: that it is there, since when, in which session and trace."""
+    run = ws.run(event.run_id or "")
+    if not run.seen or event.seq < run.first_seq:
+        _see_earlier(ws, run, event)
+    if not run.started_at_us or event.at_us < run.started_at_us:
+        run.started_at_us = event.at_us
+        ws.touch(run)
+    if event.trace is not None:
+        if not run.trace_id:
+            give_trace(ws, run, event.trace.trace_id)
+            _forget_pending(ws, run)
+        if harness_id and harness_id not in run.harness_ids:
+            _claim_harness(ws, run, harness_id)
+        if harness_parent_id and not run.harness_parent_id:
+            _set_harness_parent(ws, run, harness_parent_id)
+    return run
+
+
+def _see_earlier(ws: Workspace, run: RunState, event: Event) -> None:
+    is_new = not run.seen
+    run.seen = True
+    run.first_seq = event.seq
+    run.session_key = run.session_key or event.session_key or ""
+    run.openclaw_agent_id = run.openclaw_agent_id or event.openclaw_agent_id or ""
+    ws.touch(run)
+    ws.to_relink[run.run_id] = None
+    if not run.session_key:
+        return
+    session = ws.session(run.session_key)
+    if is_new and event.trace is None and not run.trace_id:
+        _add_pending(ws, run, session.last_seq if session.last_seq > event.seq else session.end_seq)
+    if event.seq > session.last_seq:
+        session.last_seq, session.last_run_id = event.seq, run.run_id
+        ws.change(session_ref(run.session_key))
+    if is_new and not run.is_side_run:
+        end_pending(ws, event.seq, session_key=run.session_key, but_run_id=run.run_id)
+
+
+def _claim_harness(ws: Workspace, run: RunState, harness_id: str) -> None:
+    if len(run.harness_ids) >= MAX_HARNESS_IDS:
+        return
+    run.harness_ids = [*run.harness_ids, harness_id]
+    ws.change(run.ref)
+    ws.put(harness_ref(harness_id), LinkState(run.run_id))
+    ws.to_relink.update((run_id, None) for run_id in ws.waiting(harness_id).run_ids)
+
+
+def _set_harness_parent(ws: Workspace, run: RunState, harness_parent_id: str) -> None:
+    run.harness_parent_id = harness_parent_id
+    ws.change(run.ref)
+    ws.to_relink[run.run_id] = None
+    if not ws.find_harness_run(harness_parent_id):
+        waiting = ws.waiting(harness_parent_id)
+        waiting.run_ids = [*waiting.run_ids, run.run_id]
+        ws.put(wait_ref(harness_parent_id), waiting)
+
+
+# --- runs whose trace is not known yet
+
+
+def _add_pending(ws: Workspace, run: RunState, end_seq: int) -> None:
+    spool = ws.spool()
+    after = end_seq if end_seq > run.first_seq else NO_SEQ
+    spool.pending = [*spool.pending, PendingRun(run.run_id, run.session_key, run.first_seq, after)][-MAX_PENDING:]
+
+
+def _forget_pending(ws: Workspace, run: RunState) -> None:
+    spool = ws.spool()
+    if spool.pending:
+        spool.pending = [it for it in spool.pending if it.run_id != run.run_id]
+
+
+def end_pending(
+    ws: Workspace, seq: int, *, session_key: str | None = None, run_id: str | None = None, but_run_id: str = ""
+) -> None:
+    """Note a sign that runs without a trace have ended: of a session, or one run, or all of the spool."""
+    for pending in ws.spool().pending:
+        if (
+            seq > pending.first_seq
+            and pending.run_id != but_run_id
+            and session_key in (None, pending.session_key)
+            and run_id in (None, pending.run_id)
+            and (pending.end_seq == NO_SEQ or seq < pending.end_seq)
+        ):
+            pending.end_seq = seq
+
+
+def settle_pending(ws: Workspace) -> None:
+    """Give a trace of their own to runs that have surely ended without one."""
+    spool = ws.spool()
+    for pending in list(spool.pending):
+        if pending.end_seq == NO_SEQ or not is_gapless(spool.ranges, pending.first_seq, pending.end_seq):
+            continue
+        spool.pending = [it for it in spool.pending if it.run_id != pending.run_id]
+        run = ws.run(pending.run_id)
+        if not run.trace_id:
+            run.is_given_up = True
+            give_trace(ws, run, derived_trace_id(ws.tenant_id, ws.agent_id, run.run_id))
+
+
+# --- hooks
+
+
+def on_run_hook(ws: Workspace, event: Event) -> None:
+    """Any hook of a run that only tells that it goes on."""
+    _see(ws, event)
+
+
+def _see(ws: Workspace, event: Event) -> RunState:
+    trace = event.trace
+    return see_run(ws, event, trace.span_id if trace else None, trace.parent_span_id if trace else None)
+
+
+def on_run_start(ws: Workspace, event: Event) -> None:
+    """before_agent_reply, before_model_resolve, before_agent_run: what the run was asked."""
+    run = _see(ws, event)
+    run.open_seq = max(run.open_seq, event.seq)
+    ws.touch(run)
+    if run.name_rank <= _NAME_RANKS[event.hook] and run.trigger:
+        return
+    hook = read_run_hook(event.payload)
+    asked = hook.event.cleaned_body or hook.event.prompt
+    _take_context(ws, run, event, hook)
+    _take_name(run, event, asked)
+    rank = _FROM_REPLY if event.hook == "before_agent_reply" else _FROM_RESOLVE
+    _take_input(ws, run, event, asked, rank)
+
+
+def on_llm_input(ws: Workspace, event: Event) -> None:
+    """A new attempt begins."""
+    run = _see(ws, event)
+    hook = read_run_hook(event.payload)
+    if len(run.attempt_seqs) < MAX_ATTEMPTS:
+        run.attempt_seqs = list(run.attempt_seqs)
+        insort(run.attempt_seqs, event.seq)
+        if event.seq < run.open_seq:
+            number_attempts(ws, run)
+    run.open_seq = max(run.open_seq, event.seq)
+    ws.touch(run)
+    _take_context(ws, run, event, hook)
+    _take_name(run, event, hook.event.prompt)
+    is_first = run.attempt_seqs[0] == event.seq
+    if is_first:
+        run.input_rank = 9
+    if is_first or not run.input_id:
+        _take_input(ws, run, event, hook.event.prompt, _FROM_MODEL_INPUT)
+
+
+def on_llm_output(ws: Workspace, event: Event) -> None:
+    """An attempt has ended; its usage is the sum over its model calls."""
+    run = _see(ws, event)
+    hook = read_run_hook(event.payload)
+    _close(ws, run, event)
+    run.num_outputs += 1
+    usage, reported_usd = usage_of(hook.event.usage)
+    if usage is not None:
+        run.reported_usage = run.reported_usage + usage
+        run.reported_usd += reported_usd or 0
+    texts = hook.event.assistant_texts
+    if event.seq > run.output_seq and not is_empty(texts):
+        text, is_cut = cut_text(texts)
+        run.output_id, run.output_seq = ws.put_text(event, "o", text), event.seq
+        run.payload_cut = run.payload_cut or is_cut
+    settle_remainder(ws, run, event)
+
+
+def on_agent_end(ws: Workspace, event: Event) -> None:
+    """An attempt has ended; it says whether it was stopped."""
+    run = _see(ws, event)
+    _close(ws, run, event)
+    if event.seq > run.end_seq:
+        hook = read_run_hook(event.payload)
+        run.end_seq = event.seq
+        run.end_failed = hook.event.success is False
+        run.end_error = text_of(hook.event.error)
+
+
+def on_agent_event(ws: Workspace, event: Event) -> None:
+    """The lifecycle's settled end or error is the final word on a run."""
+    agent_event = read_agent_event(event.payload).event
+    if agent_event.stream != "lifecycle" or not event.run_id:
+        ws.counts["ignored"] += 1
+        return
+    data = read_lifecycle(agent_event.data)
+    if data.phase not in ("end", "error") or not data.execution_settled:
+        ws.counts["ignored"] += 1
+        return
+    run = see_run(ws, event, None, None)
+    _close(ws, run, event)
+    if event.seq > run.verdict_seq:
+        run.verdict_seq = event.seq
+        run.verdict_failed = data.phase == "error"
+        run.verdict_error = text_of(data.error)
+    end_pending(ws, event.seq, run_id=run.run_id)
+
+
+def on_subagent_spawned(ws: Workspace, event: Event) -> None:
+    """A run of a child session was asked for; the run's own hooks come later."""
+    if not event.run_id:
+        return
+    ctx = read_run_hook(event.payload).ctx
+    run = ws.run(event.run_id)
+    run.requester_session = run.requester_session or ctx.requester_session_key or ""
+    run.session_key = run.session_key or ctx.child_session_key or ""
+    ws.change(run.ref)
+    ws.to_relink[run.run_id] = None
+
+
+def on_session_end(ws: Workspace, event: Event) -> None:
+    """Runs of the session that have shown no trace so far will not."""
+    if event.session_key:
+        session = ws.session(event.session_key)
+        session.end_seq = max(session.end_seq, event.seq)
+        ws.change(session_ref(event.session_key))
+        end_pending(ws, event.seq, session_key=event.session_key)
+
+
+def on_gateway_stop(ws: Workspace, event: Event) -> None:
+    """The same, for every session of the process."""
+    end_pending(ws, event.seq)
+
+
+def _close(ws: Workspace, run: RunState, event: Event) -> None:
+    run.close_seq = max(run.close_seq, event.seq)
+    run.closed_at_us = max(run.closed_at_us, event.at_us)
+    ws.touch(run)
+
+
+def _take_context(ws: Workspace, run: RunState, event: Event, hook: RunHook) -> None:
+    provider = hook.event.provider or hook.ctx.model_provider_id
+    model = hook.event.model or hook.ctx.model_id
+    if model and event.seq > run.model_seq:
+        run.provider, run.model, run.model_seq = provider or "", model, event.seq
+    if not run.trigger and hook.ctx.trigger:
+        run.trigger = hook.ctx.trigger
+        # Whose upkeep a run is may decide which run of the trace is the root.
+        ws.to_relink[run.run_id] = None
+    if event.payload_ref:
+        run.payload_ref = event.payload_ref
+
+
+def _take_name(run: RunState, event: Event, asked: msgspec.Raw) -> None:
+    rank = _NAME_RANKS[event.hook]
+    if rank < run.name_rank and (name := first_words(asked, MAX_NAME_CHARS)):
+        run.name, run.name_rank = name, rank
+
+
+def _take_input(ws: Workspace, run: RunState, event: Event, asked: msgspec.Raw, rank: int) -> None:
+    if rank < run.input_rank and not is_empty(asked):
+        text, is_cut = cut_text(asked)
+        run.input_id, run.input_rank = ws.put_text(event, "i", text), rank
+        run.payload_cut = run.payload_cut or is_cut

@@ -1,0 +1,185 @@
+"""Turns a batch of events into changes of state, and spans, traces and alerts to send.
+
+Upstream: one record of ``clawtrace.events.v1``, and the state as it was left by the records before it.
+Downstream: ``stream_jobs.processors`` writes the changes and sends the outputs.
+Guarantee: pure and deterministic: same state, same batch, same rev, same bytes. Every event counts once, whatever
+is sent again; each touched span, trace and alert is in the result once, in its final form.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+from producers.contracts.event import Event, EventBatch
+from stream_jobs.contracts.alert import Alert
+from stream_jobs.contracts.span import Span
+from stream_jobs.contracts.trace import Trace
+from stream_jobs.core import model_calls, runs, tool_calls, usage_join
+from stream_jobs.core.cost import PriceBook
+from stream_jobs.core.emit import make_span, make_trace, settle_run
+from stream_jobs.core.hook_payloads import read_run_hook
+from stream_jobs.core.intervals import add_seq
+from stream_jobs.core.rollup import add_to_trace
+from stream_jobs.core.runaway import RuleBook
+from stream_jobs.core.state import RunState, StateReader, TraceState, payload_ref, spool_ref, trace_ref
+from stream_jobs.core.tree import relink_runs
+from stream_jobs.core.workspace import Workspace
+
+__all__ = ["PriceBook", "RuleBook", "StateReader", "StitchResult", "stitch_batch"]
+
+
+class StitchResult(msgspec.Struct, kw_only=True):
+    """What one batch does. Nothing of it has happened yet: the caller writes and sends."""
+
+    changes: dict[bytes, bytes | None] = {}
+    payloads: dict[bytes, bytes] = {}
+    spans: list[Span] = []
+    traces: list[Trace] = []
+    alerts: list[Alert] = []
+    counts: dict[str, int] = {}
+    rejects: list[tuple[str, str]] = []
+
+
+Handler = Callable[[Workspace, Event], None]
+
+
+def stitch_batch(state: StateReader, batch: EventBatch, rev: int, pricer: PriceBook, rules: RuleBook) -> StitchResult:
+    """Apply a batch to the state; ``rev`` is the offset of the record it came in."""
+    ws = Workspace(
+        state,
+        tenant_id=batch.tenant_id,
+        agent_id=batch.agent_id,
+        spool_id=batch.spool_id,
+        rev=rev,
+        pricer=pricer,
+        rules=rules,
+    )
+    rejects = _apply_events(ws, batch.events)
+    if ws.counts["duplicates"] == len(batch.events):
+        return StitchResult(counts=dict(ws.counts))
+    relink_runs(ws)
+    spans, traces = _outputs(ws)
+    return StitchResult(
+        changes=ws.changes(),
+        payloads={ws.key(payload_ref(text_id)): text for text_id, text in ws.texts.items()},
+        spans=spans,
+        traces=traces,
+        alerts=list(ws.alerts.values()),
+        counts=dict(ws.counts),
+        rejects=rejects,
+    )
+
+
+def _apply_events(ws: Workspace, events: list[Event]) -> list[tuple[str, str]]:
+    spool = ws.spool()
+    rejects: list[tuple[str, str]] = []
+    for event in events:
+        if not add_seq(spool.ranges, event.seq):
+            ws.counts["duplicates"] += 1
+            continue
+        handler = _HANDLERS.get(event.hook)
+        if handler is None:
+            ws.counts["ignored"] += 1
+        else:
+            try:
+                handler(ws, event)
+            except ValueError as error:
+                ws.counts["bad_payloads"] += 1
+                rejects.append((event.event_id, str(error)))
+        if spool.pending:
+            runs.settle_pending(ws)
+    ws.change(spool_ref(ws.spool_id))
+    return rejects
+
+
+def _outputs(ws: Workspace) -> tuple[list[Span], list[Trace]]:
+    spans: list[Span] = []
+    traces: dict[str, TraceState] = {}
+    for node in ws.touched.values():
+        if isinstance(node, RunState):
+            settle_run(ws, node)
+        trace = ws.find_trace(node.trace_id) if node.is_span else None
+        if trace is None:
+            continue
+        add_to_trace(trace, node, ws.before.get(node.ref))
+        if trace.trace_id not in traces:
+            traces[trace.trace_id] = trace
+            ws.change(trace_ref(trace.trace_id))
+        spans.append(make_span(ws, node, trace))
+        if "orphan" in spans[-1].flags:
+            ws.counts["orphans"] += 1
+    return spans, [make_trace(ws, trace) for trace in traces.values()]
+
+
+def _on_model_call_started(ws: Workspace, event: Event) -> None:
+    if event.run_id:
+        model_calls.on_call_started(ws, event, runs.see_run(ws, event, None, None))
+
+
+def _on_model_call_ended(ws: Workspace, event: Event) -> None:
+    if not event.run_id:
+        return
+    run = runs.see_run(ws, event, None, None)
+    call = model_calls.on_call_ended(ws, event, run)
+    usage_join.on_call_end(ws, event, call)
+
+
+def _on_before_tool_call(ws: Workspace, event: Event) -> None:
+    if event.run_id:
+        # Its own span is what OpenClaw calls the run; that span's parent is the harness span.
+        harness_id = event.trace.parent_span_id if event.trace is not None else None
+        tool_calls.on_before_tool_call(ws, event, runs.see_run(ws, event, harness_id, None))
+
+
+def _on_after_tool_call(ws: Workspace, event: Event) -> None:
+    if event.run_id:
+        tool_calls.on_after_tool_call(ws, event, runs.see_run(ws, event, None, None))
+
+
+def _on_diagnostic(ws: Workspace, event: Event) -> None:
+    if not event.run_id or event.trace is None:
+        ws.counts["ignored"] += 1
+        return
+    hook = read_run_hook(event.payload)
+    if hook.event.type in _HARNESS_EVENTS:
+        runs.on_run_hook(ws, event)
+    elif hook.event.type in _CALL_EVENTS:
+        model_calls.on_call_diagnosed(ws, event, runs.see_run(ws, event, None, None), hook)
+    else:
+        ws.counts["ignored"] += 1
+
+
+_HARNESS_EVENTS: Final = frozenset({"harness.run.started"})
+_CALL_EVENTS: Final = frozenset({"model.call.started", "model.call.completed", "model.call.error"})
+
+
+def _needs_run(handler: Handler) -> Handler:
+    def handle(ws: Workspace, event: Event) -> None:
+        if event.run_id:
+            handler(ws, event)
+
+    return handle
+
+
+_HANDLERS: Final[dict[str, Handler]] = {
+    "before_agent_reply": _needs_run(runs.on_run_start),
+    "before_model_resolve": _needs_run(runs.on_run_start),
+    "before_agent_run": _needs_run(runs.on_run_start),
+    "agent_turn_prepare": _needs_run(runs.on_run_hook),
+    "before_prompt_build": _needs_run(runs.on_run_hook),
+    "before_agent_finalize": _needs_run(runs.on_run_hook),
+    "llm_input": _needs_run(runs.on_llm_input),
+    "llm_output": _needs_run(runs.on_llm_output),
+    "agent_end": _needs_run(runs.on_agent_end),
+    "agent_event": runs.on_agent_event,
+    "subagent_spawned": runs.on_subagent_spawned,
+    "session_end": runs.on_session_end,
+    "gateway_stop": runs.on_gateway_stop,
+    "model_call_started": _on_model_call_started,
+    "model_call_ended": _on_model_call_ended,
+    "before_message_write": usage_join.on_message,
+    "before_tool_call": _on_before_tool_call,
+    "after_tool_call": _on_after_tool_call,
+    "diagnostic": _on_diagnostic,
+}

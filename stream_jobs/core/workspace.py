@@ -1,0 +1,247 @@
+"""The values one batch reads and changes: each decoded once, each encoded once.
+
+Upstream: the store, through ``StateReader``.
+Downstream: every rule of ``stream_jobs.core`` works on it; ``stitch`` takes the changes out at the end.
+Guarantee: the store is never written; what comes out is in the order of first change, so it is deterministic.
+"""
+
+from collections import Counter
+from typing import TypeVar
+
+import msgspec
+
+from producers.contracts.event import Event
+from stream_jobs.contracts.alert import Alert
+from stream_jobs.core.cost import PriceBook
+from stream_jobs.core.rollup import Contribution, contribution_of
+from stream_jobs.core.runaway import RuleBook
+from stream_jobs.core.state import (
+    SEPARATOR,
+    CallState,
+    JoinState,
+    LinkState,
+    Node,
+    RunState,
+    SessionState,
+    SpoolState,
+    StateReader,
+    ToolState,
+    TraceState,
+    WaitState,
+    call_ref,
+    child_ref,
+    harness_ref,
+    join_ref,
+    payload_ref,
+    run_ref,
+    session_ref,
+    spool_ref,
+    tool_ref,
+    trace_ref,
+    wait_ref,
+)
+
+Value = TypeVar("Value", bound=msgspec.Struct)
+
+_TYPES: dict[str, type[msgspec.Struct]] = {
+    "r": RunState,
+    "c": CallState,
+    "t": ToolState,
+    "x": TraceState,
+    "e": SessionState,
+    "j": JoinState,
+    "d": SpoolState,
+    "h": LinkState,
+    "w": WaitState,
+}
+_DECODERS = {kind: msgspec.msgpack.Decoder(type_) for kind, type_ in _TYPES.items()}
+_encoder = msgspec.msgpack.Encoder()
+
+
+class Workspace:
+    """State, outputs and circumstances of one batch."""
+
+    def __init__(
+        self,
+        reader: StateReader,
+        *,
+        tenant_id: str,
+        agent_id: str,
+        spool_id: str,
+        rev: int,
+        pricer: PriceBook,
+        rules: RuleBook,
+    ) -> None:
+        self.tenant_id = tenant_id
+        self.agent_id = agent_id
+        self.spool_id = spool_id
+        self.rev = rev
+        self.pricer = pricer
+        self.rules = rules
+        self.counts: Counter[str] = Counter()
+        self.alerts: dict[str, Alert] = {}
+        self.texts: dict[str, bytes] = {}
+        self.touched: dict[str, Node] = {}
+        self.touched_traces: dict[str, TraceState] = {}
+        self.to_relink: dict[str, None] = {}
+        self.before: dict[str, Contribution | None] = {}
+        self._reader = reader
+        self._prefix = f"{tenant_id}|{agent_id}{SEPARATOR}"
+        self._values: dict[str, msgspec.Struct | None] = {}
+        self._changed: dict[str, None] = {}
+        self._children: dict[str, str] = {}
+
+    def key(self, ref: str) -> bytes:
+        """Full key in the store."""
+        return (self._prefix + ref).encode()
+
+    def find(self, ref: str) -> msgspec.Struct | None:
+        """Return a value, decoded once, or None."""
+        if ref in self._values:
+            return self._values[ref]
+        raw = self._reader.get(self.key(ref))
+        value: msgspec.Struct | None = None if raw is None else _DECODERS[ref[0]].decode(raw)
+        self._values[ref] = value
+        if isinstance(value, Node):
+            self.before[ref] = contribution_of(value)
+        return value
+
+    def put(self, ref: str, value: msgspec.Struct) -> None:
+        """Take a new value."""
+        self._values[ref] = value
+        self._changed[ref] = None
+
+    def change(self, ref: str) -> None:
+        """Note that a value was changed in place."""
+        self._changed[ref] = None
+
+    def touch(self, node: Node) -> None:
+        """Note that a node was changed so that its span must be sent again."""
+        if node.ref not in self.touched:
+            self.touched[node.ref] = node
+            self._changed[node.ref] = None
+
+    def find_node(self, ref: str) -> Node | None:
+        """Return a run, model call or tool call by its key, or None."""
+        value = self.find(ref)
+        return value if isinstance(value, Node) else None
+
+    def find_run(self, run_id: str) -> RunState | None:
+        """Return a run, or None."""
+        value = self.find(run_ref(run_id))
+        return value if isinstance(value, RunState) else None
+
+    def run(self, run_id: str) -> RunState:
+        """Return a run, made when it was unknown."""
+        ref = run_ref(run_id)
+        value = self.find(ref)
+        if not isinstance(value, RunState):
+            value = RunState(ref=ref, run_id=run_id)
+            self.put(ref, value)
+        return value
+
+    def find_call(self, span_id: str) -> CallState | None:
+        """Return a model call, or None."""
+        value = self.find(call_ref(span_id))
+        return value if isinstance(value, CallState) else None
+
+    def call(self, span_id: str, run_id: str) -> CallState:
+        """Return a model call, made when it was unknown."""
+        ref = call_ref(span_id)
+        value = self.find(ref)
+        if not isinstance(value, CallState):
+            value = CallState(ref=ref, span_id=span_id, run_id=run_id)
+            self.put(ref, value)
+        return value
+
+    def tool(self, run_id: str, tool_call_id: str) -> ToolState:
+        """Return a tool call, made when it was unknown."""
+        ref = tool_ref(run_id, tool_call_id)
+        value = self.find(ref)
+        if not isinstance(value, ToolState):
+            value = ToolState(ref=ref, run_id=run_id, tool_call_id=tool_call_id)
+            self.put(ref, value)
+        return value
+
+    def find_trace(self, trace_id: str) -> TraceState | None:
+        """Return a trace, or None."""
+        value = self.find(trace_ref(trace_id))
+        return value if isinstance(value, TraceState) else None
+
+    def session(self, session_key: str) -> SessionState:
+        """Return a session, made when it was unknown."""
+        ref = session_ref(session_key)
+        value = self.find(ref)
+        if not isinstance(value, SessionState):
+            value = SessionState()
+            self.put(ref, value)
+        return value
+
+    def join(self, session_key: str) -> JoinState:
+        """Return what is being joined in a session, made when there was none."""
+        ref = join_ref(session_key, self.spool_id)
+        value = self.find(ref)
+        if not isinstance(value, JoinState):
+            value = JoinState()
+            self.put(ref, value)
+        return value
+
+    def spool(self) -> SpoolState:
+        """Return the spool of this batch, made when it was unknown."""
+        ref = spool_ref(self.spool_id)
+        value = self.find(ref)
+        if not isinstance(value, SpoolState):
+            value = SpoolState()
+            self._values[ref] = value
+        return value
+
+    def find_harness_run(self, span_id: str) -> str:
+        """Return the id of the run that claimed a harness span, or ""."""
+        value = self.find(harness_ref(span_id))
+        return value.run_id if isinstance(value, LinkState) else ""
+
+    def waiting(self, span_id: str) -> WaitState:
+        """Return who waits for a harness span; not stored unless ``put``."""
+        value = self.find(wait_ref(span_id))
+        return value if isinstance(value, WaitState) else WaitState()
+
+    def add_child(self, parent: Node, child: Node) -> None:
+        """Note a child of a parent for good; whoever walks the children looks whether it still is one."""
+        ref = child_ref(parent.ref, parent.num_children)
+        self._children[ref] = child.ref
+        parent.num_children += 1
+        self.change(parent.ref)
+
+    def child(self, parent: Node, number: int) -> Node | None:
+        """Return the n-th child a parent was ever given."""
+        ref = child_ref(parent.ref, number)
+        found = self._children.get(ref)
+        if found is None:
+            raw = self._reader.get(self.key(ref))
+            found = None if raw is None else raw.decode()
+        return None if found is None else self.find_node(found)
+
+    def put_text(self, event: Event, letter: str, text: bytes) -> str:
+        """Keep a text under the id of its event; returns the id of the text."""
+        text_id = f"{event.event_id}{letter}"
+        self.texts[text_id] = text
+        return text_id
+
+    def text(self, text_id: str) -> str | None:
+        """Return a kept text."""
+        if not text_id:
+            return None
+        raw = self.texts.get(text_id)
+        if raw is None:
+            raw = self._reader.get(self.key(payload_ref(text_id)))
+        return None if raw is None else raw.decode(errors="replace")
+
+    def changes(self) -> dict[bytes, bytes | None]:
+        """Encode what was changed, in the order of first change."""
+        encoded: dict[bytes, bytes | None] = {}
+        for ref in self._changed:
+            value = self._values[ref]
+            encoded[self.key(ref)] = None if value is None else _encoder.encode(value)
+        for ref, child in self._children.items():
+            encoded[self.key(ref)] = child.encode()
+        return encoded
