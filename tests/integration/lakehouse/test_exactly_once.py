@@ -1,0 +1,114 @@
+"""Whatever happens to the sink, each record's rows are in the tables once."""
+
+import random
+import signal
+import time
+from collections import Counter
+
+import pytest
+
+from producers.contracts.topics import EVENTS
+from stream_jobs.contracts.topics import ALERTS, CARDS, SPANS, TRACES
+from tests.integration.lakehouse.lake import Lake, wait_until
+from tests.unit.lakehouse import records as make
+
+NUM_PARTITIONS = 2
+NUM_ROUNDS = 5
+NUM_RECORDS_PER_ROUND = 60
+
+
+class Ledger:
+    """Sends records and remembers what must be in the tables."""
+
+    def __init__(self, lake: Lake, rng: random.Random) -> None:
+        self.lake = lake
+        self.spools = [make.spool_of(rng) for _ in range(NUM_PARTITIONS)]
+        self.next_seq = [0] * NUM_PARTITIONS
+        self.event_ids: list[str] = []
+        self.spans: list[tuple[str, int]] = []
+        self.child_edges: list[tuple[str, int]] = []
+        self.traces: list[tuple[str, int]] = []
+        self.rng = rng
+
+    def send(self, num_records: int) -> None:
+        """Send that many source records, with what the stitcher would make of them."""
+        for _ in range(num_records):
+            number = self.rng.randrange(NUM_PARTITIONS)
+            self._send_one(number, self.rng.randint(1, 20))
+        self.lake.flush()
+
+    def _send_one(self, number: int, num_events: int) -> None:
+        first = self.next_seq[number]
+        self.next_seq[number] += num_events
+        batch = make.event_batch(self.spools[number], first, num_events)
+        self.lake.produce(EVENTS.name, make.encode(batch), number)
+        self.event_ids += [event.event_id for event in batch.events]
+        trace_id, rev = f"trace-{number}-{first // 50}", first
+        spans = [make.span(trace_id, f"span-{number}-{seq}", rev) for seq in range(first, first + num_events)]
+        value = make.encode(make.span_batch(rev, spans))
+        self.lake.produce(SPANS.name, value, number)
+        if self.rng.random() < 0.1:
+            # The stitcher crashed and says the same again.
+            self.lake.produce(SPANS.name, value, number)
+        self.spans += [(span.span_id, rev) for span in spans]
+        self.lake.produce(TRACES.name, make.encode(make.trace_batch(rev, [make.trace(trace_id, rev)])), number)
+        self.traces.append((trace_id, rev))
+
+    def is_drained(self) -> bool:
+        """Whether all tables have at least as many rows as they must have."""
+        return (
+            self.lake.num_rows("events") >= len(self.event_ids)
+            and self.lake.num_rows("spans") >= len(self.spans)
+            and self.lake.num_rows("traces") >= len(self.traces)
+            and self.lake.num_rows("edges") >= 2 * len(self.spans)
+        )
+
+    def check(self) -> None:
+        """Compare the tables, revisions and all, with what was sent."""
+        events = self.lake.rows("events")
+        assert Counter(events["event_id"].to_pylist()) == Counter(self.event_ids)
+        spans = self.lake.rows("spans")
+        assert Counter(zip(spans["span_id"].to_pylist(), spans["rev"].to_pylist(), strict=True)) == Counter(self.spans)
+        traces = self.lake.rows("traces")
+        found = zip(traces["trace_id"].to_pylist(), traces["rev"].to_pylist(), strict=True)
+        assert Counter(found) == Counter(self.traces)
+        edges = self.lake.rows("edges").to_pylist()
+        children = Counter((edge["src_id"], edge["rev"]) for edge in edges if edge["kind"] == "CHILD_OF")
+        assert children == Counter(self.spans)
+        owned = {edge["dst_id"] for edge in edges if edge["kind"] == "OWNS"}
+        assert owned == {trace_id for trace_id, _ in self.traces}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [1, 2])
+def test_kill_9_at_any_moment_loses_and_doubles_nothing(lake: Lake, seed: int) -> None:
+    rng = random.Random(seed)
+    ledger = Ledger(lake, rng)
+    for _ in range(NUM_ROUNDS):
+        sink = lake.start_sink()
+        ledger.send(NUM_RECORDS_PER_ROUND)
+        wait_until(lambda sink=sink: "reading_from" in sink.log(), "the sink reads")  # type: ignore[misc]
+        # Commits come every 0.2 s, so a moment within the first second is often amid one.
+        time.sleep(rng.uniform(0, 1.0))
+        sink.end(signal.SIGKILL)
+    ledger.send(NUM_RECORDS_PER_ROUND)
+    lake.start_sink()
+    wait_until(ledger.is_drained, "all tables have their rows")
+    ledger.check()
+
+
+def test_sigterm_commits_what_is_buffered(lake: Lake) -> None:
+    ledger = Ledger(lake, random.Random(3))
+    sink = lake.start_sink(CLAWTRACE_SINK_COMMIT_SECONDS="600", CLAWTRACE_SINK_SLOW_COMMIT_SECONDS="600")
+    wait_until(lambda: "reading_from" in sink.log(), "the sink reads")
+    ledger.send(20)
+    lake.produce(ALERTS.name, make.encode(make.alert_batch(1)))
+    lake.produce(CARDS.name, make.encode(make.card_batch(1)))
+    lake.flush()
+    # The sink has no outward sign of having polled; the group's lag would need a commit.
+    time.sleep(2)
+    assert lake.num_rows("events") == 0
+    assert sink.end(signal.SIGTERM) == 0
+    assert ledger.is_drained()
+    ledger.check()
+    assert lake.num_rows("alerts") == lake.num_rows("cards") == lake.num_rows("agents") == 1
