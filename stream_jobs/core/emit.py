@@ -44,6 +44,8 @@ def _verdict(ws: Workspace, run: RunState) -> tuple[SpanStatus, str]:
         return ("error", run.verdict_error or run.end_error or _STOPPED) if run.verdict_failed else ("ok", "")
     if run.end_seq > run.open_seq and run.end_failed:
         return "error", run.end_error or _STOPPED
+    if run.halt_seq > run.open_seq:
+        return "error", run.halt_error or _STOPPED
     last_call = ws.find_call(run.last_call_id) if run.last_call_seq != NO_SEQ else None
     if last_call is not None and last_call.status == "error":
         return "error", last_call.message_error or last_call.error
@@ -177,7 +179,7 @@ def make_trace(ws: Workspace, trace: TraceState) -> Trace:
         trace_id=trace.trace_id,
         trace_date=trace.trace_date,
         root_span_id=root.span_id if root is not None else None,
-        name=root.name if root is not None else "",
+        name=_name_of(root),
         category=_category_of(trace),
         status="running" if is_open or root is None else cast(SpanStatus, root.status),
         session_key=(root.session_key or None) if root is not None else None,
@@ -202,6 +204,13 @@ def make_trace(ws: Workspace, trace: TraceState) -> Trace:
         is_open=is_open,
         rev=ws.rev,
     )
+
+
+def _name_of(root: RunState | None) -> str:
+    if root is None:
+        return ""
+    # Without permission to read the conversation there are no words.
+    return root.name or ("compaction" if is_compaction(root.run_id) else root.session_key)
 
 
 def _category_of(trace: TraceState) -> TraceCategory:

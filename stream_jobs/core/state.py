@@ -91,6 +91,8 @@ class RunState(Node, array_like=True):
     verdict_settled: bool = False
     verdict_error: str = ""
     verdict_failed: bool = False
+    halt_seq: int = NO_SEQ
+    halt_error: str = ""
     last_call_seq: int = NO_SEQ
     last_call_id: str = ""
     # attempts and tokens
@@ -212,6 +214,7 @@ class JoinItem(msgspec.Struct, array_like=True):
     error: str = ""
     is_stop: bool = False
     is_synthetic: bool = False
+    is_halt: bool = False
     content_id: str = ""
     content_cut: bool = False
     at_us: int = 0

@@ -47,6 +47,7 @@ def _item_of(ws: Workspace, event: Event, hook: MessageHook) -> JoinItem:
         is_synthetic=not message.response_id and usage is not None and not usage.total_tokens,
         at_us=event.at_us,
     )
+    item.is_halt = item.is_synthetic and message.stop_reason == "error"
     if item.error == "" and message.stop_reason in ("error", "aborted"):
         item.error = message.stop_reason
     if not is_empty(message.content):
@@ -79,6 +80,8 @@ def _rejoin(ws: Workspace, event: Event, items: list[JoinItem]) -> None:
             call, partner = item, None
         elif call is not None and partner is None and (call.is_failed or not item.is_synthetic):
             partner = item
+        elif call is not None and item.is_halt:
+            _note_halt(ws, call, item)
     if call is not None and not call.is_settled:
         pairs.append((call, partner))
     changed = [pair for pair in pairs if pair[0].joined_seq != (pair[1].seq if pair[1] else NO_SEQ)]
@@ -106,6 +109,15 @@ def _apply(ws: Workspace, event: Event, item: JoinItem, message: JoinItem | None
         _note_stop(run, message)
     settle_status(call)
     settle_remainder(ws, run, event)
+
+
+def _note_halt(ws: Workspace, item: JoinItem, message: JoinItem) -> None:
+    """The host stopped the run after this call, and says why in a message of its own."""
+    call = ws.find_call(item.call_id)
+    run = ws.find_run(call.run_id) if call is not None else None
+    if run is not None and message.seq > run.halt_seq:
+        run.halt_seq, run.halt_error = message.seq, message.error
+        ws.touch(run)
 
 
 def _note_stop(run: RunState, message: JoinItem) -> None:
