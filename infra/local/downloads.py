@@ -88,7 +88,7 @@ def _fetch(url: str, part: Path, artifact: LockedArtifact, advance: Advance) -> 
         with requests.get(url, headers=headers, stream=True, timeout=(CONNECT_TIMEOUT_S, READ_TIMEOUT_S)) as response:
             _store(response, part, have, advance)
     except requests.RequestException as error:
-        raise _Incomplete(f"{type(error).__name__} from {url}: {error}") from error
+        raise _Incomplete(f"{_innermost(error)} ({url})") from error
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise StackError(
@@ -98,6 +98,13 @@ def _fetch(url: str, part: Path, artifact: LockedArtifact, advance: Advance) -> 
         raise
     if part.stat().st_size < artifact.size_bytes:
         raise _Incomplete(f"the connection to {url} ended early")
+
+
+def _innermost(error: BaseException) -> str:
+    """The system's own words, without the layers of libraries around them."""
+    while inner := (error.__cause__ or error.__context__):
+        error = inner
+    return str(error) or type(error).__name__
 
 
 def _store(response: requests.Response, part: Path, have: int, advance: Advance) -> None:

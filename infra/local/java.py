@@ -33,6 +33,7 @@ def explain_java_failure(last_lines: str) -> str:
         "Could not reserve enough space",
         "insufficient memory",
         "Cannot allocate memory",
+        "Could not allocate",
         "OutOfMemoryError",
         "Initial heap size set to a larger value",
     )

@@ -25,6 +25,8 @@ DATABASE = "clawtrace"
 # Users that exist on common systems and own nothing; the first one found is taken when we are root.
 UNPRIVILEGED_USERS = ("postgres", "nobody")
 OUTSIDE_ROOT = Path("/var/tmp")
+# File beside outside data that names the home it belongs to.
+HOME_NOTE = "home"
 INITDB_TIMEOUT_S = 120
 SERVER_OPTIONS = {
     "listen_addresses": LOOPBACK,
@@ -53,6 +55,8 @@ def prepare_postgres(layout: Layout) -> PostgresHome:
     """Make the data folder and the database the first time; a half-made folder is made again."""
     home = locate_postgres(layout)
     home.data.parent.mkdir(parents=True, exist_ok=True)
+    if not home.data.is_relative_to(layout.home):
+        (home.data.parent / HOME_NOTE).write_text(str(layout.home))
     if not (home.data / "clawtrace-ready").exists():
         if home.data.exists():
             shutil.rmtree(home.data)
@@ -147,8 +151,16 @@ def _outside_data(layout: Layout) -> Path:
     layout.postgres.mkdir(parents=True, exist_ok=True)
     pointer = layout.postgres / "outside-id"
     if not pointer.exists():
+        _forget_older_data(layout.home)
         pointer.write_text(secrets.token_hex(8))
     return OUTSIDE_ROOT / f"clawtrace-{pointer.read_text().strip()}" / "data"
+
+
+def _forget_older_data(home: Path) -> None:
+    """Remove outside data of an earlier home at this place: whoever deleted the home meant that too."""
+    for note in OUTSIDE_ROOT.glob(f"clawtrace-*/{HOME_NOTE}"):
+        if note.stat().st_uid == os.geteuid() and note.read_text() == str(home):
+            shutil.rmtree(note.parent, ignore_errors=True)
 
 
 def _initialise(home: PostgresHome, password: str) -> None:
