@@ -13,11 +13,11 @@ from api.schemas.common import Answer
 class Health(Answer):
     """The process lives."""
 
-    ok: bool
+    ok: bool = Field(description="Always true.")
 
 
 class Readiness(Answer):
     """Whether requests can be answered."""
 
-    ready: bool
+    ready: bool = Field(description="True when nothing is missing.")
     missing: list[str] = Field(description="What keeps it from answering, in plain words.")
