@@ -173,6 +173,8 @@ def make_trace(ws: Workspace, trace: TraceState) -> Trace:
     counts = trace.counts
     root = ws.find_run(trace.top_runs[0].run_id) if trace.top_runs else None
     is_open = counts[rollup.OPEN] > 0
+    started_at_us = trace.started_at_us
+    ended_at_us = max(trace.ended_at_us, started_at_us, root.ended_at_us if root is not None else 0)
     return Trace(
         tenant_id=ws.tenant_id,
         agent_id=ws.agent_id,
@@ -184,9 +186,9 @@ def make_trace(ws: Workspace, trace: TraceState) -> Trace:
         status="running" if is_open or root is None else cast(SpanStatus, root.status),
         session_key=(root.session_key or None) if root is not None else None,
         openclaw_agent_id=(root.openclaw_agent_id or None) if root is not None else None,
-        started_at_us=trace.started_at_us,
-        ended_at_us=None if is_open else trace.ended_at_us,
-        duration_ms=None if is_open else (trace.ended_at_us - trace.started_at_us) // 1_000,
+        started_at_us=started_at_us,
+        ended_at_us=None if is_open else ended_at_us,
+        duration_ms=None if is_open else (ended_at_us - started_at_us) // 1_000,
         num_spans=counts[rollup.SPANS],
         num_runs=counts[rollup.RUNS],
         num_model_calls=counts[rollup.CALLS],

@@ -70,7 +70,8 @@ def on_call_ended(ws: Workspace, event: Event, run: RunState) -> CallState:
     hook = read_run_hook(event.payload)
     _take_model(call, hook)
     call.ended_seq = event.seq
-    call.ended_at_us = max(call.ended_at_us, event.at_us)
+    call.ended_at_us = event.at_us
+    call.duration_ms = NO_SEQ
     _take_duration(call, hook, event)
     if call.started_seq == NO_SEQ:
         call.attempt = _attempt_of(run, call)
@@ -94,8 +95,8 @@ def on_call_diagnosed(ws: Workspace, event: Event, run: RunState, hook: RunHook)
     if hook.event.type == "model.call.started":
         return
     if call.ended_seq == NO_SEQ:
-        call.ended_at_us = max(call.ended_at_us, event.at_us)
-    _take_duration(call, hook, event)
+        call.ended_at_us = event.at_us
+        _take_duration(call, hook, event)
     if hook.event.type == "model.call.error":
         _fail(run, call, hook)
     settle_status(call)

@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from producers.contracts.usage import TokenUsage
-from stream_jobs.core.state import NO_TOKENS, CallState, Node, RunState, ToolState, TraceState
+from stream_jobs.core.state import NO_SEQ, NO_TOKENS, CallState, Node, RunState, ToolState, TraceState
 
 # Places in ``TraceState.counts``.
 SPANS, RUNS, CALLS, TOOLS, ERRORS, UNPRICED, PRICED, REPORTED, OPEN, SIDE_RUNS, HEARTBEATS = range(11)
@@ -77,11 +77,20 @@ def add_to_trace(trace: TraceState, node: Node, before: Contribution | None) -> 
             trace.usage = trace.usage + now.usage - old.usage
         trace.cost_usd += now.cost_usd - old.cost_usd
         trace.reported_usd += now.reported_usd - old.reported_usd
-    if not trace.started_at_us or node.started_at_us < trace.started_at_us:
-        trace.started_at_us = node.started_at_us
-    trace.ended_at_us = max(trace.ended_at_us, node.ended_at_us, node.started_at_us)
+    _stretch(trace, node)
     if isinstance(node, CallState) and node.model:
         _add_model(trace, f"{node.provider}/{node.model}")
+
+
+def _stretch(trace: TraceState, node: Node) -> None:
+    # Only times that hooks told, never reckoned ones (an end minus a duration): those are corrected later, and a
+    # least or greatest value cannot be taken back.
+    if isinstance(node, RunState):
+        if not trace.started_at_us or node.started_at_us < trace.started_at_us:
+            trace.started_at_us = node.started_at_us
+        trace.ended_at_us = max(trace.ended_at_us, node.closed_at_us)
+    elif not isinstance(node, CallState) or node.ended_seq != NO_SEQ:
+        trace.ended_at_us = max(trace.ended_at_us, node.ended_at_us)
 
 
 def _add_model(trace: TraceState, model: str) -> None:

@@ -70,8 +70,6 @@ def _see_earlier(ws: Workspace, run: RunState, event: Event) -> None:
     if not run.session_key:
         return
     session = ws.session(run.session_key)
-    if is_new and event.trace is None and not run.trace_id:
-        _add_pending(ws, run, session.last_seq if session.last_seq > event.seq else session.end_seq)
     if event.seq > session.last_seq:
         session.last_seq, session.last_run_id = event.seq, run.run_id
         ws.change(session_ref(run.session_key))
@@ -101,10 +99,16 @@ def _set_harness_parent(ws: Workspace, run: RunState, harness_parent_id: str) ->
 # --- runs whose trace is not known yet
 
 
-def _add_pending(ws: Workspace, run: RunState, end_seq: int) -> None:
+def _add_pending(ws: Workspace, run: RunState, seq: int) -> None:
     spool = ws.spool()
-    after = end_seq if end_seq > run.first_seq else NO_SEQ
-    spool.pending = [*spool.pending, PendingRun(run.run_id, run.session_key, run.first_seq, after)][-MAX_PENDING:]
+    session = ws.session(run.session_key)
+    pending = PendingRun(run.run_id, run.session_key, seq)
+    spool.pending = [*(it for it in spool.pending if it.run_id != run.run_id), pending][-MAX_PENDING:]
+    # Signs of its end that have come before it.
+    for end_seq in (run.verdict_seq, session.end_seq):
+        end_pending(ws, end_seq, run_id=run.run_id)
+    if session.last_run_id != run.run_id:
+        end_pending(ws, session.last_seq, run_id=run.run_id)
 
 
 def _forget_pending(ws: Workspace, run: RunState) -> None:
@@ -159,6 +163,8 @@ def on_run_start(ws: Workspace, event: Event) -> None:
     run = _see(ws, event)
     run.open_seq = max(run.open_seq, event.seq)
     ws.touch(run)
+    if event.hook == "before_agent_reply" and not run.trace_id:
+        _add_pending(ws, run, event.seq)
     if run.name_rank <= _NAME_RANKS[event.hook] and run.trigger:
         return
     hook = read_run_hook(event.payload)

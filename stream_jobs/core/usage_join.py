@@ -13,7 +13,7 @@ from producers.contracts.event import Event
 from stream_jobs.core.hook_payloads import MessageHook, cut_text, is_empty, read_message_hook, text_of
 from stream_jobs.core.intervals import is_gapless
 from stream_jobs.core.model_calls import count_usage, settle_remainder, settle_status, usage_of
-from stream_jobs.core.state import NO_SEQ, CallState, JoinItem, RunState, join_ref
+from stream_jobs.core.state import NO_SEQ, CallState, JoinItem, RunState, is_compaction, join_ref
 from stream_jobs.core.workspace import Workspace
 
 MAX_ITEMS = 64
@@ -29,8 +29,8 @@ def on_message(ws: Workspace, event: Event) -> None:
 
 
 def on_call_end(ws: Workspace, event: Event, call: CallState) -> None:
-    """A model call that a message may follow."""
-    if call.session_key:
+    """A model call that a message may follow; compaction writes none."""
+    if call.session_key and not is_compaction(call.run_id):
         item = JoinItem(event.seq, call_id=call.span_id, is_failed=call.is_failed)
         _add(ws, event, call.session_key, item)
 
@@ -94,13 +94,15 @@ def _rejoin(ws: Workspace, event: Event, items: list[JoinItem]) -> None:
 
 
 def _apply(ws: Workspace, event: Event, item: JoinItem, message: JoinItem | None) -> None:
-    item.joined_seq = message.seq if message is not None else NO_SEQ
+    old_seq, item.joined_seq = item.joined_seq, message.seq if message is not None else NO_SEQ
     call = ws.find_call(item.call_id)
     run = ws.find_run(call.run_id) if call is not None else None
     if call is None or run is None:
         return
     if message is None:
         call.message_seq, call.message_error, call.output_id = NO_SEQ, "", ""
+        if run.stop_seq == old_seq:
+            run.stop_seq = NO_SEQ
         count_usage(ws, run, call, event, message=(None, None))
     else:
         call.message_seq, call.message_error = message.seq, message.error
@@ -138,6 +140,6 @@ def _kept(ws: Workspace, items: list[JoinItem]) -> list[JoinItem]:
             if item.joined_seq != NO_SEQ and is_gapless(ranges, item.seq, item.joined_seq):
                 item.is_settled = True
             kept.append(item)
-        elif last_call is None or not last_call.is_settled:
+        elif last_call is None or not (last_call.is_settled and is_gapless(ranges, last_call.seq, item.seq)):
             kept.append(item)
     return kept[-MAX_ITEMS:]
