@@ -31,6 +31,7 @@ AGENT_ID = "openclaw-captures"
 SCENARIOS = ("multi-tool", "tool-error", "anthropic", "subagent", "runaway")
 VISIBLE_WITHIN_S = 90.0
 POLL_EVERY_S = 0.5
+PLAIN_WIDTH = 160
 SQL = (
     "SELECT model, count(*) AS calls, sum(input_tokens) AS input, sum(cache_read_tokens) AS cache_read, "
     "sum(cache_write_tokens) AS cache_write, sum(output_tokens) AS output, sum(cost_usd) AS cost_usd "
@@ -127,12 +128,9 @@ def _usd(value: str | None) -> str:
 
 
 def _tokens(tokens: dict[str, int] | None) -> str:
-    if not tokens:
-        return ""
-    return (
-        f"in {tokens['input'] or 0:,} · cache read {tokens['cache_read'] or 0:,} · "
-        f"cache write {tokens['cache_write'] or 0:,} · out {tokens['output'] or 0:,}"
-    )
+    counts = tokens or {}
+    names = {"input": "in", "cache_read": "cache read", "cache_write": "cache write", "output": "out"}
+    return " · ".join(f"{counts[field]:,} {name}" for field, name in names.items() if counts.get(field))
 
 
 def _label(span: dict[str, Any]) -> Text:
@@ -141,8 +139,10 @@ def _label(span: dict[str, Any]) -> Text:
     if span["duration_ms"] is not None:
         line.append(f"  {span['duration_ms']} ms", style="dim")
     if span["kind"] == "model_call":
-        line.append(f"  {_tokens(span['tokens'])}", style="dim")
         line.append(f"  {_usd(span['cost_usd'])}", style="bold")
+        line.append(f"  {_tokens(span['tokens'])}", style="dim")
+    if span.get("exit_code"):
+        line.append(f"  exit code {span['exit_code']}", style="yellow")
     if span.get("error"):
         line.append(f"  {span['error'].splitlines()[0][:80]}", style="red")
     return line
@@ -152,9 +152,8 @@ def render_trace(detail: dict[str, Any]) -> Tree:
     """Draw one trace as a tree, children in the order they started."""
     trace = detail["trace"]
     head = Text(f"{trace['name']}", style="bold")
-    head.append(f"\n{trace['trace_id']} · {trace['status']} · {trace['num_spans']} spans", style="dim")
-    head.append(f" · {_tokens(trace['tokens'])} · ", style="dim")
-    head.append(_usd(trace["cost_usd"]), style="bold")
+    head.append(f"\n{_usd(trace['cost_usd'])}", style="bold")
+    head.append(f" · {trace['status']} · {_tokens(trace['tokens'])} · {trace['num_spans']} spans", style="dim")
     tree = Tree(head)
     nodes: dict[str | None, Tree] = {}
     spans = sorted(detail["spans"], key=lambda span: (span["started_at"], span["span_id"]))
@@ -193,7 +192,8 @@ def _show_alert(api: httpx2.Client, console: Console) -> None:
 def demo() -> None:
     """Set up the stack, replay captured OpenClaw runs through it and show what comes out."""
     settings = StackSettings()
-    console = Console(soft_wrap=not sys.stdout.isatty())
+    # A pipe or a file has no width: write whole lines there.
+    console = Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH)
     started = time.monotonic()
     write_demo_config(settings)
     _clawtrace("up")
