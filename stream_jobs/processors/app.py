@@ -1,0 +1,191 @@
+"""The stitcher as a Faust app; the whole topology is in :func:`create_app`.
+
+Upstream: topic ``clawtrace.events.v1``.
+Downstream: topics of spans, traces, alerts and dead letters, and the state's changelog ``clawtrace.stitcher-state.v1``.
+Guarantee: this file only connects; what happens to a record is in ``stitcher``, what Faust must not do in
+``faust_fixes``.
+
+    events ──▶ Stitcher.process ──▶ spans, traces, alerts, dead letters   (same partition, acknowledged first)
+                     │  ▲
+                     ▼  │
+                   state table ──▶ changelog ──▶ rebuilt local files after a crash
+"""
+
+import asyncio
+from collections.abc import Awaitable
+from typing import Any, Final, cast
+
+import faust
+import structlog
+from faust.types import TP
+from yarl import URL
+
+from stream_jobs.processors.dead_letter import Headers
+from stream_jobs.processors.faust_fixes import (
+    DurableTransport,
+    check_faust_version,
+    drop_local_state_with_partition,
+)
+from stream_jobs.processors.state import PartitionStore, TableStore
+from stream_jobs.processors.stitcher import Core, SourceRecord, Stitcher
+from stream_jobs.processors.topology import MAX_STATE_RECORD_BYTES, MIB, Topology
+from stream_jobs.settings import StitcherSettings
+
+_log = structlog.get_logger(__name__)
+
+COMMIT_INTERVAL_S: Final = 1.0
+# Changelog records that may wait before the next source record is taken up.
+MAX_WAITING_CHANGES: Final = 2_000
+# Faust's defaults are three memtables of 64 MiB and a block cache of 2 GiB for each partition.
+ROCKSDB_OPTIONS: Final = {
+    "write_buffer_size": 8 * MIB,
+    "max_write_buffer_number": 2,
+    "block_cache_size": 32 * MIB,
+    "driver": "rocksdict",
+}
+
+
+class StitcherApp(faust.App):
+    """Faust's app with the stitcher in it; also the stitcher's way to the framework."""
+
+    stitcher: Stitcher
+    topology: Topology
+    state_table: Any
+    failure: BaseException | None = None
+
+    def written_offsets(self) -> dict[TP, int]:
+        """What may be committed (read by ``ExactConsumer``)."""
+        events = self.topology.events
+        return {TP(events, number): offset for number, offset in self.stitcher.written_offsets().items()}
+
+    def committed_offsets(self) -> dict[TP, int | None]:
+        """Next offset of each partition of the events, as the broker has it."""
+        offsets: dict[TP, int | None] = cast(Any, self.consumer)._committed_offset
+        return {tp: offset for tp, offset in offsets.items() if tp.topic == self.topology.events}
+
+    @property
+    def recovery(self) -> Any:
+        """Faust's rebuild of the local state."""
+        return cast(Any, self.tables).recovery
+
+    def open_store(self, partition: int, /) -> PartitionStore:
+        """Give the state of one partition."""
+        return TableStore(self.state_table, partition)
+
+    async def send_record(
+        self, topic: str, partition: int, key: bytes | None, value: bytes, headers: Headers | None, /
+    ) -> Awaitable[Any]:
+        """Hand a record to the producer."""
+        buffer = self.producer.buffer
+        if buffer.size > MAX_WAITING_CHANGES:
+            await buffer.flush()
+        return await self.producer.send(topic, key, value, partition, None, headers)
+
+    def owns(self, assignment: int, /) -> bool:
+        """Whether no rebalance has begun since this assignment."""
+        return not self.rebalancing and bool(assignment == self.consumer_generation_id)
+
+    def reading_start(self, partition: int, /) -> int | None:
+        """Offset from which a partition is read in this assignment, None while that is not settled."""
+        start: int | None = cast(Any, self.consumer).reading_starts.get(TP(self.topology.events, partition))
+        return start
+
+    async def rewind(self, partition: int, offset: int, /) -> None:
+        """Read a partition again from an offset."""
+        await self.consumer.seek(TP(self.topology.events, partition), offset)
+
+    def give_up(self, error: BaseException, /) -> None:
+        """Remember why, and let the process end."""
+        if self.failure is None:
+            self.failure = error
+            _log.error("stitcher_gives_up", error=repr(error))
+        self._crash(error)
+
+
+def create_app(settings: StitcherSettings, core: Core) -> StitcherApp:
+    """Build the app; nothing is connected or opened yet."""
+    check_faust_version()
+    topology = Topology.with_prefix(settings.topic_prefix)
+    app = StitcherApp(
+        topology.group,
+        broker=[URL(f"kafka://{address.strip()}") for address in settings.kafka_bootstrap.split(",")],
+        datadir=str(settings.stitcher_folder / "data"),
+        store="rocksdb://",
+        key_serializer="raw",
+        value_serializer="raw",
+        processing_guarantee="at_least_once",
+        # A kill -9 is noticed after 10 s by other members; the same member takes its place back at once.
+        consumer_group_instance_id=f"{topology.group}-{settings.stitcher_instance}",
+        broker_session_timeout=10.0,
+        broker_heartbeat_interval=2.0,
+        broker_request_timeout=30.0,
+        broker_commit_interval=COMMIT_INTERVAL_S,
+        broker_max_poll_records=500,
+        consumer_max_fetch_size=2 * MIB,
+        consumer_auto_offset_reset="earliest",
+        producer_acks=-1,
+        producer_linger=0.0,
+        producer_request_timeout=30.0,
+        producer_max_request_size=MAX_STATE_RECORD_BYTES,
+        stream_wait_empty=False,
+        stream_buffer_maxsize=256,
+        # All topics are created from their specs, never by Faust.
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        table_standby_replicas=0,
+        web_enabled=False,
+        web_tables_enabled=False,
+        web_router_enabled=False,
+        worker_redirect_stdouts=False,
+        autodiscover=False,
+        logging_config=None,
+    )
+    app.transport = app.producer_transport = DurableTransport(app.conf.broker_consumer, app)
+    app.topology = topology
+    app.state_table = app.Table(
+        "state",
+        key_type=bytes,
+        value_type=bytes,
+        partitions=topology.state.partitions,
+        options=dict(ROCKSDB_OPTIONS),
+        changelog_topic=app.topic(
+            topology.state.name,
+            key_type=bytes,
+            value_type=bytes,
+            partitions=topology.state.partitions,
+            compacting=True,
+            acks=False,
+            internal=True,
+            allow_empty=True,
+            maxsize=4_096,
+        ),
+    )
+    drop_local_state_with_partition(app.state_table)
+    app.stitcher = Stitcher(
+        app, core, topology, log_generation=settings.log_generation, in_flight=settings.stitcher_in_flight
+    )
+    # One at a time: with more, Faust commits past records in work, and their order is lost.
+    app.agent(app.topic(topology.events, key_type=bytes, value_type=bytes), name="stitcher", concurrency=1)(
+        _stitch_stream(app)
+    )
+    return app
+
+
+def _stitch_stream(app: StitcherApp) -> Any:
+    """Make the function that Faust runs over the records."""
+
+    async def stitch(stream: Any) -> None:
+        async for event in stream.noack().events():
+            message = event.message
+            record = SourceRecord(message.partition, message.offset, message.key, message.value, message.generation_id)
+            try:
+                await app.stitcher.process(record)
+            except asyncio.CancelledError:
+                raise
+            except Exception as error:
+                # An exception that leaves an agent counts as success in Faust.
+                _log.exception("stitcher_failed", partition=record.partition, offset=record.offset)
+                app.give_up(error)
+                await asyncio.Event().wait()
+
+    return stitch

@@ -1,0 +1,85 @@
+"""The state of one partition: Faust's RocksDB files, its changelog, and what is decided but not written yet.
+
+Upstream: the stitcher writes a record's changes once its outputs are acknowledged.
+Downstream: the core reads through :class:`PartitionState`; Faust restores the files from the changelog.
+Guarantee: a reader sees every earlier record of its partition, written or not; writes reach files and changelog in the
+order of the source records.
+"""
+
+from collections.abc import Iterable
+from typing import Any, Protocol
+
+from stream_jobs import metrics
+from stream_jobs.processors.journal import Change, core_key
+
+
+class PartitionStore(Protocol):
+    """Where the state of one partition lies."""
+
+    def get(self, key: bytes, /) -> bytes | None:
+        """Return a value or None."""
+        ...
+
+    def write(self, key: bytes, value: bytes | None, /) -> None:
+        """Set a value; None deletes it."""
+        ...
+
+
+class TableStore:
+    """One partition of a Faust table.
+
+    It goes to the table's store and changelog directly. Faust's ``table[key]`` needs the stream's current event to
+    find the partition, and its ``del`` looks for the key in all partitions.
+    """
+
+    def __init__(self, table: Any, partition: int) -> None:
+        self._table = table
+        self._partition = partition
+
+    def get(self, key: bytes, /) -> bytes | None:
+        """Read from the local files."""
+        value: bytes | None = self._table.data._db_for_partition(self._partition).get(key)
+        return value
+
+    def write(self, key: bytes, value: bytes | None, /) -> None:
+        """Send to the changelog and write to the local files."""
+        self._table.send_changelog(self._partition, key, value)
+        files = self._table.data._db_for_partition(self._partition)
+        if value is None:
+            files.delete(key)
+        else:
+            files.put(key, value)
+        metrics.STATE_WRITES.inc()
+
+
+class PartitionState:
+    """State of one partition as the next record must see it; the StateReader of the core."""
+
+    def __init__(self, store: PartitionStore) -> None:
+        self._store = store
+        # key -> (number of the planned change, value). The number tells whether a newer change has come since.
+        self._planned: dict[bytes, tuple[int, bytes | None]] = {}
+        self._num_planned = 0
+
+    def get(self, key: bytes, /) -> bytes | None:
+        """Return the value of a key of the core, or None."""
+        return self.get_raw(core_key(key))
+
+    def get_raw(self, key: bytes) -> bytes | None:
+        """Return the value of a key of the store, or None."""
+        planned = self._planned.get(key)
+        return planned[1] if planned is not None else self._store.get(key)
+
+    def plan(self, changes: Iterable[Change]) -> int:
+        """Make changes visible to readers; return the number under which to write them."""
+        self._num_planned += 1
+        for key, value in changes:
+            self._planned[key] = (self._num_planned, value)
+        return self._num_planned
+
+    def write(self, number: int, changes: Iterable[Change]) -> None:
+        """Write planned changes, in their order."""
+        for key, value in changes:
+            self._store.write(key, value)
+            if self._planned.get(key, (0, None))[0] == number:
+                del self._planned[key]

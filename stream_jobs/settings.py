@@ -1,0 +1,62 @@
+"""Settings of the stitcher, on top of where everything is.
+
+Upstream: environment variables with the prefix ``CLAWTRACE_``.
+Downstream: ``stream_jobs.processors``.
+Guarantee: the defaults are what the local stack uses.
+"""
+
+from pathlib import Path
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from infra.runtime.settings import StackSettings
+
+# A revision is generation << 44 | offset and must stay a positive 64-bit number.
+MAX_LOG_GENERATION = (1 << 19) - 1
+
+
+class StitcherSettings(StackSettings):
+    """What the stitcher can be told."""
+
+    prices_file: Path = Field(
+        default=Path(), description="Own prices; empty means <home>/config/prices.toml. Read again when it changes."
+    )
+    rules_file: Path = Field(
+        default=Path(), description="Alert rules; empty means <home>/config/rules.toml. Read again when it changes."
+    )
+    log_generation: int = Field(
+        default=0,
+        ge=0,
+        le=MAX_LOG_GENERATION,
+        description="High bits of every revision. Raise it by one whenever the events topic was created anew, "
+        "because its offsets start from zero again and would otherwise be taken for records already seen.",
+    )
+    topic_prefix: str = Field(
+        default="", description="Put before every topic and group name; several installs can share one cluster."
+    )
+    stitcher_instance: str = Field(
+        default="0",
+        min_length=1,
+        description="Static member of the consumer group: a restarted process takes its partitions back at once. "
+        "Each process that runs at the same time needs its own, and its own home.",
+    )
+    stitcher_in_flight: int = Field(
+        default=16, ge=1, le=1000, description="Records whose outputs may wait for the broker at the same time."
+    )
+    stitcher_stall_s: float = Field(
+        default=30, gt=0, description="Seconds without progress under lag, after which the process gives up."
+    )
+
+    @model_validator(mode="after")
+    def _fill_stitcher_defaults(self) -> Self:
+        if self.prices_file == Path():
+            self.prices_file = self.home / "config" / "prices.toml"
+        if self.rules_file == Path():
+            self.rules_file = self.home / "config" / "rules.toml"
+        return self
+
+    @property
+    def stitcher_folder(self) -> Path:
+        """Folder of the local copy of the stitcher's state."""
+        return self.home / "stitcher"

@@ -1,0 +1,217 @@
+"""Topics of their own, a stitcher process that can be killed, and everything that came out of it."""
+
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import msgspec
+from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient  # type: ignore[attr-defined]
+
+from infra.runtime.kafka import provision_topics
+from infra.runtime.settings import PORT_OFFSETS
+from producers.contracts.event import record_key
+from producers.contracts.topics import EVENTS
+from stream_jobs.contracts.topics import ALERTS, SPANS, TRACES
+from stream_jobs.processors.topology import Topology
+from tests.integration.stream_jobs.standin import value_of
+
+ROOT = Path(__file__).resolve().parents[3]
+DEADLINE_S = 30.0
+OUTPUT_SPECS = (SPANS, TRACES, ALERTS)
+
+
+class _Mark(msgspec.Struct):
+    rev: int
+    part: int
+
+
+@dataclass(frozen=True)
+class Out:
+    """One record as it lies in a topic."""
+
+    topic: str
+    partition: int
+    key: bytes | None
+    value: bytes | None
+    headers: list[tuple[str, bytes]] = field(default_factory=list, compare=False)
+
+
+def wait_until(good: Callable[[], bool], what: str, within_s: float = DEADLINE_S) -> None:
+    """Ask until it is so, or fail."""
+    deadline = time.monotonic() + within_s
+    while not good():
+        assert time.monotonic() < deadline, f"not within {within_s:.0f} s: {what}"
+        time.sleep(0.02)
+
+
+def free_port_base() -> int:
+    """Find a base whose metrics port is free."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1]) - PORT_OFFSETS["stitcher_metrics"]
+
+
+class Install:
+    """One set of topics under a prefix, with one stitcher."""
+
+    def __init__(self, bootstrap: str, prefix: str, home: Path) -> None:
+        self.bootstrap, self.prefix, self.home = bootstrap, prefix, home
+        self.topology = Topology.with_prefix(prefix)
+        self.process: subprocess.Popen[bytes] | None = None
+        self.port_base = free_port_base()
+        self._specs = [replace(spec, name=prefix + spec.name) for spec in (EVENTS, EVENTS.dead_letter, *OUTPUT_SPECS)]
+        provision_topics(bootstrap, self._specs)
+        self._producer = Producer({"bootstrap.servers": bootstrap, "linger.ms": 2})
+
+    def produce(self, partition: int, value: bytes, key: bytes = b"k") -> None:
+        """Put a record into the events topic."""
+        self._producer.produce(self.topology.events, value, key, partition)
+
+    def produce_batches(self, seed: int, num_records: int, num_events: int = 10) -> None:
+        """Put batches of six agents into the events topic, in an order that depends on the seed only."""
+        chooser = random.Random(seed)
+        next_seq = dict.fromkeys((f"agent{number}" for number in range(6)), 0)
+        for _ in range(num_records):
+            agent = chooser.choice(sorted(next_seq))
+            value = value_of(agent, next_seq[agent], num_events)
+            next_seq[agent] += num_events
+            self.produce(int(agent[-1]) % EVENTS.partitions, value, record_key("stitchtest", agent))
+        self.flush()
+
+    def flush(self) -> None:
+        """Wait until all is in the topic."""
+        assert self._producer.flush(20) == 0
+
+    def start(self, **environment: str) -> None:
+        """Start the stitcher; returns at once."""
+        variables = {
+            **os.environ,
+            "CLAWTRACE_TOPIC_PREFIX": self.prefix,
+            "CLAWTRACE_HOME": str(self.home),
+            "CLAWTRACE_PORT_BASE": str(self.port_base),
+            "CLAWTRACE_KAFKA_BOOTSTRAP": self.bootstrap,
+            **environment,
+        }
+        self.home.mkdir(parents=True, exist_ok=True)
+        with (self.home / "stitcher.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "tests.integration.stream_jobs.worker"],
+                cwd=ROOT, env=variables, stdout=log, stderr=log,
+            )  # fmt: skip
+
+    def wait_ready(self) -> None:
+        """Wait until the stitcher says it is ready."""
+        wait_until(self._is_ready, f"ready; log:\n{self.log_tail()}")
+
+    def _is_ready(self) -> bool:
+        try:
+            with urlopen(f"http://127.0.0.1:{self.port_base + PORT_OFFSETS['stitcher_metrics']}/readyz", timeout=2):
+                return True
+        except (URLError, OSError):
+            return False
+
+    def log_tail(self) -> str:
+        """Return the end of the stitcher's log."""
+        return (self.home / "stitcher.log").read_text()[-3000:]
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """Send a signal and wait for the end; return the exit code."""
+        assert self.process is not None
+        self.process.send_signal(number)
+        code = self.process.wait(timeout=12)
+        self.process = None
+        return code
+
+    def end_offsets(self, topic: str) -> dict[int, int]:
+        """Where each partition of a topic ends."""
+        with self._reader() as reader:
+            partitions = reader.list_topics(topic, timeout=10).topics[topic].partitions
+            return {p: reader.get_watermark_offsets(TopicPartition(topic, p), timeout=10)[1] for p in partitions}
+
+    def committed(self) -> dict[int, int]:
+        """Next offset of each partition of the events, as committed."""
+        events = self.topology.events
+        with self._reader(self.topology.group) as reader:
+            found = reader.committed([TopicPartition(events, p) for p in range(EVENTS.partitions)], timeout=10)
+            return {tp.partition: max(tp.offset, 0) for tp in found}
+
+    def wait_all_committed(self, within_s: float = DEADLINE_S) -> None:
+        """Wait until every record of the events is committed."""
+        ends = self.end_offsets(self.topology.events)
+        wait_until(lambda: self.committed() == ends, f"all committed; log:\n{self.log_tail()}", within_s)
+
+    def read(self, topic: str) -> list[Out]:
+        """Read a topic from its beginning to its present end; partitions one after another, each in order."""
+        ends = {p: end for p, end in self.end_offsets(topic).items() if end > 0}
+        found: dict[int, list[Out]] = {p: [] for p in sorted(ends)}
+        with self._reader() as reader:
+            reader.assign([TopicPartition(topic, p, OFFSET_BEGINNING) for p in ends])
+            position = dict.fromkeys(ends, 0)
+            deadline = time.monotonic() + DEADLINE_S
+            while any(position[p] < ends[p] for p in ends):
+                assert time.monotonic() < deadline, f"could not read {topic}"
+                for message in reader.consume(500, 0.2):
+                    if message.error() is None:
+                        p = message.partition()
+                        short = topic.removeprefix(self.prefix)
+                        headers = list(message.headers() or [])
+                        found[p].append(Out(short, p, message.key(), message.value(), headers))
+                        position[p] = message.offset() + 1
+                for tp in reader.position([TopicPartition(topic, p) for p in ends]):
+                    position[tp.partition] = max(position[tp.partition], tp.offset)
+        return [out for outs in found.values() for out in outs]
+
+    def outputs(self) -> list[Out]:
+        """Read all output records, doubled ones included."""
+        return [out for spec in OUTPUT_SPECS for out in self.read(self.prefix + spec.name)]
+
+    def state(self) -> dict[tuple[int, bytes | None], bytes]:
+        """Read the state as the changelog has it."""
+        newest: dict[tuple[int, bytes | None], bytes | None] = {}
+        for out in self.read(self.topology.state.name):
+            newest[out.partition, out.key] = out.value
+        return {place: value for place, value in newest.items() if value is not None}
+
+    @contextmanager
+    def _reader(self, group: str = "tests") -> Iterator[Consumer]:
+        reader = Consumer({"bootstrap.servers": self.bootstrap, "group.id": group, "enable.auto.commit": False})
+        try:
+            yield reader
+        finally:
+            reader.close()
+
+    def remove(self) -> None:
+        """Kill what runs and delete the topics."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+        names = [*(spec.name for spec in self._specs), self.topology.state.name]
+        for future in AdminClient({"bootstrap.servers": self.bootstrap}).delete_topics(names).values():
+            future.exception(10)
+
+
+def as_a_reader_sees(outputs: list[Out]) -> dict[tuple[str, int, int, int], bytes]:
+    """Drop doubled records as every reader does: whatever is not above the newest (rev, part) of its partition."""
+    seen: dict[tuple[str, int, int, int], bytes] = {}
+    marks: dict[tuple[str, int], tuple[int, int]] = {}
+    for out in outputs:
+        assert out.value is not None
+        mark = msgspec.json.decode(out.value, type=_Mark)
+        place = (out.topic, out.partition, mark.rev, mark.part)
+        if (mark.rev, mark.part) > marks.get((out.topic, out.partition), (-1, -1)):
+            marks[out.topic, out.partition] = (mark.rev, mark.part)
+            seen[place] = out.value
+        else:
+            assert seen.get(place) == out.value, f"{place}: repeated with other bytes, or out of order"
+    return seen
