@@ -102,4 +102,6 @@ def missing_from_database(engine: Engine) -> list[str]:
 def away(error: SQLAlchemyError) -> DatabaseAway:
     """Say in one line why the database did not answer."""
     reason = str(getattr(error, "orig", None) or error).strip().splitlines()
-    return DatabaseAway(f"Postgres does not answer: {reason[0] if reason else type(error).__name__}")
+    first = reason[0] if reason else type(error).__name__
+    hint = "; is the stack running? (make up)" if "connect" in first else ""
+    return DatabaseAway(f"Postgres does not answer: {first}{hint}")
