@@ -8,6 +8,7 @@ Guarantee: every command that changes something says what it did, as text or wit
 import json
 from typing import Annotated, Any
 
+import structlog
 import typer
 
 from infra.runtime.logging import configure_logging
@@ -94,10 +95,14 @@ def upkeep_once(
 def run_sink() -> None:
     """Read the topics and commit to the tables until stopped."""
     from lakehouse.settings import SinkSettings
-    from lakehouse.sink.process import SinkProcess
+    from lakehouse.sink.process import NeedsPerson, SinkProcess
 
     configure_logging("sink")
-    SinkProcess(SinkSettings()).run()
+    try:
+        SinkProcess(SinkSettings()).run()
+    except NeedsPerson as error:
+        structlog.get_logger(__name__).critical("sink_stopped", reason=str(error))
+        raise typer.Exit(1) from None
 
 
 @upkeep_app.command("run")

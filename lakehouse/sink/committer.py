@@ -141,6 +141,7 @@ class TableCommitter:
         self._table.refresh()
         found = self.progress()
         if found.commit_id == wanted.commit_id:
+            _log.info("commit_had_landed", table=self.spec.name, epoch=wanted.epoch)
             return True
         if found.epoch != wanted.epoch - 1:
             raise Overtaken(f"{self.spec.name} is at commit {found.epoch}, this sink wanted {wanted.epoch}")

@@ -24,7 +24,9 @@ from lakehouse.sink.committer import TRANSIENT, Overtaken, StoppedWaiting, Unpro
 from lakehouse.sink.dead_letters import DeadLetterUndelivered
 from lakehouse.sink.progress import PROPERTY, TableProgress
 from lakehouse.sink.session import SinkSession
-from lakehouse.sink.source import KafkaAway, PlaceGone
+from lakehouse.sink.source import KafkaAway, NeedsPerson, PlaceGone
+
+__all__ = ["NeedsPerson", "SinkProcess"]
 
 _log = structlog.get_logger(__name__)
 
@@ -50,7 +52,7 @@ class SinkProcess:
         """Work until SIGTERM or SIGINT.
 
         Raises:
-            Exception: what cannot be waited out; the supervisor restarts the process.
+            NeedsPerson: what nobody can wait out.
         """
         signal.signal(signal.SIGTERM, self._on_signal)
         signal.signal(signal.SIGINT, self._on_signal)

@@ -20,7 +20,7 @@ from lakehouse.sink.buffer import TableBuffer
 from lakehouse.sink.committer import TableCommitter, Wait
 from lakehouse.sink.dead_letters import DeadLetters
 from lakehouse.sink.feeds import FEEDS, Feed, Record, SeenState
-from lakehouse.sink.source import PlaceGone, Source
+from lakehouse.sink.source import NeedsPerson, PlaceGone, Source
 
 _log = structlog.get_logger(__name__)
 
@@ -31,7 +31,7 @@ _POLL_S = 0.1
 _SIDE_ROW_BYTES = 200
 
 
-class TooManyDeadLetters(Exception):
+class TooManyDeadLetters(NeedsPerson):
     """Record after record cannot be read: going on would empty the topic into its dead-letter topic."""
 
 

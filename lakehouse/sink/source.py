@@ -34,7 +34,11 @@ class KafkaAway(Exception):
     """The broker or a topic cannot be reached now; passes by itself."""
 
 
-class OffsetsBeyondLog(Exception):
+class NeedsPerson(Exception):
+    """Going on would lose or spoil something; the text says what a person has to settle."""
+
+
+class OffsetsBeyondLog(NeedsPerson):
     """The tables have read further than the log reaches; only a person can say which of the two is right."""
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import httpx2
 import pyarrow as pa
 from confluent_kafka import Producer
 from pyiceberg.catalog.sql import SqlCatalog
@@ -50,6 +51,7 @@ class SinkChild:
 
     process: subprocess.Popen[bytes]
     log_file: Path
+    port: int
 
     def send(self, number: int) -> None:
         """Send a signal."""
@@ -59,6 +61,15 @@ class SinkChild:
         """Send a signal and wait for the end."""
         self.process.send_signal(number)
         return self.process.wait(deadline_s)
+
+    def metric(self, sample: str) -> float:
+        """Value of a sample of its /metrics; 0 while it does not answer or has none."""
+        try:
+            body = httpx2.get(f"http://{LOOPBACK}:{self.port}/metrics", trust_env=False).text
+        except httpx2.TransportError:
+            return 0.0
+        values = [line.rpartition(" ")[2] for line in body.splitlines() if line.startswith(f"{sample} ")]
+        return float(values[0]) if values else 0.0
 
     def log(self) -> str:
         """What it logged."""
@@ -128,17 +139,22 @@ class Lake:
 
     def start_sink(self, **environment: str) -> SinkChild:
         """Start a sink as a user would."""
-        base = free_port() - PORT_OFFSETS["sink_metrics"]
+        port = free_port()
         log_file = self.folder / f"sink-{len(self.children)}.log"
         with log_file.open("wb") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", "api.cli", "sink", "run"],
                 cwd=ROOT,
-                env={**os.environ, **self.environment, "CLAWTRACE_PORT_BASE": str(base), **environment},
+                env={
+                    **os.environ,
+                    **self.environment,
+                    "CLAWTRACE_PORT_BASE": str(port - PORT_OFFSETS["sink_metrics"]),
+                    **environment,
+                },
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
-        child = SinkChild(process, log_file)
+        child = SinkChild(process, log_file, port)
         self.children.append(child)
         return child
 

@@ -1,0 +1,94 @@
+"""Two writers of one table: upkeep may come in between, a second sink may not."""
+
+import pytest
+
+from infra.runtime.trino_connection import MAINTENANCE, connect
+from lakehouse.contracts.tables import table_named
+from lakehouse.maintenance.procedures import Upkeep
+from lakehouse.sink.committer import Overtaken, Unprovisioned
+from lakehouse.sink.rows import build_rows
+from tests.integration.lakehouse.filling import commit_spans, committer_of, next_progress, span_rows
+from tests.integration.lakehouse.lake import Lake
+
+SPANS = table_named("spans")
+
+
+def test_overtaken_committer_adds_nothing(lake: Lake) -> None:
+    zombie = committer_of(lake, "spans")
+    commit_spans(committer_of(lake, "spans"), rev=1)
+    with pytest.raises(Overtaken):
+        commit_spans(zombie, rev=1)
+    assert lake.num_rows("spans") == 5
+    # Having looked does not help it later: each commit is compared with the head it knew.
+    wanted = next_progress(zombie, 2)
+    files = zombie.write(build_rows(SPANS, span_rows(1, 5)["spans"], wanted.epoch))
+    commit_spans(committer_of(lake, "spans"), rev=2)
+    with pytest.raises(Overtaken):
+        zombie.commit(files, wanted)
+    assert lake.num_rows("spans") == 10
+
+
+def test_with_stock_retries_the_same_rows_are_accepted_twice(lake: Lake) -> None:
+    """The twin of the test above: shows that it bites, and why the property is checked at the start."""
+    with lake.table("spans").transaction() as transaction:
+        transaction.set_properties({"commit.retry.num-retries": "4", "commit.retry.min-wait-ms": "10"})
+    zombie = committer_of(lake, "spans")
+    with pytest.raises(Unprovisioned):
+        zombie.check()
+    commit_spans(committer_of(lake, "spans"), rev=1)
+    commit_spans(zombie, rev=1)
+    assert lake.num_rows("spans") == 10
+
+
+def test_commit_that_meets_optimize_is_made_again_with_the_same_files(lake: Lake) -> None:
+    committer = committer_of(lake, "spans")
+    for rev in range(3):
+        commit_spans(committer, rev)
+    wanted = next_progress(committer, 4)
+    files = committer.write(build_rows(SPANS, span_rows(3, 5)["spans"], wanted.epoch))
+    outcome = Upkeep(lake.upkeep_settings()).run("optimize", [SPANS])[0]
+    assert outcome.error is None
+    assert not outcome.skipped
+    committer.commit(files, wanted)
+    assert lake.num_rows("spans") == 20
+    assert len(lake.table("spans").inspect.files()) == 2
+    revisions = lake.rows("spans")["rev"].to_pylist()
+    assert sorted(set(revisions)) == [0, 1, 2, 3]
+    assert lake.progress("spans").epoch == 4
+
+
+def test_progress_outlives_the_snapshots_that_brought_it(lake: Lake) -> None:
+    committer = committer_of(lake, "spans")
+    for rev in range(4):
+        commit_spans(committer, rev)
+    before = lake.progress("spans")
+    upkeep = Upkeep(lake.upkeep_settings(upkeep_snapshot_retention="1m", upkeep_orphan_retention="1m"))
+    assert upkeep.run("optimize", [SPANS])[0].error is None
+    _expire_all_but_the_head(lake)
+    assert len(lake.table("spans").metadata.snapshots) == 1
+    assert lake.progress("spans") == before
+    assert before.sources["clawtrace.spans.v1"].next_offset == {0: 4}
+    commit_spans(committer, rev=4)
+    for procedure in ("expire_snapshots", "remove_orphan_files"):
+        assert upkeep.run(procedure, [SPANS])[0].error is None
+    assert lake.rows("spans").num_rows == 25
+
+
+def _expire_all_but_the_head(lake: Lake) -> None:
+    """What the procedure does, without waiting for snapshots to grow old."""
+    floor = {f"{lake.stack.catalog_name}.expire_snapshots_min_retention": "0s"}
+    cursor = connect(lake.stack, MAINTENANCE, session_properties=floor).cursor()
+    cursor.execute(f'ALTER TABLE "{lake.namespace}"."spans" EXECUTE expire_snapshots(retention_threshold => \'0s\')')
+    cursor.fetchall()
+
+
+def test_upkeep_leaves_a_table_without_new_data_alone(lake: Lake) -> None:
+    committer = committer_of(lake, "spans")
+    upkeep = Upkeep(lake.upkeep_settings())
+    assert upkeep.run("optimize", [SPANS])[0].skipped
+    commit_spans(committer, rev=0)
+    assert upkeep.run("expire_snapshots", [SPANS])[0].skipped
+    assert not upkeep.run("optimize", [SPANS])[0].skipped
+    assert upkeep.run("optimize", [SPANS])[0].skipped
+    commit_spans(committer, rev=1)
+    assert not upkeep.run("optimize", [SPANS])[0].skipped
