@@ -15,18 +15,21 @@ from typing import Any, cast
 import msgspec
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
+from starlette.datastructures import State
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from infra.runtime.access_keys import read_pepper
 from infra.runtime.database import make_engine, missing_from_database
 from infra.runtime.key_store import KeyStore
 from infra.runtime.metrics import readiness_body, render_metrics
-from infra.runtime.problem import document_problems, install_problem_handlers, problem_responses
+from infra.runtime.problem import Problem, document_problems, install_problem_handlers, problem_responses
 from producers.contracts.wire import IngestReceipt, WireBatch, WireEvent
 from producers.gateway.ingest import Ingest
 from producers.gateway.publisher import Publisher
 from producers.settings import GatewaySettings
 
 GC_THRESHOLD = 50_000
+EVENTS_PATH = "/v1/events"
 _SCHEMAS = "#/components/schemas/"
 
 
@@ -61,9 +64,10 @@ def create_app(settings: GatewaySettings | None = None) -> FastAPI:
     app = FastAPI(title="ClawTrace gateway", version="1", lifespan=lifespan, docs_url=None, redoc_url=None)
     install_problem_handlers(app)
     _document(app)
+    app.add_middleware(_IngestFirst, state=app.state)
 
     @app.post(
-        "/v1/events",
+        EVENTS_PATH,
         summary="Send a batch of events",
         status_code=202,
         response_class=Response,
@@ -102,6 +106,24 @@ def create_app(settings: GatewaySettings | None = None) -> FastAPI:
         return Response(body, media_type=content_type)
 
     return app
+
+
+class _IngestFirst:
+    """Answers ``POST /v1/events`` before routing and dependency injection, which take longer than a small batch."""
+
+    def __init__(self, app: ASGIApp, state: State) -> None:
+        self._app = app
+        self._state = state
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"] != EVENTS_PATH or scope["method"] != "POST":
+            await self._app(scope, receive, send)
+            return
+        try:
+            response = await cast(Ingest, self._state.ingest).answer(Request(scope, receive))
+        except Problem as problem:
+            response = problem.response(EVENTS_PATH)
+        await response(scope, receive, send)
 
 
 def _document(app: FastAPI) -> None:
