@@ -59,6 +59,18 @@ class RunHook(msgspec.Struct):
     ctx: Context = msgspec.field(default_factory=Context)
 
 
+class DiagnosticEvent(msgspec.Struct):
+    """The kind of a diagnostic event; most kinds say nothing new."""
+
+    type: str | None = None
+
+
+class DiagnosticHook(msgspec.Struct):
+    """Payload of a diagnostic event."""
+
+    event: DiagnosticEvent
+
+
 class ToolEvent(msgspec.Struct, rename="camel"):
     """Hooks of a tool call."""
 
@@ -155,6 +167,7 @@ def _reader_of(type_: type[Payload]) -> Callable[[bytes], Payload]:
 
 
 read_run_hook = _reader_of(RunHook)
+read_diagnostic = _reader_of(DiagnosticHook)
 read_tool_hook = _reader_of(ToolHook)
 read_message_hook = _reader_of(MessageHook)
 read_agent_event = _reader_of(AgentEventHook)

@@ -3,9 +3,6 @@
 Upstream: the hooks of a run, lifecycle events, ``subagent_spawned``, session ends.
 Downstream: ``RunState``; the tree; spans of kind run.
 Guarantee: each fact is kept with its sequence number and the newest counts, so order of arrival does not matter.
-A run without a trace id is not shown until its trace is known. It gets a trace of its own only after a sign that
-it has ended (its final lifecycle event, a later run of its session, the end of its session, the stop of the
-gateway) and when every event between its start and that sign has arrived without naming a trace.
 """
 
 from bisect import insort
@@ -13,6 +10,7 @@ from bisect import insort
 import msgspec
 
 from producers.contracts.event import Event
+from stream_jobs.core.call_usage import settle_remainder, usage_of
 from stream_jobs.core.hook_payloads import (
     RunHook,
     cut_text,
@@ -23,17 +21,17 @@ from stream_jobs.core.hook_payloads import (
     read_run_hook,
     text_of,
 )
-from stream_jobs.core.intervals import is_gapless
-from stream_jobs.core.model_calls import number_attempts, settle_remainder, usage_of
-from stream_jobs.core.state import NO_SEQ, LinkState, PendingRun, RunState, harness_ref, session_ref, wait_ref
-from stream_jobs.core.tree import derived_trace_id, give_trace
+from stream_jobs.core.keys import harness_ref, session_ref, wait_ref
+from stream_jobs.core.model_calls import number_attempts
+from stream_jobs.core.pending import add_pending, end_pending, forget_pending
+from stream_jobs.core.state import LinkState, RunState
+from stream_jobs.core.tree import give_trace
 from stream_jobs.core.workspace import Workspace
 
 MAX_NAME_CHARS = 80
 # A run of hundreds of attempts is a provider outage; more are counted to the last of these.
 MAX_ATTEMPTS = 256
 MAX_HARNESS_IDS = 256
-MAX_PENDING = 256
 
 # Kinds of text a run's input and name can come from; the lowest wins.
 _FROM_MODEL_INPUT, _FROM_REPLY, _FROM_RESOLVE = 0, 1, 2
@@ -51,7 +49,7 @@ def see_run(ws: Workspace, event: Event, harness_id: str | None, harness_parent_
     if event.trace is not None:
         if not run.trace_id:
             give_trace(ws, run, event.trace.trace_id)
-            _forget_pending(ws, run)
+            forget_pending(ws, run)
         if harness_id and harness_id not in run.harness_ids:
             _claim_harness(ws, run, harness_id)
         if harness_parent_id and not run.harness_parent_id:
@@ -96,55 +94,6 @@ def _set_harness_parent(ws: Workspace, run: RunState, harness_parent_id: str) ->
         ws.put(wait_ref(harness_parent_id), waiting)
 
 
-# --- runs whose trace is not known yet
-
-
-def _add_pending(ws: Workspace, run: RunState, seq: int) -> None:
-    spool = ws.spool()
-    session = ws.session(run.session_key)
-    pending = PendingRun(run.run_id, run.session_key, seq)
-    spool.pending = [*(it for it in spool.pending if it.run_id != run.run_id), pending][-MAX_PENDING:]
-    # Signs of its end that have come before it.
-    for end_seq in (run.verdict_seq, session.end_seq):
-        end_pending(ws, end_seq, run_id=run.run_id)
-    if session.last_run_id != run.run_id:
-        end_pending(ws, session.last_seq, run_id=run.run_id)
-
-
-def _forget_pending(ws: Workspace, run: RunState) -> None:
-    spool = ws.spool()
-    if spool.pending:
-        spool.pending = [it for it in spool.pending if it.run_id != run.run_id]
-
-
-def end_pending(
-    ws: Workspace, seq: int, *, session_key: str | None = None, run_id: str | None = None, but_run_id: str = ""
-) -> None:
-    """Note a sign that runs without a trace have ended: of a session, or one run, or all of the spool."""
-    for pending in ws.spool().pending:
-        if (
-            seq > pending.first_seq
-            and pending.run_id != but_run_id
-            and session_key in (None, pending.session_key)
-            and run_id in (None, pending.run_id)
-            and (pending.end_seq == NO_SEQ or seq < pending.end_seq)
-        ):
-            pending.end_seq = seq
-
-
-def settle_pending(ws: Workspace) -> None:
-    """Give a trace of their own to runs that have surely ended without one."""
-    spool = ws.spool()
-    for pending in list(spool.pending):
-        if pending.end_seq == NO_SEQ or not is_gapless(spool.ranges, pending.first_seq, pending.end_seq):
-            continue
-        spool.pending = [it for it in spool.pending if it.run_id != pending.run_id]
-        run = ws.run(pending.run_id)
-        if not run.trace_id:
-            run.is_given_up = True
-            give_trace(ws, run, derived_trace_id(ws.tenant_id, ws.agent_id, run.run_id))
-
-
 # --- hooks
 
 
@@ -164,7 +113,7 @@ def on_run_start(ws: Workspace, event: Event) -> None:
     run.open_seq = max(run.open_seq, event.seq)
     ws.touch(run)
     if event.hook == "before_agent_reply" and not run.trace_id:
-        _add_pending(ws, run, event.seq)
+        add_pending(ws, run, event.seq)
     if run.name_rank <= _NAME_RANKS[event.hook] and run.trigger:
         return
     hook = read_run_hook(event.payload)

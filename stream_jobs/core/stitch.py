@@ -18,11 +18,13 @@ from stream_jobs.contracts.trace import Trace
 from stream_jobs.core import model_calls, runs, tool_calls, usage_join
 from stream_jobs.core.cost import PriceBook
 from stream_jobs.core.emit import make_span, make_trace, settle_run
-from stream_jobs.core.hook_payloads import read_run_hook
+from stream_jobs.core.hook_payloads import read_diagnostic, read_run_hook
 from stream_jobs.core.intervals import add_seq
+from stream_jobs.core.keys import payload_ref, spool_ref, trace_ref
+from stream_jobs.core.pending import settle_pending
 from stream_jobs.core.rollup import add_to_trace
 from stream_jobs.core.runaway import RuleBook
-from stream_jobs.core.state import RunState, StateReader, TraceState, payload_ref, spool_ref, trace_ref
+from stream_jobs.core.state import RunState, StateReader, TraceState
 from stream_jobs.core.tree import relink_runs
 from stream_jobs.core.workspace import Workspace
 
@@ -88,7 +90,7 @@ def _apply_events(ws: Workspace, events: list[Event]) -> list[tuple[str, str]]:
                 ws.counts["bad_payloads"] += 1
                 rejects.append((event.event_id, str(error)))
         if spool.pending:
-            runs.settle_pending(ws)
+            settle_pending(ws)
     ws.change(spool_ref(ws.spool_id))
     return rejects
 
@@ -107,8 +109,6 @@ def _outputs(ws: Workspace) -> tuple[list[Span], list[Trace]]:
             traces[trace.trace_id] = trace
             ws.change(trace_ref(trace.trace_id))
         spans.append(make_span(ws, node, trace))
-        if "orphan" in spans[-1].flags:
-            ws.counts["orphans"] += 1
     return spans, [make_trace(ws, trace) for trace in traces.values()]
 
 
@@ -141,10 +141,11 @@ def _on_diagnostic(ws: Workspace, event: Event) -> None:
     if not event.run_id or event.trace is None:
         ws.counts["ignored"] += 1
         return
-    hook = read_run_hook(event.payload)
-    if hook.event.type in _HARNESS_EVENTS:
+    type_ = read_diagnostic(event.payload).event.type
+    if type_ in _HARNESS_EVENTS:
         runs.on_run_hook(ws, event)
-    elif hook.event.type in _CALL_EVENTS:
+    elif type_ in _CALL_EVENTS:
+        hook = read_run_hook(event.payload)
         model_calls.on_call_diagnosed(ws, event, runs.see_run(ws, event, None, None), hook)
     else:
         ws.counts["ignored"] += 1

@@ -33,8 +33,8 @@ def on_before_tool_call(ws: Workspace, event: Event, run: RunState) -> None:
     """The tool is about to run."""
     if not event.tool_call_id:
         return
-    tool = _see_tool(ws, event, run, event.tool_call_id)
     hook = read_tool_hook(event.payload)
+    tool = _see_tool(ws, event, run, event.tool_call_id)
     tool.started_seq, tool.started_at_us = event.seq, event.at_us
     _take_input(ws, tool, event, hook, _FROM_BEFORE)
 
@@ -43,8 +43,8 @@ def on_after_tool_call(ws: Workspace, event: Event, run: RunState) -> None:
     """The tool has run, or was not let run."""
     if not event.tool_call_id:
         return
-    tool = _see_tool(ws, event, run, event.tool_call_id)
     hook = read_tool_hook(event.payload)
+    tool = _see_tool(ws, event, run, event.tool_call_id)
     tool.ended_seq, tool.ended_at_us = event.seq, event.at_us
     tool.duration_ms = whole_ms(hook.event.duration_ms)
     if tool.started_seq == NO_SEQ:

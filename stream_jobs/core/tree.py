@@ -10,7 +10,8 @@ import hashlib
 from datetime import UTC, datetime
 
 from producers.contracts.event import filed_at_us
-from stream_jobs.core.state import Node, RunState, ToolState, TopRun, TraceState, run_ref, trace_ref
+from stream_jobs.core.keys import run_ref, trace_ref
+from stream_jobs.core.state import Node, RunState, ToolState, TopRun, TraceState
 from stream_jobs.core.workspace import Workspace
 
 # A path longer than this keeps the nearest ancestors: a chain of thousands would make each span a huge row.
@@ -124,6 +125,7 @@ def _relink(ws: Workspace, run: RunState) -> None:
     is_orphan = parent is None and _is_child(run)
     if is_orphan != run.is_orphan:
         run.is_orphan = is_orphan
+        ws.counts["orphans"] += is_orphan
         ws.touch(run)
     tops = [top for top in trace.top_runs if top.run_id != run.run_id]
     if parent is None:

@@ -10,10 +10,12 @@ failed call. A pair is dropped from memory once nothing can come between it any 
 from bisect import insort
 
 from producers.contracts.event import Event
+from stream_jobs.core.call_usage import count_usage, settle_remainder, usage_of
 from stream_jobs.core.hook_payloads import MessageHook, cut_text, is_empty, read_message_hook, text_of
 from stream_jobs.core.intervals import is_gapless
-from stream_jobs.core.model_calls import count_usage, settle_remainder, settle_status, usage_of
-from stream_jobs.core.state import NO_SEQ, CallState, JoinItem, RunState, is_compaction, join_ref
+from stream_jobs.core.keys import join_ref
+from stream_jobs.core.model_calls import settle_status
+from stream_jobs.core.state import NO_SEQ, CallState, JoinItem, RunState, is_compaction
 from stream_jobs.core.workspace import Workspace
 
 MAX_ITEMS = 64

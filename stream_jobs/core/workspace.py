@@ -13,21 +13,8 @@ import msgspec
 from producers.contracts.event import Event
 from stream_jobs.contracts.alert import Alert
 from stream_jobs.core.cost import PriceBook
-from stream_jobs.core.rollup import Contribution, contribution_of
-from stream_jobs.core.runaway import RuleBook
-from stream_jobs.core.state import (
+from stream_jobs.core.keys import (
     SEPARATOR,
-    CallState,
-    JoinState,
-    LinkState,
-    Node,
-    RunState,
-    SessionState,
-    SpoolState,
-    StateReader,
-    ToolState,
-    TraceState,
-    WaitState,
     call_ref,
     child_ref,
     harness_ref,
@@ -39,6 +26,21 @@ from stream_jobs.core.state import (
     tool_ref,
     trace_ref,
     wait_ref,
+)
+from stream_jobs.core.rollup import Contribution, contribution_of
+from stream_jobs.core.runaway import RuleBook
+from stream_jobs.core.state import (
+    CallState,
+    JoinState,
+    LinkState,
+    Node,
+    RunState,
+    SessionState,
+    SpoolState,
+    StateReader,
+    ToolState,
+    TraceState,
+    WaitState,
 )
 
 Value = TypeVar("Value", bound=msgspec.Struct)

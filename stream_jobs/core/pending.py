@@ -1,0 +1,62 @@
+"""Runs whose first hooks name no trace: they wait, unseen, until one does or until they have surely ended.
+
+Upstream: ``before_agent_reply``, which comes before OpenClaw opens the trace of a run.
+Downstream: the trace of a run that never got one (a provider on cooldown, a turn that a plugin answered).
+Guarantee: such a run gets a trace of its own only after a sign that it has ended (its final lifecycle event, a
+later run of its session, the end of its session, the stop of the gateway) and once every event between its start
+and that sign has arrived without naming a trace. Without any sign it stays unseen: there are no timers here.
+"""
+
+from stream_jobs.core.intervals import is_gapless
+from stream_jobs.core.state import NO_SEQ, PendingRun, RunState
+from stream_jobs.core.tree import derived_trace_id, give_trace
+from stream_jobs.core.workspace import Workspace
+
+# More runs than this do not wait at once in one process; the oldest is let go.
+MAX_PENDING = 256
+
+
+def add_pending(ws: Workspace, run: RunState, seq: int) -> None:
+    spool = ws.spool()
+    session = ws.session(run.session_key)
+    pending = PendingRun(run.run_id, run.session_key, seq)
+    spool.pending = [*(it for it in spool.pending if it.run_id != run.run_id), pending][-MAX_PENDING:]
+    # Signs of its end that have come before it.
+    for end_seq in (run.verdict_seq, session.end_seq):
+        end_pending(ws, end_seq, run_id=run.run_id)
+    if session.last_run_id != run.run_id:
+        end_pending(ws, session.last_seq, run_id=run.run_id)
+
+
+def forget_pending(ws: Workspace, run: RunState) -> None:
+    spool = ws.spool()
+    if spool.pending:
+        spool.pending = [it for it in spool.pending if it.run_id != run.run_id]
+
+
+def end_pending(
+    ws: Workspace, seq: int, *, session_key: str | None = None, run_id: str | None = None, but_run_id: str = ""
+) -> None:
+    """Note a sign that runs without a trace have ended: of a session, or one run, or all of the spool."""
+    for pending in ws.spool().pending:
+        if (
+            seq > pending.first_seq
+            and pending.run_id != but_run_id
+            and session_key in (None, pending.session_key)
+            and run_id in (None, pending.run_id)
+            and (pending.end_seq == NO_SEQ or seq < pending.end_seq)
+        ):
+            pending.end_seq = seq
+
+
+def settle_pending(ws: Workspace) -> None:
+    """Give a trace of their own to runs that have surely ended without one."""
+    spool = ws.spool()
+    for pending in list(spool.pending):
+        if pending.end_seq == NO_SEQ or not is_gapless(spool.ranges, pending.first_seq, pending.end_seq):
+            continue
+        spool.pending = [it for it in spool.pending if it.run_id != pending.run_id]
+        run = ws.run(pending.run_id)
+        if not run.trace_id:
+            run.is_given_up = True
+            give_trace(ws, run, derived_trace_id(ws.tenant_id, ws.agent_id, run.run_id))
