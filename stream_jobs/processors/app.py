@@ -20,8 +20,10 @@ import structlog
 from faust.types import TP
 from yarl import URL
 
+from infra.runtime.topics import MAX_RECORD_BYTES
 from stream_jobs.processors.dead_letter import Headers
 from stream_jobs.processors.faust_fixes import (
+    DurableBuffer,
     DurableTransport,
     check_faust_version,
     drop_local_state_with_partition,
@@ -76,8 +78,8 @@ class StitcherApp(faust.App):
         self, topic: str, partition: int, key: bytes | None, value: bytes, headers: Headers | None, /
     ) -> Awaitable[Any]:
         """Hand a record to the producer."""
-        buffer = self.producer.buffer
-        if buffer.size > MAX_WAITING_CHANGES:
+        buffer = cast(DurableBuffer, self.producer.buffer)
+        if buffer.num_waiting > MAX_WAITING_CHANGES:
             await buffer.flush()
         return await self.producer.send(topic, key, value, partition, None, headers)
 
@@ -126,6 +128,8 @@ def create_app(settings: StitcherSettings, core: Core) -> StitcherApp:
         producer_acks=-1,
         producer_linger=0.0,
         producer_request_timeout=30.0,
+        # A partition has one batch under way at a time; Faust's 16 KiB would make many round trips of one record.
+        producer_max_batch_size=MAX_RECORD_BYTES,
         producer_max_request_size=MAX_STATE_RECORD_BYTES,
         stream_wait_empty=False,
         stream_buffer_maxsize=256,

@@ -16,6 +16,8 @@ from faust.transport.drivers import aiokafka as driver
 from faust.transport.producer import ProducerBuffer
 from faust.types import TP, FutureMessage
 
+from stream_jobs.processors.journal import Change
+
 CHECKED_VERSION: Final = "0.15.3"
 # Longer than any broker restart that is worth waiting for; then the process gives up and is started again.
 FLUSH_TIMEOUT_S: Final = 30.0
@@ -73,10 +75,38 @@ class DurableBuffer(ProducerBuffer):
             self._failure = self._failure or error
             self._moved.set()
             raise
+        self._handed_over(sent)
+
+    async def send_changes(self, topic: str, partition: int, changes: Iterable[Change]) -> "asyncio.Future[Any]":
+        """Hand changes to the producer in their order; the result is done when the last is acknowledged.
+
+        Not through ``put``: Faust spends ten times longer on a record than the producer itself, and the stitcher
+        writes many small ones.
+        """
+        producer = cast(Any, self.app).producer._ensure_producer()
+        records = list(changes)
+        # Counted at once: a flush that begins while this is half done must wait for all of it.
+        self._num_put += len(records)
+        try:
+            for key, value in records:
+                sent = await producer.send(topic, value, key=key, partition=partition)
+                self._handed_over(sent)
+        except BaseException as error:
+            self._failure = self._failure or error
+            self._moved.set()
+            raise
+        return cast("asyncio.Future[Any]", sent)
+
+    def _handed_over(self, sent: "asyncio.Future[Any]") -> None:
         self._num_handed_over += 1
         self._unacknowledged.add(sent)
         sent.add_done_callback(self._on_done)
         self._moved.set()
+
+    @property
+    def num_waiting(self) -> int:
+        """Records put in and not acknowledged."""
+        return self._num_put - self._num_handed_over + len(self._unacknowledged)
 
     def _on_done(self, sent: "asyncio.Future[Any]") -> None:
         self._unacknowledged.discard(sent)
@@ -93,8 +123,9 @@ class DurableBuffer(ProducerBuffer):
         try:
             await asyncio.wait_for(self._all_acknowledged(), FLUSH_TIMEOUT_S)
         except TimeoutError as error:
-            unsent = self._num_put - self._num_handed_over + len(self._unacknowledged)
-            raise UnsentRecords(f"{unsent} changelog records not acknowledged in {FLUSH_TIMEOUT_S:.0f} s") from error
+            raise UnsentRecords(
+                f"{self.num_waiting} changelog records not acknowledged in {FLUSH_TIMEOUT_S:.0f} s"
+            ) from error
 
     async def _all_acknowledged(self) -> None:
         wanted = self._num_put

@@ -6,8 +6,10 @@ Guarantee: a reader sees every earlier record of its partition, written or not; 
 order of the source records.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
+
+from rocksdict import WriteBatch
 
 from stream_jobs import metrics
 from stream_jobs.processors.journal import Change, core_key
@@ -20,8 +22,8 @@ class PartitionStore(Protocol):
         """Return a value or None."""
         ...
 
-    def write(self, key: bytes, value: bytes | None, /) -> None:
-        """Set a value; None deletes it."""
+    async def write(self, changes: Sequence[Change], /) -> None:
+        """Set values in order; None deletes."""
         ...
 
 
@@ -41,15 +43,27 @@ class TableStore:
         value: bytes | None = self._table.data._db_for_partition(self._partition).get(key)
         return value
 
-    def write(self, key: bytes, value: bytes | None, /) -> None:
+    async def write(self, changes: Sequence[Change], /) -> None:
         """Send to the changelog and write to the local files."""
-        self._table.send_changelog(self._partition, key, value)
-        files = self._table.data._db_for_partition(self._partition)
-        if value is None:
-            files.delete(key)
-        else:
-            files.put(key, value)
-        metrics.STATE_WRITES.inc()
+        store, partition = self._table.data, self._partition
+        topic = self._table.changelog_topic.get_topic_name()
+        last = await self._table.app.producer.buffer.send_changes(topic, partition, changes)
+        batch = WriteBatch(raw_mode=True)
+        for key, value in changes:
+            if value is None:
+                batch.delete(key)
+            else:
+                batch.put(key, value)
+        files = store._db_for_partition(partition)
+        files.write(batch)
+
+        def remember_offset(sent: Any) -> None:
+            # Where the next start begins to read the changelog, if the files are closed cleanly.
+            if not sent.cancelled() and sent.exception() is None:
+                files.put(store.offset_key, str(sent.result().offset).encode())
+
+        last.add_done_callback(remember_offset)
+        metrics.STATE_WRITES.inc(len(changes))
 
 
 class PartitionState:
@@ -77,9 +91,9 @@ class PartitionState:
             self._planned[key] = (self._num_planned, value)
         return self._num_planned
 
-    def write(self, number: int, changes: Iterable[Change]) -> None:
+    async def write(self, number: int, changes: Sequence[Change]) -> None:
         """Write planned changes, in their order."""
-        for key, value in changes:
-            self._store.write(key, value)
+        await self._store.write(changes)
+        for key, _ in changes:
             if self._planned.get(key, (0, None))[0] == number:
                 del self._planned[key]

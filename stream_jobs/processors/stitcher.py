@@ -162,7 +162,7 @@ class Stitcher:
             if self._finisher is not None and self._finisher.done():
                 self._finisher.result()
             if self._shell.owns(record.assignment) and await self._is_next(record):
-                work = self._prepare(record)
+                work = await self._prepare(record)
             if work is not None:
                 for topic, partition, key, value, headers in work.sends:
                     sent = await self._shell.send_record(topic, partition, key, value, headers)
@@ -209,22 +209,23 @@ class Stitcher:
                 # A failure ends the process. Sending this record again from here would put it behind the records
                 # sent after it, and readers would drop it as old; from the commit everything is sent in order.
                 await acknowledgement
-            self._finish(work)
+            await self._finish(work)
             self._queue.task_done()
             self._slots.release()
             metrics.IN_FLIGHT.dec()
 
-    def _finish(self, work: _Work) -> None:
+    async def _finish(self, work: _Work) -> None:
         record = work.record
         if record.assignment != self._assignment or not self._shell.owns(record.assignment):
             return  # the partition was taken away meanwhile: whoever has it reads the record again
         partition = self._partitions[record.partition]
-        partition.state.write(work.plan_number, work.changes)
+        if work.changes:
+            await partition.state.write(work.plan_number, work.changes)
         partition.written_offset = record.offset + 1
         if work.received_at_us is not None:
             metrics.LATENCY_SECONDS.observe(max(0.0, time.time() - work.received_at_us / 1e6))
 
-    def _prepare(self, record: SourceRecord) -> _Work:
+    async def _prepare(self, record: SourceRecord) -> _Work:
         """Steps 1 to 4."""
         partition = self._partition_of(record)
         work = _Work(record)
@@ -236,7 +237,7 @@ class Stitcher:
         work.received_at_us = batch.received_at_us
         agent_key = record_key(batch.tenant_id, batch.agent_id)
         rev = self._rev_base | record.offset
-        if rev <= self._done_rev(partition, agent_key):
+        if rev <= await self._done_rev(partition, agent_key):
             metrics.RECORDS.labels("duplicate").inc()
             work.received_at_us = None
             return work
@@ -328,7 +329,7 @@ class Stitcher:
         partition.next_offset = record.offset + 1
         return True
 
-    def _done_rev(self, partition: _Partition, agent_key: bytes) -> int:
+    async def _done_rev(self, partition: _Partition, agent_key: bytes) -> int:
         """Newest revision of an agent that is done; at its first record, apply its journal again."""
         done = partition.done_rev.get(agent_key)
         if done is not None:
@@ -340,7 +341,7 @@ class Stitcher:
             done = journal.rev
             missing = [(key, value) for key, value in journal.changes if partition.state.get_raw(key) != value]
             if missing:
-                partition.state.write(partition.state.plan(missing), missing)
+                await partition.state.write(partition.state.plan(missing), missing)
                 metrics.REDONE_JOURNALS.inc()
         partition.done_rev[agent_key] = done
         return done

@@ -12,6 +12,7 @@ from stream_jobs.contracts.trace import Trace
 from stream_jobs.processors.state import PartitionState
 
 ALERT_EVERY = 50
+TEXT = b"x" * 200
 POISON_HOOK = "poison"
 REJECTED_HOOK = "rejected"
 
@@ -86,7 +87,7 @@ def batch_of(agent: str, first_seq: int, num_events: int, *, hook: str = "llm_ou
         events=[
             Event(
                 seq=seq, event_id=event_id_of(f"spool-{agent}", seq), hook=hook, at_us=1_700_000_000_000_000 + seq,
-                run_id=f"run-{seq // 7}", payload=msgspec.Raw(b'{"event":{"n":%d,"text":"%s"},"ctx":{}}' % (seq, b"x" * 200)),
+                run_id=f"run-{seq // 7}", payload=msgspec.Raw(b'{"event":{"n":%d,"text":"%s"},"ctx":{}}' % (seq, TEXT)),
             )
             for seq in range(first_seq, first_seq + num_events)
         ],

@@ -1,4 +1,4 @@
-"""A stitcher process with the counting core, for tests that kill it: ``python -m tests.integration.stream_jobs.worker``."""
+"""A stitcher process with the counting core, for tests that kill it."""
 
 import sys
 

@@ -1,0 +1,279 @@
+"""The routine for one record, on a broker and a store in memory; cut off after every single write."""
+
+import asyncio
+from collections.abc import Awaitable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+import pytest
+
+from producers.contracts.event import encode_event_batch, record_key
+from stream_jobs.contracts.alert import AlertBatch
+from stream_jobs.contracts.span import SpanBatch
+from stream_jobs.processors import stitcher as module
+from stream_jobs.processors.dead_letter import MAX_CONSECUTIVE, Headers, TooManyDeadLetters
+from stream_jobs.processors.journal import Change
+from stream_jobs.processors.stitcher import SourceRecord, Stitcher
+from stream_jobs.processors.topology import Topology
+from tests.integration.stream_jobs.standin import POISON_HOOK, REJECTED_HOOK, batch_of, counting_core, value_of
+
+TOPOLOGY = Topology.with_prefix("")
+
+
+class Crash(Exception):
+    """Kill -9."""
+
+
+@dataclass
+class Shell:
+    """Broker and store in memory; dies when ``budget`` writes are used up."""
+
+    kept: dict[bytes, bytes] = field(default_factory=dict)
+    sent: list[tuple[str, int, bytes, Headers | None]] = field(default_factory=list)
+    budget: int = 1_000_000
+    assignment: int = 1
+    acknowledge: bool = True
+    starts: dict[int, int] = field(default_factory=dict)
+    rewinds: list[tuple[int, int]] = field(default_factory=list)
+    failure: BaseException | None = None
+    open_acks: list[asyncio.Future[Any]] = field(default_factory=list)
+
+    def spend(self) -> None:
+        if self.budget == 0:
+            raise Crash
+        self.budget -= 1
+
+    def open_store(self, partition: int, /) -> "Shell":
+        return self
+
+    def get(self, key: bytes, /) -> bytes | None:
+        return self.kept.get(key)
+
+    async def write(self, changes: Sequence[Change], /) -> None:
+        for key, value in changes:
+            self.spend()
+            if value is None:
+                self.kept.pop(key, None)
+            else:
+                self.kept[key] = value
+
+    async def send_record(
+        self, topic: str, partition: int, key: bytes | None, value: bytes, headers: Headers | None, /
+    ) -> Awaitable[Any]:
+        self.spend()
+        self.sent.append((topic, partition, value, headers))
+        ack = asyncio.get_running_loop().create_future()
+        if self.acknowledge:
+            ack.set_result(None)
+        self.open_acks.append(ack)
+        return ack
+
+    def owns(self, assignment: int, /) -> bool:
+        return assignment == self.assignment
+
+    def reading_start(self, partition: int, /) -> int | None:
+        return self.starts.get(partition, 0)
+
+    async def rewind(self, partition: int, offset: int, /) -> None:
+        self.rewinds.append((partition, offset))
+
+    def give_up(self, error: BaseException, /) -> None:
+        self.failure = error
+
+
+def record(offset: int, value: bytes, assignment: int = 1) -> SourceRecord:
+    return SourceRecord(0, offset, b"k", value, assignment)
+
+
+def make(shell: Shell, **more: Any) -> Stitcher:
+    return Stitcher(shell, counting_core, TOPOLOGY, **more)
+
+
+VALUES = [value_of(f"agent{number % 2}", (number // 2) * 6, 6) for number in range(12)]
+
+
+async def run(shell: Shell, first: int = 0, **more: Any) -> Stitcher:
+    """Process all values from an offset on, each finished before the next."""
+    shell.starts = {0: first}
+    stitcher = make(shell, **more)
+    for offset in range(first, len(VALUES)):
+        await stitcher.process(record(offset, VALUES[offset], shell.assignment))
+        await stitcher.drain()
+    stitcher.close()
+    return stitcher
+
+
+def seen(shell: Shell) -> dict[tuple[str, int], bytes]:
+    found: dict[tuple[str, int], bytes] = {}
+    for topic, _, value, _ in shell.sent:
+        place = (topic, msgspec.json.decode(value)["rev"])
+        assert found.setdefault(place, value) == value, "repeated with other bytes"
+    return found
+
+
+async def test_cut_off_after_every_write_nothing_is_lost_or_changed() -> None:
+    whole = Shell()
+    await run(whole)
+    num_writes = 1_000_000 - whole.budget
+    assert num_writes > 100
+    for budget in range(num_writes):
+        shell = Shell(budget=budget)
+        stitcher = None
+        try:
+            stitcher = await run(shell)
+        except Crash:
+            pass
+        # The commit is at best where the state was written; the worst, from the very start, must do as well.
+        shell.budget = 1_000_000
+        assert stitcher is None, "it should have died"
+        await run(shell, first=0)
+        assert seen(shell) == seen(whole)
+        assert shell.kept == whole.kept, f"cut off after {budget} writes"
+
+
+async def test_pipelined_gives_the_same_as_one_after_another() -> None:
+    whole = Shell()
+    await run(whole)
+    shell = Shell()
+    stitcher = make(shell, in_flight=5)
+    for offset, value in enumerate(VALUES):
+        await stitcher.process(record(offset, value))
+    await stitcher.drain()
+    assert (shell.sent, shell.kept) == (whole.sent, whole.kept)
+
+
+async def test_state_waits_for_acknowledgements_in_source_order() -> None:
+    shell = Shell(acknowledge=False)
+    stitcher = make(shell, in_flight=3)
+    for offset in range(3):
+        await stitcher.process(record(offset, VALUES[offset]))
+    first = len([one for one in shell.sent if msgspec.json.decode(one[2])["rev"] == 0])
+    for ack in shell.open_acks[first:]:
+        ack.set_result(None)
+    await asyncio.sleep(0.01)
+    assert shell.kept == {}, "later records are acknowledged, the first is not"
+    assert stitcher.written_offsets() == {}
+    for ack in shell.open_acks[:first]:
+        ack.set_result(None)
+    await stitcher.drain()
+    assert stitcher.written_offsets() == {0: 3}
+    stitcher.close()
+
+
+async def test_a_failed_output_ends_the_process_and_writes_nothing() -> None:
+    shell = Shell(acknowledge=False)
+    stitcher = make(shell)
+    await stitcher.process(record(0, VALUES[0]))
+    shell.open_acks[0].set_exception(OSError("refused"))
+    with pytest.raises(OSError, match="refused"):
+        await stitcher.drain()
+    await asyncio.sleep(0)
+    assert isinstance(shell.failure, OSError)
+    assert shell.kept == {}
+
+
+async def test_lost_ownership_discards_what_is_not_written() -> None:
+    shell = Shell(acknowledge=False)
+    stitcher = make(shell, in_flight=4)
+    await stitcher.process(record(0, VALUES[0]))
+    shell.assignment = 2
+    for ack in shell.open_acks:
+        ack.set_result(None)
+    await stitcher.drain()
+    assert shell.kept == {}
+    assert stitcher.written_offsets() == {}
+    shell.acknowledge = True
+    await stitcher.process(record(0, VALUES[0], 2))
+    await stitcher.process(record(1, VALUES[1], 1))
+    await stitcher.drain()
+    assert stitcher.written_offsets() == {0: 1}, "a record of the old assignment is ignored"
+    assert len({value for topic, _, value, _ in shell.sent if topic == TOPOLOGY.spans}) == 1
+    stitcher.close()
+
+
+async def test_undecodable_record_is_kept_byte_for_byte() -> None:
+    shell = Shell()
+    stitcher = make(shell)
+    await stitcher.process(record(0, b"\xff not json"))
+    await stitcher.process(record(1, VALUES[0]))
+    await stitcher.drain()
+    topic, partition, value, headers = shell.sent[0]
+    assert (topic, partition, value) == (TOPOLOGY.dead_letter, 0, b"\xff not json")
+    told = dict(headers or [])
+    assert told["stage"] == b"stitcher"
+    assert told["original_offset"] == b"0"
+    assert b"DecodeError" in told["reason"]
+    assert stitcher.written_offsets() == {0: 2}
+    stitcher.close()
+
+
+async def test_record_the_core_fails_on_leaves_no_trace_in_the_state() -> None:
+    shell = Shell()
+    stitcher = make(shell)
+    await stitcher.process(record(0, value_of("agent0", 0, 6, hook=POISON_HOOK)))
+    await stitcher.drain()
+    assert shell.kept == {}
+    assert [topic for topic, *_ in shell.sent] == [TOPOLOGY.dead_letter]
+    assert dict(shell.sent[0][3] or [])["reason"] == b"ValueError: poison"
+    stitcher.close()
+
+
+async def test_rejected_events_are_kept_and_the_rest_counts() -> None:
+    shell = Shell()
+    good, bad = batch_of("agent0", 0, 3), batch_of("agent0", 3, 2, hook=REJECTED_HOOK)
+    both = msgspec.structs.replace(good, events=[*good.events, *bad.events])
+    stitcher = make(shell)
+    await stitcher.process(record(0, encode_event_batch(both)))
+    await stitcher.drain()
+    dead = [value for topic, _, value, _ in shell.sent if topic == TOPOLOGY.dead_letter]
+    assert [event["seq"] for event in msgspec.json.decode(dead[0])["events"]] == [3, 4]
+    spans = [value for topic, _, value, _ in shell.sent if topic == TOPOLOGY.spans]
+    assert msgspec.json.decode(spans[0], type=SpanBatch).spans[0].name == "3 of 3"
+    stitcher.close()
+
+
+async def test_too_many_dead_letters_stop_the_process() -> None:
+    stitcher = make(Shell(), in_flight=1000)
+    with pytest.raises(TooManyDeadLetters):
+        for offset in range(MAX_CONSECUTIVE + 1):
+            await stitcher.process(record(offset, b"junk"))
+    assert offset == MAX_CONSECUTIVE
+    stitcher.close()
+
+
+async def test_records_ahead_are_ignored_until_the_one_that_is_due_comes() -> None:
+    shell = Shell(starts={0: 0})
+    stitcher = make(shell)
+    for offset in (5, 6, 0, 1, 1, 2):
+        await stitcher.process(record(offset, VALUES[offset]))
+    await stitcher.drain()
+    assert shell.rewinds == [(0, 0)]
+    assert stitcher.written_offsets() == {0: 3}
+    revs = [msgspec.json.decode(value)["rev"] for topic, _, value, _ in shell.sent if topic == TOPOLOGY.spans]
+    assert revs == [0, 1, 2]
+    stitcher.close()
+
+
+async def test_records_missing_in_the_topic_do_not_block_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "REWIND_EVERY_S", 0)
+    shell = Shell(starts={0: 3})
+    stitcher = make(shell)
+    for _ in range(module.MAX_REWINDS + 1):
+        await stitcher.process(record(5, VALUES[5]))
+    await stitcher.drain()
+    assert len(shell.rewinds) == module.MAX_REWINDS
+    assert stitcher.written_offsets() == {0: 6}
+    stitcher.close()
+
+
+async def test_generation_is_in_the_revision_and_alerts_lead() -> None:
+    shell = Shell()
+    stitcher = make(shell, log_generation=3)
+    await stitcher.process(record(0, value_of("agent0", 0, 60)))
+    await stitcher.drain()
+    topic, _, value, _ = shell.sent[0]
+    assert topic == TOPOLOGY.alerts
+    assert msgspec.json.decode(value, type=AlertBatch).rev == 3 << 44
+    assert b"j" + record_key("stitchtest", "agent0") + b"\x000" in shell.kept
+    stitcher.close()
