@@ -93,4 +93,12 @@ DATA_ERRORS = {
     "EXCEEDED_TIME_LIMIT": ("The query took too long.", "Ask for fewer days (trace_date), or aggregate."),
     "EXCEEDED_CPU_LIMIT": ("The query took too much work.", "Ask for fewer days (trace_date), or aggregate."),
 }
+# The planner's own limit. Trino writes the body of WITH RECURSIVE ten times into itself, so a view in it, which has
+# to find the newest revision of each row, becomes a hundred stages.
+_TOO_MANY_STAGES = (
+    "The query has too many stages.",
+    "Instead of WITH RECURSIVE over a table, use spans.path: contains(path, '<span_id>') finds all descendants of a span, "
+    "depth its level.",
+)
+DATA_ERRORS["QUERY_HAS_TOO_MANY_STAGES"] = _TOO_MANY_STAGES
 OTHER_DATA_ERROR = ("The query failed while it read the rows.", "Simplify it, or wrap expressions in try().")

@@ -211,9 +211,10 @@ LEGITIMATE: tuple[str, ...] = (
     "SELECT trace_id FROM traces WHERE trace_id NOT IN (SELECT trace_id FROM alerts WHERE trace_id IS NOT NULL)",
     "SELECT trace_id, cost_usd, sum(cost_usd) OVER (PARTITION BY agent_id ORDER BY started_at "
     "ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS running FROM traces",
-    "WITH RECURSIVE tree(span_id, depth) AS (SELECT span_id, 0 FROM spans WHERE parent_span_id IS NULL UNION ALL "
-    "SELECT e.src_id, tree.depth + 1 FROM tree JOIN edges e ON e.dst_id = tree.span_id AND e.kind = 'CHILD_OF' "
-    "WHERE tree.depth < 4) SELECT depth, count(*) FROM tree GROUP BY depth",
+    "WITH RECURSIVE level(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM level WHERE n < 4) "
+    "SELECT n, count(span_id) FROM level LEFT JOIN spans ON spans.depth = level.n GROUP BY n",
+    "SELECT s.name, count(d.span_id) FROM spans s LEFT JOIN spans d ON d.trace_date = s.trace_date "
+    "AND d.trace_id = s.trace_id AND contains(d.path, s.span_id) GROUP BY s.name",
     "SELECT element_at(labels, 'run_id'), evidence['cost_usd'] FROM alerts WHERE state = 'alert' AND false",
     "SELECT json_extract_scalar(payload, '$.event.toolName'), json_value(payload, 'lax $.event.runId') FROM events "
     "WHERE event_date = DATE '2026-11-23'",
