@@ -6,6 +6,8 @@ Guarantee: every command that changes something says what it did, as text or wit
 """
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 import structlog
@@ -40,7 +42,8 @@ def provision(as_json: JsonOption = False) -> None:
     from lakehouse.settings import LakeSettings
 
     settings = LakeSettings()
-    changes = provision_tables(connect_catalog(settings), settings.silver_namespace, TABLES)
+    with _clear_words("Postgres or the warehouse"):
+        changes = provision_tables(connect_catalog(settings), settings.silver_namespace, TABLES)
     _print([change.as_json() for change in changes], [change.describe() for change in changes], as_json)
 
 
@@ -50,7 +53,8 @@ def views(as_json: JsonOption = False) -> None:
     from lakehouse.catalog.publish_views import publish_views
     from lakehouse.settings import LakeSettings
 
-    changes = publish_views(LakeSettings())
+    with _clear_words("Trino"):
+        changes = publish_views(LakeSettings())
     _print([change.as_json() for change in changes], [change.describe() for change in changes], as_json)
 
 
@@ -85,6 +89,7 @@ def upkeep_once(
         wanted = TABLES if table is None else (table_named(table),)
     except KeyError as error:
         raise typer.BadParameter(str(error.args[0])) from error
+    configure_logging("lake")
     outcomes = Upkeep(UpkeepSettings()).run_all(wanted)
     _print([outcome.as_json() for outcome in outcomes], [outcome.describe() for outcome in outcomes], as_json)
     if any(outcome.error for outcome in outcomes):
@@ -113,6 +118,26 @@ def run_upkeep() -> None:
 
     configure_logging("upkeep")
     UpkeepProcess(UpkeepSettings()).run()
+
+
+@contextmanager
+def _clear_words(what: str) -> Iterator[None]:
+    """End the command with one line when what it needs is away or refuses."""
+    from sqlalchemy.exc import SQLAlchemyError
+    from trino.exceptions import Error as TrinoError
+
+    from lakehouse.catalog.provision import TypeMismatch
+
+    try:
+        yield
+    # An OSError is also what the HTTP client raises, and a missing password file.
+    except (SQLAlchemyError, TrinoError, OSError) as error:
+        reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
+        typer.echo(f"{what} does not answer as it should: {reason}\nIs the stack running? (make up)", err=True)
+        raise typer.Exit(1) from None
+    except TypeMismatch as error:
+        typer.echo(f"{error}. Nothing changes a column's type: rename the column in the contract.", err=True)
+        raise typer.Exit(1) from None
 
 
 def _print(as_data: list[dict[str, Any]], as_text: list[str], as_json: bool) -> None:

@@ -103,7 +103,7 @@ def _struct_columns(table: TableSpec, items: Callable[[Any], Sequence[Any]]) -> 
 
     def extract(batch: Any, offset: int, seen: SeenState) -> Columns:
         rows = items(batch)
-        return {name: [get(row) for row in rows] for name, get in getters.items()}
+        return {name: list(map(get, rows)) for name, get in getters.items()}
 
     return extract
 
@@ -115,7 +115,7 @@ _batch_getters = getters_of(column for column in EVENTS.columns if column.field.
 
 def _event_columns(batch: EventBatch, offset: int, seen: SeenState) -> Columns:
     events = batch.events
-    columns: Columns = {name: [get(event) for event in events] for name, get in _event_getters.items()}
+    columns: Columns = {name: list(map(get, events)) for name, get in _event_getters.items()}
     for name, get in _batch_getters.items():
         columns[name] = [get(batch)] * len(events)
     columns["rev"] = [offset] * len(events)
