@@ -14,13 +14,11 @@ from pathlib import Path
 from infra.local.artifacts import kafka_jars
 from infra.local.errors import StackError
 from infra.local.java import FOREIGN_VARIABLES, explain_java_failure, java_command
-from infra.local.layout import Layout
+from infra.local.layout import Layout, fresh_folder
 from infra.local.process import clean_environment
-from infra.local.rendering import render
+from infra.local.rendering import options, render
 
-HEAP_OPTIONS = ("-Xms128m", "-Xmx384m", "-XX:+UseSerialGC", "-XX:+ExitOnOutOfMemoryError")
-# Netty-free, but zstd and snappy load native code; without the flag Java 25 prints a warning each time.
-NATIVE_OPTION = "--enable-native-access=ALL-UNNAMED"
+FORMAT_OPTIONS = ("-Xmx128m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-XX:-UsePerfData")
 FORMAT_TIMEOUT_S = 120
 
 
@@ -28,6 +26,7 @@ def prepare_kafka(layout: Layout) -> None:
     """Write the configuration and format the data folder the first time."""
     folder = layout.kafka
     folder.mkdir(parents=True, exist_ok=True)
+    fresh_folder(folder / "tmp")
     data_folder = folder / "data"
     server_file = folder / "server.properties"
     settings = layout.settings
@@ -47,16 +46,17 @@ def prepare_kafka(layout: Layout) -> None:
 def kafka_command(layout: Layout) -> list[str]:
     """Command line of the broker."""
     server_file = str(layout.kafka / "server.properties")
-    return [*_java(layout, *HEAP_OPTIONS), "kafka.Kafka", server_file]
+    return [*_java(layout, *options("kafka/jvm.config")), "kafka.Kafka", server_file]
 
 
-def _java(layout: Layout, *options: str) -> list[str]:
+def _java(layout: Layout, *jvm_options: str) -> list[str]:
     logging_file = layout.kafka / "log4j2.properties"
     jars = ":".join(str(jar) for jar in kafka_jars(layout))
     return [
         str(java_command()),
-        *options,
-        NATIVE_OPTION,
+        *jvm_options,
+        # A broker that is killed leaves its unpacked native libraries; not in everybody's /tmp.
+        f"-Djava.io.tmpdir={layout.kafka / 'tmp'}",
         f"-Dlog4j2.configurationFile={logging_file}",
         "-cp",
         jars,
@@ -64,7 +64,7 @@ def _java(layout: Layout, *options: str) -> list[str]:
 
 
 def _format(layout: Layout, server_file: Path) -> None:
-    command = _java(layout, "-Xmx128m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
+    command = _java(layout, *FORMAT_OPTIONS)
     command += ["kafka.tools.StorageTool", "format", "--ignore-formatted"]
     command += ["-t", _new_cluster_id(), "-c", str(server_file)]
     done = subprocess.run(

@@ -2,10 +2,11 @@
 
 Upstream: infra.runtime.settings (home, port base).
 Downstream: every module of infra/local.
-Guarantee: pure; nothing is created or read here except the choice of the Postgres folder in postgres.py.
+Guarantee: asking for a path creates nothing.
 """
 
 import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,12 @@ def cache_folder() -> Path:
     """Folder of downloads, shared by every home and checkout of this user."""
     chosen = os.environ.get(CACHE_VARIABLE)
     return Path(chosen).expanduser().absolute() if chosen else Path.home() / ".cache" / "clawtrace"
+
+
+def fresh_folder(folder: Path) -> None:
+    """Make an empty folder, whatever was there."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
 
 
 @dataclass(frozen=True)

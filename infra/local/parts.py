@@ -46,7 +46,7 @@ class Part:
     ports: tuple[int, ...] = ()
     stop_signal: signal.Signals = signal.SIGTERM
     stop_grace_s: float = 15.0
-    start_timeout_s: float = 120.0
+    start_timeout_s: float = 180.0
     # A plain sentence for the last lines of its log, when they mean something known.
     explain: Callable[[str], str] = field(default=lambda _lines: "")
 

@@ -19,7 +19,7 @@ from infra.local.credentials import (
     write_private,
 )
 from infra.local.java import java_command
-from infra.local.layout import Layout
+from infra.local.layout import Layout, fresh_folder
 from infra.local.rendering import options, render
 from infra.runtime.settings import LOOPBACK
 
@@ -31,13 +31,12 @@ def prepare_trino(layout: Layout) -> None:
     """Write etc/ from the templates."""
     etc = layout.trino / "etc"
     (etc / "catalog").mkdir(parents=True, exist_ok=True)
-    (layout.trino / "data").mkdir(parents=True, exist_ok=True)
+    fresh_folder(layout.trino / "tmp")
     # The catalog file holds the password of Postgres.
     layout.trino.chmod(0o700)
     settings = layout.settings
     config = render(
         "trino/config.properties",
-        data_folder=layout.trino / "data",
         etc_folder=etc,
         port=settings.port("trino"),
         internal_port=settings.port("trino_internal"),
@@ -61,6 +60,7 @@ def trino_command(layout: Layout) -> list[str]:
     return [
         str(java_command()),
         *options("trino/jvm.config"),
+        f"-Djava.io.tmpdir={layout.trino / 'tmp'}",
         f"-Dconfig={layout.trino / 'etc' / 'config.properties'}",
         f"-Dlog.levels-file={layout.trino / 'etc' / 'log.properties'}",
         "-cp",

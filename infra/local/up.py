@@ -54,7 +54,8 @@ def bring_up(layout: Layout, names: Sequence[str], progress: Progress) -> bool:
 
 def _make_ready(layout: Layout, parts: Sequence[Part], progress: Progress) -> None:
     """Everything that can be refused before a process is started."""
-    for folder in (layout.home, layout.logs, layout.run):
+    # The step that writes Trino's rules runs before Trino's own preparation.
+    for folder in (layout.home, layout.logs, layout.run, layout.rules_file.parent):
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -120,7 +121,8 @@ def _wait_until_ready(layout: Layout, progress: Progress, supervisor: subprocess
     while time.monotonic() - started_at_s < LONGEST_WAIT_S:
         record = read_state(layout.state_file)
         if record is not None:
-            _tell_changes(record, told, progress)
+            if record.phase in (Phase.STARTING, Phase.READY):
+                _tell_changes(record, told, progress)
             if record.phase is Phase.READY:
                 return
             if record.phase is Phase.FAILED:
