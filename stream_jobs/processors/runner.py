@@ -8,6 +8,7 @@ only a restart can heal, within seconds.
 
 import asyncio
 import gc
+import logging
 import os
 import signal
 import time
@@ -44,6 +45,8 @@ class TopicsMissing(Exception):
 
 def run_stitcher(settings: StitcherSettings, core: Core) -> int:
     """Run until a signal or a failure; return the exit code."""
+    for chatty in ("faust", "mode", "aiokafka"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     topology = Topology.with_prefix(settings.topic_prefix)
     with StateFolder(settings.stitcher_folder) as folder:
         app: StitcherApp | None = None

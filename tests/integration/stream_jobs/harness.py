@@ -27,7 +27,7 @@ from stream_jobs.processors.topology import Topology
 from tests.integration.stream_jobs.standin import value_of
 
 ROOT = Path(__file__).resolve().parents[3]
-DEADLINE_S = 30.0
+DEADLINE_S = 60.0
 OUTPUT_SPECS = (SPANS, TRACES, ALERTS)
 
 

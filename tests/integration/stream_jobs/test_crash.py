@@ -11,7 +11,7 @@ from tests.integration.stream_jobs.harness import Install, as_a_reader_sees, wai
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 
-NUM_RECORDS = 3_000
+NUM_RECORDS = 1_500
 NUM_KILLS = 3
 
 
