@@ -92,7 +92,7 @@ class Topic:
 
     def batches(self) -> list[EventBatch]:
         """Read and decode all batches."""
-        return [decode_event_batch(record.value()) for record in self.records()]
+        return [decode_event_batch(record.value() or b"") for record in self.records()]
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 import httpx2
 import pytest
@@ -56,7 +57,7 @@ def test_the_port_is_free_after_close() -> None:
     serve_health(port, readiness).close()
 
 
-def logged(level: str) -> list[dict[str, str]]:
+def logged(level: str) -> list[dict[str, Any]]:
     program = (
         "import logging, structlog\n"
         "from infra.runtime.logging import configure_logging\n"
