@@ -8,7 +8,8 @@ and that sign has arrived without naming a trace. Without any sign it stays unse
 """
 
 from stream_jobs.core.intervals import is_gapless
-from stream_jobs.core.state import NO_SEQ, PendingRun, RunState
+from stream_jobs.core.keys import session_ref
+from stream_jobs.core.state import NO_SEQ, PendingRun, RunState, SessionState
 from stream_jobs.core.tree import derived_trace_id, give_trace
 from stream_jobs.core.workspace import Workspace
 
@@ -16,16 +17,27 @@ from stream_jobs.core.workspace import Workspace
 MAX_PENDING = 256
 
 
-def add_pending(ws: Workspace, run: RunState, seq: int) -> None:
-    spool = ws.spool()
+def note_reply(ws: Workspace, run: RunState, seq: int) -> None:
+    """A run begins in its session: it waits for its trace, and those that waited before it have ended."""
     session = ws.session(run.session_key)
+    if not run.trace_id:
+        _add_pending(ws, run, seq, session)
+    end_pending(ws, seq, session_key=run.session_key, but_run_id=run.run_id)
+    if seq > session.reply_seq:
+        session.reply_seq, session.reply_run_id = seq, run.run_id
+        ws.change(session_ref(run.session_key))
+
+
+def _add_pending(ws: Workspace, run: RunState, seq: int, session: SessionState) -> None:
+    spool = ws.spool()
     pending = PendingRun(run.run_id, run.session_key, seq)
     spool.pending = [*(it for it in spool.pending if it.run_id != run.run_id), pending][-MAX_PENDING:]
     # Signs of its end that have come before it.
-    for end_seq in (run.verdict_seq, session.end_seq):
+    end_seqs = [run.verdict_seq, session.end_seq]
+    if session.reply_run_id != run.run_id:
+        end_seqs.append(session.reply_seq)
+    for end_seq in end_seqs:
         end_pending(ws, end_seq, run_id=run.run_id)
-    if session.last_run_id != run.run_id:
-        end_pending(ws, session.last_seq, run_id=run.run_id)
 
 
 def forget_pending(ws: Workspace, run: RunState) -> None:
@@ -37,7 +49,7 @@ def forget_pending(ws: Workspace, run: RunState) -> None:
 def end_pending(
     ws: Workspace, seq: int, *, session_key: str | None = None, run_id: str | None = None, but_run_id: str = ""
 ) -> None:
-    """Note a sign that runs without a trace have ended: of a session, or one run, or all of the spool."""
+    """Note a sign that runs which wait have ended: those of a session, one run, or all of the spool."""
     for pending in ws.spool().pending:
         if (
             seq > pending.first_seq

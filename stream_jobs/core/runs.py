@@ -23,7 +23,7 @@ from stream_jobs.core.hook_payloads import (
 )
 from stream_jobs.core.keys import harness_ref, session_ref, wait_ref
 from stream_jobs.core.model_calls import number_attempts
-from stream_jobs.core.pending import add_pending, end_pending, forget_pending
+from stream_jobs.core.pending import end_pending, forget_pending, note_reply
 from stream_jobs.core.state import LinkState, RunState
 from stream_jobs.core.tree import give_trace
 from stream_jobs.core.workspace import Workspace
@@ -58,7 +58,6 @@ def see_run(ws: Workspace, event: Event, harness_id: str | None, harness_parent_
 
 
 def _see_earlier(ws: Workspace, run: RunState, event: Event) -> None:
-    is_new = not run.seen
     run.seen = True
     run.first_seq = event.seq
     run.session_key = run.session_key or event.session_key or ""
@@ -71,8 +70,6 @@ def _see_earlier(ws: Workspace, run: RunState, event: Event) -> None:
     if event.seq > session.last_seq:
         session.last_seq, session.last_run_id = event.seq, run.run_id
         ws.change(session_ref(run.session_key))
-    if is_new and not run.is_side_run:
-        end_pending(ws, event.seq, session_key=run.session_key, but_run_id=run.run_id)
 
 
 def _claim_harness(ws: Workspace, run: RunState, harness_id: str) -> None:
@@ -112,8 +109,8 @@ def on_run_start(ws: Workspace, event: Event) -> None:
     run = _see(ws, event)
     run.open_seq = max(run.open_seq, event.seq)
     ws.touch(run)
-    if event.hook == "before_agent_reply" and not run.trace_id:
-        add_pending(ws, run, event.seq)
+    if event.hook == "before_agent_reply" and run.session_key:
+        note_reply(ws, run, event.seq)
     if run.name_rank <= _NAME_RANKS[event.hook] and run.trigger:
         return
     hook = read_run_hook(event.payload)

@@ -198,6 +198,8 @@ class SessionState(msgspec.Struct, array_like=True):
     last_run_id: str = ""
     last_seq: int = NO_SEQ
     end_seq: int = NO_SEQ
+    reply_run_id: str = ""
+    reply_seq: int = NO_SEQ
 
 
 class JoinItem(msgspec.Struct, array_like=True):

@@ -41,6 +41,8 @@ def give_trace(ws: Workspace, run: RunState, trace_id: str) -> None:
             child = ws.child(parent, number)
             if child is not None and child.parent_ref == parent.ref and _enter_trace(ws, child, trace_id):
                 waiting.append(child)
+    # What was in the trace already has more ancestors now.
+    touch_subtree(ws, run)
 
 
 def _enter_trace(ws: Workspace, node: Node, trace_id: str) -> bool:
