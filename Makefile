@@ -67,8 +67,9 @@ format: setup ## Format the code and mend what can be mended
 	@$(BIN)/ruff format --quiet .
 	@$(BIN)/ruff check --fix .
 
-schemas: setup ## Write the JSON schemas and examples of all topics anew
+schemas: setup ## Write the JSON schemas and the reference pages anew
 	@$(BIN)/python -m tests.contract.generate
+	@$(BIN)/python -m tests.contract.reference
 
 openapi: setup ## Write the OpenAPI document anew
 	@CLAWTRACE_UPDATE_OPENAPI=1 $(BIN)/python -m pytest -q tests/unit/api -k openapi

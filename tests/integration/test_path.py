@@ -50,9 +50,8 @@ def stored(doors: Doors, ingest_keys: dict[str, str], read_key: str) -> dict[str
     columns = (
         "agent_id, trace_id, span_id, parent_span_id, kind, status, run_id, tool_call_id, cost_usd, reported_cost_usd"
     )
-    for scenario in SCENARIOS:
-        question = f"SELECT {columns}, {', '.join(TOKENS)} FROM spans WHERE agent_id = '{scenario}'"
-        spans[scenario] = doors.sql(read_key, question)
+    for row in doors.sql(read_key, f"SELECT {columns}, {', '.join(TOKENS)} FROM spans"):
+        spans[row["agent_id"]].append(row)
     return spans
 
 
@@ -144,7 +143,7 @@ def fingerprints(doors: Doors, read_key: str) -> dict[str, tuple[int, str]]:
     for view in VIEWS:
         columns = doors.sql(read_key, f"SELECT * FROM {view} LIMIT 1")
         row = ", ".join(columns[0]) if columns else "1"
-        question = f"SELECT count(*) AS num_rows, cast(checksum(ROW({row})) AS varchar) AS digest FROM {view}"
+        question = f"SELECT count(*) AS num_rows, to_hex(checksum(ROW({row}))) AS digest FROM {view}"
         answer = doors.sql(read_key, question)[0]
         found[view] = (answer["num_rows"], answer["digest"])
     return found

@@ -1,0 +1,153 @@
+"""The reference pages, made from the code: settings, metrics, commands, endpoints.
+
+Upstream: settings classes, metrics modules, the command table, the OpenAPI documents.
+Downstream: infra/reference/*.md, written by ``make schemas`` and compared by test_documents.py.
+Guarantee: what is not in the code is not on the page, and the other way round.
+"""
+
+import importlib
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import typer
+from prometheus_client.metrics import MetricWrapperBase
+from pydantic import SecretStr
+
+from api.cli import COMMANDS, load_command
+from api.config import setting_rows
+
+ROOT = Path(__file__).resolve().parents[2]
+FOLDER = ROOT / "infra/reference"
+METRIC_MODULES = {
+    "gateway": "producers.metrics",
+    "stitcher": "stream_jobs.metrics",
+    "sink and upkeep": "lakehouse.metrics",
+    "api": "api.metrics",
+    "gateway and api": "infra.runtime.metrics",
+}
+NOTICE = "Written by `make schemas` from the code; change it there.\n"
+
+
+def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    """A Markdown table."""
+    lines = [head, tuple("---" for _ in head), *rows]
+    return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)
+
+
+def settings_page() -> str:
+    """Every setting."""
+    rows = [
+        (row.process, f"`{row.variable}`", f"`{row.default}`" if row.default else "", row.description)
+        for row in setting_rows()
+    ]
+    return f"# Settings\n\n{NOTICE}\n{table(('process', 'variable', 'default', 'meaning'), rows)}"
+
+
+def metrics() -> Iterator[tuple[str, MetricWrapperBase]]:
+    """Every metric with the process that has it."""
+    for process, module in METRIC_MODULES.items():
+        for value in vars(importlib.import_module(module)).values():
+            if isinstance(value, MetricWrapperBase):
+                yield process, value
+
+
+def metrics_page() -> str:
+    """Every metric."""
+    rows = []
+    for process, metric in metrics():
+        (family,) = metric.describe()
+        suffix = "_total" if family.type == "counter" else ""
+        rows.append(
+            (process, f"`{family.name}{suffix}`", family.type, ", ".join(metric._labelnames), family.documentation)
+        )
+    return f"# Metrics\n\n{NOTICE}\n{table(('process', 'metric', 'type', 'labels', 'meaning'), rows)}"
+
+
+def options_of(command: Any) -> list[tuple[str, ...]]:
+    """Options and arguments of one command."""
+    rows = []
+    for parameter in command.params:
+        if parameter.name in ("help", "install_completion", "show_completion"):
+            continue
+        names = " ".join(f"`{name}`" for name in (*parameter.opts, *parameter.secondary_opts))
+        if parameter.param_type_name == "argument":
+            names = f"`{parameter.name.upper()}`"
+        rows.append((names, str(getattr(parameter, "help", "") or "").replace("\n", " ")))
+    return rows
+
+
+def commands(command: Any, path: str) -> Iterator[tuple[str, Any]]:
+    """A command and those below it, with the words that call them."""
+    below = getattr(command, "commands", {})
+    if not below:
+        yield path, command
+    for name, inner in below.items():
+        yield from commands(inner, f"{path} {name}")
+
+
+def cli_page() -> str:
+    """Every command with its options."""
+    parts = [f"# Commands\n\n{NOTICE}"]
+    for name in COMMANDS:
+        for path, command in commands(load_command(name), f"clawtrace {name}"):
+            options = options_of(command)
+            parts.append(f"\n## {path}\n\n{(command.help or '').strip()}\n")
+            if options:
+                parts.append("\n" + table(("option", "meaning"), options))
+    return "".join(parts)
+
+
+def openapi_documents() -> dict[str, dict[str, Any]]:
+    """OpenAPI documents of the two HTTP services."""
+    from api.main import create_app as create_api
+    from api.settings import ApiSettings
+    from producers.gateway.app import create_app as create_gateway
+    from producers.settings import GatewaySettings
+
+    # The gateway wants its secrets before it starts; a document needs none.
+    with tempfile.TemporaryDirectory() as folder:
+        pepper = Path(folder) / "pepper"
+        pepper.write_text("for the document only")
+        gateway = create_gateway(
+            GatewaySettings(
+                postgres_dsn=SecretStr("postgresql+psycopg://nobody@127.0.0.1/none"), key_pepper_file=pepper
+            )
+        )
+        return {"gateway": gateway.openapi(), "api": create_api(ApiSettings()).openapi()}
+
+
+def http_page() -> str:
+    """Every endpoint."""
+    parts = [f"# Endpoints\n\n{NOTICE}"]
+    for service, document in openapi_documents().items():
+        rows = [
+            (f"`{method.upper()} {path}`", str(operation.get("summary", "")), " ".join(sorted(operation["responses"])))
+            for path, operations in document["paths"].items()
+            for method, operation in operations.items()
+        ]
+        parts.append(f"\n## {service}\n\n{table(('endpoint', 'what it does', 'answers'), rows)}")
+    return "".join(parts)
+
+
+def expected_pages() -> dict[Path, str]:
+    """Every reference page with its text."""
+    return {
+        FOLDER / "settings.md": settings_page(),
+        FOLDER / "metrics.md": metrics_page(),
+        FOLDER / "cli.md": cli_page(),
+        FOLDER / "http.md": http_page(),
+    }
+
+
+def main() -> None:
+    """Write the pages."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    for path, text in expected_pages().items():
+        path.write_text(text)
+        typer.echo(path.relative_to(ROOT))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,32 @@
+"""Settings, metrics, commands, endpoints and alert rules stand in their documents, and nothing else does."""
+
+from typing import get_args
+
+from stream_jobs.contracts.alert import AlertRule
+from tests.contract.reference import ROOT, expected_pages, metrics
+
+
+def test_reference_pages_are_what_the_code_says() -> None:
+    wanted = expected_pages()
+    found = {path: path.read_text() for path in wanted if path.exists()}
+    assert found == wanted, "run 'make schemas' and read the diff"
+
+
+def test_every_alert_rule_has_a_section_in_the_runbook() -> None:
+    runbook = (ROOT / "infra/runbook.md").read_text()
+    for rule in get_args(AlertRule):
+        assert f"\n## {rule}\n" in runbook
+
+
+def test_every_metric_says_its_process_and_its_unit() -> None:
+    names = [metric.describe()[0].name for _, metric in metrics()]
+    assert len(set(names)) == len(names)
+    assert all(name.startswith("clawtrace_") for name in names)
+
+
+def test_every_make_target_of_the_readme_exists() -> None:
+    targets = {line.split(":")[0] for line in (ROOT / "Makefile").read_text().splitlines() if ": " in line}
+    words = (ROOT / "README.md").read_text().replace("`", " ").split()
+    used = {target for make, target in zip(words, words[1:], strict=False) if make == "make" and target.isalpha()}
+    assert used
+    assert used <= targets

@@ -1,0 +1,72 @@
+"""Every topic has a schema, examples and a reader, and what is committed is what the code says."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import msgspec
+import pytest
+
+from infra.runtime.topics import MAX_RECORD_BYTES, TopicSpec
+from producers.contracts.event import decode_event_batch
+from tests.contract.generate import SPECS, contract_folder, expected_schemas, schema_of
+
+STAGE_OF: dict[str, str] = {spec.name: stage for stage, specs in SPECS.items() for spec in specs}
+TOPICS: list[TopicSpec] = [spec for specs in SPECS.values() for spec in specs]
+RECORD_TOPICS = [spec for spec in TOPICS if spec.record_type is not None]
+
+
+def examples_of(spec: TopicSpec) -> list[Path]:
+    """Committed example records of a topic."""
+    return sorted((contract_folder(STAGE_OF[spec.name]) / "examples").glob(f"{spec.name}.*.json"))
+
+
+def name_of(spec: TopicSpec) -> str:
+    return spec.name
+
+
+def test_committed_schemas_are_what_the_contracts_say() -> None:
+    wanted = expected_schemas()
+    found = {path: path.read_text() for path in wanted if path.exists()}
+    assert found == wanted, "run 'make schemas' and read the diff"
+    folders = {path.parent for path in wanted}
+    assert {path for folder in folders for path in folder.glob("*.json")} == set(wanted), "a schema nobody owns"
+
+
+@pytest.mark.parametrize("spec", RECORD_TOPICS, ids=name_of)
+def test_a_topic_has_examples_that_fit_its_schema(spec: TopicSpec) -> None:
+    assert spec.record_type is not None
+    examples = examples_of(spec)
+    assert examples, f"no example for {spec.name}"
+    validator = jsonschema.Draft202012Validator(schema_of(spec.record_type))
+    for example in examples:
+        validator.validate(json.loads(example.read_text()))
+
+
+@pytest.mark.parametrize("spec", RECORD_TOPICS, ids=name_of)
+def test_an_example_comes_back_as_it_was(spec: TopicSpec) -> None:
+    assert spec.record_type is not None
+    for example in examples_of(spec):
+        value = example.read_bytes()
+        assert len(value) < MAX_RECORD_BYTES
+        decoded = msgspec.json.decode(value, type=spec.record_type)
+        again: Any = json.loads(msgspec.json.encode(decoded))
+        assert again == json.loads(value)
+
+
+READERS: dict[str, Callable[[bytes], object]] = {"clawtrace.events.v1": decode_event_batch}
+
+
+def test_every_topic_names_its_readers_and_its_dead_letters() -> None:
+    names = {spec.name for spec in TOPICS}
+    assert len(names) == len(TOPICS)
+    for spec in TOPICS:
+        assert spec.readers, f"nobody reads {spec.name}"
+        assert spec.name.endswith(".dlq") or f"{spec.name}.dlq" in names
+
+
+def test_topics_that_are_read_by_marks_have_the_partitions_of_their_source() -> None:
+    partitions = {spec.partitions for spec in TOPICS if not spec.name.endswith(".dlq")}
+    assert len(partitions) == 1, "outputs lie in the partition of their source"
