@@ -1,5 +1,6 @@
 """Settings, metrics, commands, endpoints and alert rules stand in their documents, and nothing else does."""
 
+from itertools import pairwise
 from typing import get_args
 
 from stream_jobs.contracts.alert import AlertRule
@@ -27,6 +28,6 @@ def test_every_metric_says_its_process_and_its_unit() -> None:
 def test_every_make_target_of_the_readme_exists() -> None:
     targets = {line.split(":")[0] for line in (ROOT / "Makefile").read_text().splitlines() if ": " in line}
     words = (ROOT / "README.md").read_text().replace("`", " ").split()
-    used = {target for make, target in zip(words, words[1:], strict=False) if make == "make" and target.isalpha()}
+    used = {target for make, target in pairwise(words) if make == "make" and target.isalpha()}
     assert used
     assert used <= targets
