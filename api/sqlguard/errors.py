@@ -97,8 +97,8 @@ DATA_ERRORS = {
 # to find the newest revision of each row, becomes a hundred stages.
 _TOO_MANY_STAGES = (
     "The query has too many stages.",
-    "Instead of WITH RECURSIVE over a table, use spans.path: contains(path, '<span_id>') finds all descendants of a span, "
-    "depth its level.",
+    "Instead of WITH RECURSIVE over a table, use spans.path: contains(path, '<span_id>') finds all descendants of a "
+    "span, depth its level.",
 )
 DATA_ERRORS["QUERY_HAS_TOO_MANY_STAGES"] = _TOO_MANY_STAGES
 OTHER_DATA_ERROR = ("The query failed while it read the rows.", "Simplify it, or wrap expressions in try().")

@@ -2,14 +2,16 @@
 
 import asyncio
 from collections.abc import Callable
+from typing import Any
 
 import httpx2
 import pytest
+import requests
 from prometheus_client import REGISTRY
 
 from api.kit.cursor import decode_cursor
 from infra.runtime.settings import StackSettings
-from infra.runtime.trino_connection import OPERATOR, sign_token
+from infra.runtime.trino_connection import OPERATOR, sign_token, tenant_user
 from tests.integration.api.conftest import BASE_AT, Client, Tenant, api_settings, served
 from tests.integration.doors import wait_until
 
@@ -224,15 +226,28 @@ def test_a_client_that_hangs_up_ends_its_query(
     wait_until(lambda: _running(stack), lambda count: count == 0, "query ended in Trino", within_s=20)
 
 
-def _running(stack: StackSettings) -> int:
-    """Slow queries that Trino still works on, as the operator may see."""
-    import requests
+def test_each_tenant_waits_in_its_own_resource_group(
+    stack: StackSettings, small: Client, tenants: tuple[Tenant, Tenant]
+) -> None:
+    user = tenant_user(tenants[0].tenant_id)
+    assert small.sql(f"SELECT '{user}' AS who").status_code == 200
+    groups = [query["resourceGroupId"] for query in _queries(stack) if f"'{user}' AS who" in query["query"]]
+    assert groups == [["tenants", user]]
 
+
+def _running(stack: StackSettings) -> int:
+    """Slow queries that Trino still works on."""
+    ended = {"FINISHED", "FAILED"}
+    return sum(query["state"] not in ended and "sequence" in query["query"].lower() for query in _queries(stack))
+
+
+def _queries(stack: StackSettings) -> list[dict[str, Any]]:
+    """Queries that Trino remembers, as the operator may see."""
     with requests.Session() as session:
         session.trust_env = False
         session.verify = str(stack.trino_ca_file)
         headers = {"Authorization": f"Bearer {sign_token(stack, OPERATOR)}", "X-Trino-User": OPERATOR}
         answer = session.get(f"{stack.trino_url}/v1/query", headers=headers, timeout=10)
         answer.raise_for_status()
-        ended = {"FINISHED", "FAILED"}
-        return sum(1 for query in answer.json() if query["state"] not in ended and "sequence" in query["query"].lower())
+        found: list[dict[str, Any]] = answer.json()
+        return found

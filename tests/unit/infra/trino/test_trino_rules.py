@@ -97,3 +97,13 @@ def test_a_connection_ignores_the_environment(settings: StackSettings, monkeypat
     assert session.verify == str(settings.trino_ca_file)
     assert connection.user == "t_abcdef"
     assert connection.http_scheme == "https"
+
+
+def test_every_tenant_has_a_resource_group_of_its_own() -> None:
+    file = Path(__file__).resolve().parents[4] / "infra" / "trino" / "etc" / "resource-groups.json"
+    groups = json.loads(file.read_text())
+    first, last = groups["selectors"]
+    assert re.fullmatch(first["user"], tenant_user("abcdef"))
+    assert not re.fullmatch(first["user"], "maintenance")
+    assert first["group"] == "tenants.${USER}"
+    assert set(last) == {"group"}, "the last selector takes everybody else, or Trino refuses their queries"
