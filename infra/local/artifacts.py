@@ -8,6 +8,7 @@ Guarantee: what is used has the checksum of the lock; a second checkout or home 
 import hashlib
 import shutil
 import tarfile
+import threading
 import zipfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -100,6 +101,7 @@ def _download_all(layout: Layout, missing: Sequence[LockedArtifact], progress: P
     total_bytes = sum(item.size_bytes for item in missing)
     # Largest first: the small ones fill the other lanes meanwhile.
     ordered = sorted(missing, key=lambda item: -item.size_bytes)
+    given_up = threading.Event()
     with (
         progress.download(f"downloading {len(missing)} files", total_bytes) as advance,
         ThreadPoolExecutor(NUM_DOWNLOADS_AT_ONCE) as lanes,
@@ -111,6 +113,7 @@ def _download_all(layout: Layout, missing: Sequence[LockedArtifact], progress: P
             for job in jobs:
                 job.result()
         except BaseException:
+            given_up.set()
             lanes.shutdown(wait=False, cancel_futures=True)
             raise
 
