@@ -29,9 +29,9 @@ def trace_ref(trace_id: str) -> str:
     return f"x{SEPARATOR}{trace_id}"
 
 
-def session_ref(session_key: str) -> str:
-    """Key of a session."""
-    return f"e{SEPARATOR}{session_key}"
+def session_ref(session_key: str, spool_id: str) -> str:
+    """Key of a session in one spool: sequence numbers of two spools cannot be compared."""
+    return f"e{SEPARATOR}{spool_id}{SEPARATOR}{session_key}"
 
 
 def join_ref(session_key: str, spool_id: str) -> str:

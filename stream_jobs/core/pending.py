@@ -25,7 +25,7 @@ def note_reply(ws: Workspace, run: RunState, seq: int) -> None:
     end_pending(ws, seq, session_key=run.session_key, but_run_id=run.run_id)
     if seq > session.reply_seq:
         session.reply_seq, session.reply_run_id = seq, run.run_id
-        ws.change(session_ref(run.session_key))
+        ws.change(session_ref(run.session_key, ws.spool_id))
 
 
 def _add_pending(ws: Workspace, run: RunState, seq: int, session: SessionState) -> None:

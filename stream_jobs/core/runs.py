@@ -69,7 +69,7 @@ def _see_earlier(ws: Workspace, run: RunState, event: Event) -> None:
     session = ws.session(run.session_key)
     if event.seq > session.last_seq:
         session.last_seq, session.last_run_id = event.seq, run.run_id
-        ws.change(session_ref(run.session_key))
+        ws.change(session_ref(run.session_key, ws.spool_id))
 
 
 def _claim_harness(ws: Workspace, run: RunState, harness_id: str) -> None:
@@ -191,10 +191,8 @@ def on_agent_event(ws: Workspace, event: Event) -> None:
 
 def on_subagent_spawned(ws: Workspace, event: Event) -> None:
     """A run of a child session was asked for; the run's own hooks come later."""
-    if not event.run_id:
-        return
     ctx = read_run_hook(event.payload).ctx
-    run = ws.run(event.run_id)
+    run = ws.run(event.run_id or "")
     run.requester_session = run.requester_session or ctx.requester_session_key or ""
     run.session_key = run.session_key or ctx.child_session_key or ""
     ws.change(run.ref)
@@ -206,7 +204,7 @@ def on_session_end(ws: Workspace, event: Event) -> None:
     if event.session_key:
         session = ws.session(event.session_key)
         session.end_seq = max(session.end_seq, event.seq)
-        ws.change(session_ref(event.session_key))
+        ws.change(session_ref(event.session_key, ws.spool_id))
         end_pending(ws, event.seq, session_key=event.session_key)
 
 

@@ -113,28 +113,23 @@ def _outputs(ws: Workspace) -> tuple[list[Span], list[Trace]]:
 
 
 def _on_model_call_started(ws: Workspace, event: Event) -> None:
-    if event.run_id:
-        model_calls.on_call_started(ws, event, runs.see_run(ws, event, None, None))
+    model_calls.on_call_started(ws, event, runs.see_run(ws, event, None, None))
 
 
 def _on_model_call_ended(ws: Workspace, event: Event) -> None:
-    if not event.run_id:
-        return
     run = runs.see_run(ws, event, None, None)
     call = model_calls.on_call_ended(ws, event, run)
     usage_join.on_call_end(ws, event, call)
 
 
 def _on_before_tool_call(ws: Workspace, event: Event) -> None:
-    if event.run_id:
-        # Its own span is what OpenClaw calls the run; that span's parent is the harness span.
-        harness_id = event.trace.parent_span_id if event.trace is not None else None
-        tool_calls.on_before_tool_call(ws, event, runs.see_run(ws, event, harness_id, None))
+    # Its own span is what OpenClaw calls the run; that span's parent is the harness span.
+    harness_id = event.trace.parent_span_id if event.trace is not None else None
+    tool_calls.on_before_tool_call(ws, event, runs.see_run(ws, event, harness_id, None))
 
 
 def _on_after_tool_call(ws: Workspace, event: Event) -> None:
-    if event.run_id:
-        tool_calls.on_after_tool_call(ws, event, runs.see_run(ws, event, None, None))
+    tool_calls.on_after_tool_call(ws, event, runs.see_run(ws, event, None, None))
 
 
 def _on_diagnostic(ws: Workspace, event: Event) -> None:
@@ -159,6 +154,8 @@ def _needs_run(handler: Handler) -> Handler:
     def handle(ws: Workspace, event: Event) -> None:
         if event.run_id:
             handler(ws, event)
+        else:
+            ws.counts["ignored"] += 1
 
     return handle
 
@@ -174,13 +171,13 @@ _HANDLERS: Final[dict[str, Handler]] = {
     "llm_output": _needs_run(runs.on_llm_output),
     "agent_end": _needs_run(runs.on_agent_end),
     "agent_event": runs.on_agent_event,
-    "subagent_spawned": runs.on_subagent_spawned,
+    "subagent_spawned": _needs_run(runs.on_subagent_spawned),
     "session_end": runs.on_session_end,
     "gateway_stop": runs.on_gateway_stop,
-    "model_call_started": _on_model_call_started,
-    "model_call_ended": _on_model_call_ended,
+    "model_call_started": _needs_run(_on_model_call_started),
+    "model_call_ended": _needs_run(_on_model_call_ended),
     "before_message_write": usage_join.on_message,
-    "before_tool_call": _on_before_tool_call,
-    "after_tool_call": _on_after_tool_call,
+    "before_tool_call": _needs_run(_on_before_tool_call),
+    "after_tool_call": _needs_run(_on_after_tool_call),
     "diagnostic": _on_diagnostic,
 }

@@ -7,6 +7,7 @@ trace becomes known, everything under it is sent again.
 """
 
 import hashlib
+from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from producers.contracts.event import filed_at_us
@@ -39,8 +40,13 @@ def give_trace(ws: Workspace, run: RunState, trace_id: str) -> None:
         parent = waiting.pop()
         for number in range(parent.num_children):
             child = ws.child(parent, number)
-            if child is not None and child.parent_ref == parent.ref and _enter_trace(ws, child, trace_id):
+            if child is None or child.parent_ref != parent.ref:
+                continue
+            if _enter_trace(ws, child, trace_id):
                 waiting.append(child)
+            elif isinstance(child, RunState):
+                # It was linked before this trace was known; across traces nothing is linked.
+                ws.to_relink[child.run_id] = None
     # What was in the trace already has more ancestors now.
     touch_subtree(ws, run)
 
@@ -127,7 +133,8 @@ def _relink(ws: Workspace, run: RunState) -> None:
     is_orphan = parent is None and _is_child(run)
     if is_orphan != run.is_orphan:
         run.is_orphan = is_orphan
-        ws.counts["orphans"] += is_orphan
+        if is_orphan:
+            ws.counts["orphans"] += 1
         ws.touch(run)
     tops = [top for top in trace.top_runs if top.run_id != run.run_id]
     if parent is None:
@@ -150,16 +157,16 @@ def _is_child(run: RunState) -> bool:
 
 
 def _find_parent(ws: Workspace, run: RunState) -> Node | None:
-    if run.spawn_ref:
-        tool = ws.find_node(run.spawn_ref)
-        if tool is not None and tool.seen:
-            return tool
-    if run.harness_parent_id:
-        run_id = ws.find_harness_run(run.harness_parent_id)
-        if run_id and run_id != run.run_id:
-            return ws.find_node(run_ref(run_id))
-    if run.requester_session:
-        run_id = ws.session(run.requester_session).last_run_id
-        if run_id and run_id != run.run_id:
-            return ws.find_node(run_ref(run_id))
+    for ref in _parent_refs(ws, run):
+        parent = ws.find_node(ref) if ref and ref != run.ref else None
+        if parent is not None and parent.seen and parent.trace_id in ("", run.trace_id or parent.trace_id):
+            return parent
     return None
+
+
+def _parent_refs(ws: Workspace, run: RunState) -> Iterator[str]:
+    yield run.spawn_ref
+    if run.harness_parent_id:
+        yield run_ref(ws.find_harness_run(run.harness_parent_id))
+    if run.requester_session:
+        yield run_ref(ws.session(run.requester_session).last_run_id)

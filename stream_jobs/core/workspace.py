@@ -172,7 +172,7 @@ class Workspace:
 
     def session(self, session_key: str) -> SessionState:
         """Return a session, made when it was unknown."""
-        ref = session_ref(session_key)
+        ref = session_ref(session_key, self.spool_id)
         value = self.find(ref)
         if not isinstance(value, SessionState):
             value = SessionState()

@@ -179,6 +179,20 @@ def test_a_child_that_never_reached_a_model_is_in_its_parents_trace() -> None:
     assert [run.run_id for run in stitched.of_kind("run")] == ["run-1", "child"]
 
 
+def test_nothing_is_linked_across_traces() -> None:
+    script = Script()
+    script.begin()
+    spawn(script, "child", "agent:main:subagent:1")
+    script.trace_id = "b" * 32
+    script.at("child", "agent:main:subagent:1").begin()
+    for order in (script.events, script.events[::-1]):
+        stitched = Replay()
+        for event in order:
+            stitched.feed([event])
+        assert [run.parent_span_id for run in stitched.of_kind("run")] == [None, None]
+        assert len(stitched.traces) == 2
+
+
 def test_upkeep_hangs_under_the_run_it_served() -> None:
     stitched = replay("auto-compaction")
     for trace in stitched.traces.values():
