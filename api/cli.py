@@ -20,6 +20,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "status": ("infra.local.cli:app", "Say how each part is; --json for programs."),
     "logs": ("infra.local.cli:app", "Show the logs of the parts."),
     "fetch": ("infra.local.cli:app", "Download everything the local stack needs."),
+    "lock": ("infra.local.cli:app", "Resolve the Maven artifacts anew and write their lock (for developers)."),
     "demo": ("infra.local.demo:app", "Replay captured runs through the real stack and show what comes out."),
     "config": ("api.config:config_app", "Show every setting with its value; secrets stay hidden."),
     "sql": ("api.commands:sql_app", "Ask a question in SQL."),

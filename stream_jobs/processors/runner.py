@@ -46,7 +46,7 @@ class TopicsMissing(Exception):
 def run_stitcher(settings: StitcherSettings, core: Core) -> int:
     """Run until a signal or a failure; return the exit code."""
     for chatty in ("faust", "mode", "aiokafka"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
+        logging.getLogger(chatty).setLevel(os.environ.get("FAUSTLOG","WARNING"))
     topology = Topology.with_prefix(settings.topic_prefix)
     with StateFolder(settings.stitcher_folder) as folder:
         app: StitcherApp | None = None
