@@ -78,7 +78,7 @@ class TokenUsage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 def reported_cost_usd(usage: OpenClawUsage) -> str | None:
     """OpenClaw's own estimate for the call, as the decimal text of its number; None when it gave none."""
-    if usage.cost in (b"null", b""):
+    if bytes(usage.cost) == b"null":
         return None
     try:
         total = msgspec.json.decode(usage.cost, type=_Cost).total

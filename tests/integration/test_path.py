@@ -83,7 +83,8 @@ def test_every_span_hangs_under_its_parent(
     scenario: str, stored: dict[str, list[dict[str, Any]]], expected: dict[str, Expected]
 ) -> None:
     spans = {span["span_id"]: span for span in stored[scenario]}
-    assert spans, "nothing was stored"
+    # A run that OpenClaw gave no trace waits unseen until something says that it has ended; these captures stop before.
+    assert bool(spans) == bool(expected[scenario].trace_ids)
     for span in spans.values():
         parent = span["parent_span_id"]
         assert parent is None or parent in spans, f"{span} hangs under an unknown span"
@@ -106,8 +107,9 @@ def test_trace_roll_ups_add_up(
         f"{', '.join(f'sum({name}) AS {name}' for name in TOKENS)} FROM traces GROUP BY agent_id"
     )
     rows = {row["agent_id"]: row for row in doors.sql(read_key, question)}
-    for scenario in SCENARIOS:
-        row, wanted = rows[scenario], expected[scenario]
+    assert set(rows) == {scenario for scenario in SCENARIOS if expected[scenario].trace_ids}
+    for scenario, row in rows.items():
+        wanted = expected[scenario]
         assert row["calls"] == len(wanted.model_call_spans), scenario
         assert row["tools"] == len(wanted.tool_call_ids), scenario
         assert row["spans"] == len(stored[scenario]), scenario

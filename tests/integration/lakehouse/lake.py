@@ -178,7 +178,11 @@ class Lake:
         return TableProgress.from_json(self.table(name).properties.get(PROPERTY))
 
     def close(self) -> None:
-        """Kill the sinks that are left and drop the tables."""
+        """Kill the sinks that are left and drop the tables; pytest shows what is printed when the test failed."""
+        for spec in TABLES:
+            print(spec.name, self.num_rows(spec.name), self.progress(spec.name).to_json())
+        for child in self.children:
+            print(child.log_file.name, "ended with", child.process.poll(), child.log()[-2000:])
         for child in self.children:
             if child.process.poll() is None:
                 child.process.kill()
