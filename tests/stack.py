@@ -43,8 +43,10 @@ def run_clawtrace(*arguments: str, environment: dict[str, str]) -> subprocess.Co
 
 
 @contextmanager
-def running_stack(folder: str, port_base: int) -> Iterator[dict[str, str]]:
+def running_stack(folder: str, port_base: int, **quicker: str) -> Iterator[dict[str, str]]:
     """Start a fresh stack, yield the environment that reaches it, stop it.
+
+    ``quicker`` are settings for it, as environment variables.
 
     ``CLAWTRACE_TEST_HOME`` and ``CLAWTRACE_TEST_PORT_BASE`` name a stack that runs already: it is used as it is
     and left running.
@@ -52,7 +54,7 @@ def running_stack(folder: str, port_base: int) -> Iterator[dict[str, str]]:
     reused = os.environ.get("CLAWTRACE_TEST_HOME")
     home = Path(reused) if reused else ROOT / folder
     base = os.environ.get("CLAWTRACE_TEST_PORT_BASE", str(port_base))
-    environment = {**os.environ, "CLAWTRACE_HOME": str(home), "CLAWTRACE_PORT_BASE": base}
+    environment = {**os.environ, "CLAWTRACE_HOME": str(home), "CLAWTRACE_PORT_BASE": base, **quicker}
     if not reused:
         run_clawtrace("down", environment=environment)
         shutil.rmtree(home, ignore_errors=True)

@@ -47,3 +47,15 @@ class GuardMessage(msgspec.Struct, frozen=True, kw_only=True):
     rev: Annotated[int, Meta(description="Offset of the source record that led to it; newest wins.")]
     issued_at_us: Annotated[int, Meta(description="When it was decided (UTC, microseconds).")]
     body: Annotated[Verdict | Allowance, Meta(description="The verdict or the allowance.")]
+
+
+_decoder = msgspec.json.Decoder(GuardMessage)
+
+
+def decode_guard_message(value: bytes) -> GuardMessage:
+    """Decode the value of a record of ``clawtrace.guard.v1``.
+
+    Raises:
+        msgspec.DecodeError: not JSON, or (as ValidationError) not of this contract; the text names the field.
+    """
+    return _decoder.decode(value)

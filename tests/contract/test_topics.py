@@ -10,7 +10,10 @@ import msgspec
 import pytest
 
 from infra.runtime.topics import MAX_RECORD_BYTES, TopicSpec
+from lakehouse.sink.feeds import FEEDS, SeenState
 from producers.contracts.event import decode_event_batch
+from producers.contracts.guard import decode_guard_message
+from stream_jobs.core.stitch import PriceBook, RuleBook, stitch_batch
 from tests.contract.generate import SPECS, contract_folder, expected_schemas, schema_of
 
 STAGE_OF: dict[str, str] = {spec.name: stage for stage, specs in SPECS.items() for spec in specs}
@@ -56,7 +59,34 @@ def test_an_example_comes_back_as_it_was(spec: TopicSpec) -> None:
         assert again == json.loads(value)
 
 
-READERS: dict[str, Callable[[bytes], object]] = {"clawtrace.events.v1": decode_event_batch}
+def read_as_sink(topic: str, value: bytes) -> int:
+    """Rows that the sink makes of a record, over all tables the topic feeds."""
+    feed = next(feed for feed in FEEDS if feed.topic == topic)
+    batch = feed.decode(value)
+    seen = SeenState.refreshed_every(60)
+    columns = [extract(batch, 0, seen) for extract in feed.tables.values()]
+    assert all(len({len(values) for values in found.values()}) == 1 for found in columns), "columns of one length"
+    return sum(len(found["tenant_id"]) for found in columns)
+
+
+def read_as_stitcher(topic: str, value: bytes) -> int:
+    """Spans that the stitcher makes of a record."""
+    result = stitch_batch({}, decode_event_batch(value), 0, PriceBook.from_toml(""), RuleBook.from_toml(""))
+    return len(result.spans)
+
+
+READERS: dict[str, Callable[[str, bytes], int]] = {
+    "sink": read_as_sink,
+    "stitcher": read_as_stitcher,
+    "gateway": lambda topic, value: len(decode_guard_message(value).tenant_id),
+}
+
+
+@pytest.mark.parametrize("spec", RECORD_TOPICS, ids=name_of)
+def test_every_reader_reads_every_example(spec: TopicSpec) -> None:
+    for reader in spec.readers:
+        for example in examples_of(spec):
+            assert READERS[reader](spec.name, example.read_bytes()) > 0
 
 
 def test_every_topic_names_its_readers_and_its_dead_letters() -> None:
