@@ -35,6 +35,7 @@ BROKER_RETRY_S: Final = 1.0
 DRAIN_TIMEOUT_S: Final = 4.0
 STOP_TIMEOUT_S: Final = 4.0
 LOOK_TIMEOUT_S: Final = 10.0
+READINESS_EVERY_S: Final = 0.2
 EXIT_OK: Final = 0
 EXIT_RESTART: Final = 1
 
@@ -46,18 +47,18 @@ class TopicsMissing(Exception):
 def run_stitcher(settings: StitcherSettings, core: Core) -> int:
     """Run until a signal or a failure; return the exit code."""
     for chatty in ("faust", "mode", "aiokafka"):
-        logging.getLogger(chatty).setLevel(os.environ.get("FAUSTLOG","WARNING"))
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     topology = Topology.with_prefix(settings.topic_prefix)
     with StateFolder(settings.stitcher_folder) as folder:
-        app: StitcherApp | None = None
-        health = serve_health(settings.port("stitcher_metrics"), lambda: missing_for_ready(app))
+        # The health server asks from a thread of its own, and Faust makes its parts when they are first touched, bound
+        # to the loop of whoever touches them: so the answer is worked out in the main loop and only read there.
+        missing = ["not started yet"]
+        health = serve_health(settings.port("stitcher_metrics"), lambda: list(missing))
         try:
             prepare_topics(settings, topology)
 
             async def main() -> int:
-                nonlocal app
-                app = create_app(settings, core)
-                return await _Process(app, settings).run()
+                return await _Process(create_app(settings, core), settings, missing).run()
 
             # Faust's consumer thread makes its loop from the policy.
             asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
@@ -93,12 +94,12 @@ def prepare_topics(settings: StitcherSettings, topology: Topology) -> None:
         return
 
 
-def missing_for_ready(app: StitcherApp | None) -> list[str]:
+def missing_for_ready(app: StitcherApp) -> list[str]:
     """Say what keeps the stitcher from being ready; nothing when it is."""
-    if app is None or app._consumer is None:
-        return ["not connected to Kafka yet"]
     if app.failure is not None or app.crashed:
         return ["giving up; waits to be started again"]
+    if app._consumer is None or not app.recovery.started:
+        return ["not connected to Kafka yet"]
     if app.rebalancing or not app.recovery.completed.is_set() or app.in_recovery:
         return ["state is being restored"]
     return []
@@ -107,8 +108,9 @@ def missing_for_ready(app: StitcherApp | None) -> list[str]:
 class _Process:
     """One life of the app."""
 
-    def __init__(self, app: StitcherApp, settings: StitcherSettings) -> None:
+    def __init__(self, app: StitcherApp, settings: StitcherSettings, missing: list[str]) -> None:
         self._app = app
+        self._missing = missing
         self._stop_asked = asyncio.Event()
         self._watchdog = Watchdog(settings.stitcher_stall_s, time.monotonic)
         self._code = EXIT_OK
@@ -135,6 +137,7 @@ class _Process:
             self._code = EXIT_RESTART
         watching.cancel()
         metrics.READY.set(0)
+        self._missing[:] = ["stopping"]
         await self._stop()
         for task in (starting, asked, crashed):
             task.cancel()
@@ -169,10 +172,15 @@ class _Process:
 
     async def _watch(self) -> None:
         """Return when the process stands still."""
+        next_look_at = 0.0
         while True:
-            await asyncio.sleep(CHECK_EVERY_S)
-            ready = not missing_for_ready(self._app)
+            await asyncio.sleep(READINESS_EVERY_S)
+            self._missing[:] = missing_for_ready(self._app)
+            ready = not self._missing
             metrics.READY.set(ready)
+            if time.monotonic() < next_look_at:
+                continue
+            next_look_at = time.monotonic() + CHECK_EVERY_S
             progress, work_waits = await self._look(ready)
             stalled_s = self._watchdog.stalled_s(progress, work_waits=work_waits)
             if self._watchdog.is_over(stalled_s):

@@ -1,5 +1,6 @@
 """Topics of their own, a stitcher process that can be killed, and everything that came out of it."""
 
+import copy
 import os
 import random
 import signal
@@ -72,28 +73,44 @@ class Install:
         self.port_base = free_port_base()
         self._specs = [replace(spec, name=prefix + spec.name) for spec in (EVENTS, EVENTS.dead_letter, *OUTPUT_SPECS)]
         provision_topics(bootstrap, self._specs)
+        self._environment: dict[str, str] = {}
+        self._others: list[Install] = []
         self._producer = Producer({"bootstrap.servers": bootstrap, "linger.ms": 2})
 
     def produce(self, partition: int, value: bytes, key: bytes = b"k") -> None:
         """Put a record into the events topic."""
         self._producer.produce(self.topology.events, value, key, partition)
 
-    def produce_batches(self, seed: int, num_records: int, num_events: int = 10) -> None:
-        """Put batches of six agents into the events topic, in an order that depends on the seed only."""
+    def produce_batches(
+        self, seed: int, num_records: int, num_events: int = 10, *, since: int = 0, until: int | None = None
+    ) -> None:
+        """Put batches of six agents into the events topic, in an order that depends on the seed only.
+
+        ``since`` and ``until`` cut a piece out of the same stream.
+        """
         chooser = random.Random(seed)
         next_seq = dict.fromkeys((f"agent{number}" for number in range(6)), 0)
-        for _ in range(num_records):
+        for number in range(num_records if until is None else until):
             agent = chooser.choice(sorted(next_seq))
-            value = value_of(agent, next_seq[agent], num_events)
+            if number >= since:
+                value = value_of(agent, next_seq[agent], num_events)
+                self.produce(int(agent[-1]) % EVENTS.partitions, value, record_key("stitchtest", agent))
             next_seq[agent] += num_events
-            self.produce(int(agent[-1]) % EVENTS.partitions, value, record_key("stitchtest", agent))
         self.flush()
+
+    def another(self, name: str, **environment: str) -> "Install":
+        """One more stitcher for the same topics, with a home of its own."""
+        other = copy.copy(self)
+        other.home, other.port_base, other.process = self.home.parent / name, free_port_base(), None
+        other._environment = environment
+        self._others.append(other)
+        return other
 
     def flush(self) -> None:
         """Wait until all is in the topic."""
         assert self._producer.flush(20) == 0
 
-    def start(self, **environment: str) -> None:
+    def start(self) -> None:
         """Start the stitcher; returns at once."""
         variables = {
             **os.environ,
@@ -101,7 +118,7 @@ class Install:
             "CLAWTRACE_HOME": str(self.home),
             "CLAWTRACE_PORT_BASE": str(self.port_base),
             "CLAWTRACE_KAFKA_BOOTSTRAP": self.bootstrap,
-            **environment,
+            **self._environment,
         }
         self.home.mkdir(parents=True, exist_ok=True)
         with (self.home / "stitcher.log").open("ab") as log:
@@ -193,9 +210,10 @@ class Install:
 
     def remove(self) -> None:
         """Kill what runs and delete the topics."""
-        if self.process is not None:
-            self.process.kill()
-            self.process.wait()
+        for one in (self, *self._others):
+            if one.process is not None:
+                one.process.kill()
+                one.process.wait()
         names = [*(spec.name for spec in self._specs), self.topology.state.name]
         for future in AdminClient({"bootstrap.servers": self.bootstrap}).delete_topics(names).values():
             future.exception(10)

@@ -97,5 +97,5 @@ def test_a_second_process_in_the_same_home_is_refused(install: Callable[[str], I
 def test_missing_topics_are_named(bootstrap: str, tmp_path: Path) -> None:
     settings = StitcherSettings(home=tmp_path, kafka_bootstrap=bootstrap)
     lonely = replace(Topology.with_prefix(""), events="nowhere.events")
-    with pytest.raises(TopicsMissing, match="nowhere.events"):
+    with pytest.raises(TopicsMissing, match=r"nowhere\.events"):
         prepare_topics(settings, lonely)

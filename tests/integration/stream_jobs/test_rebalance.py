@@ -1,0 +1,41 @@
+"""Two stitchers share the partitions: one joins in the middle, one leaves, one dies; the outcome is that of one."""
+
+import signal
+from collections.abc import Callable
+
+import pytest
+
+from tests.integration.stream_jobs.harness import Install, as_a_reader_sees, wait_until
+
+pytestmark = [pytest.mark.kafka, pytest.mark.slow]
+
+NUM_RECORDS = 1_000
+
+
+def num_traces(one: Install) -> int:
+    return sum(one.end_offsets(one.topology.traces).values())
+
+
+def test_partitions_that_move_lose_and_double_nothing(install: Callable[[str], Install]) -> None:
+    alone, shared = install("alone"), install("shared")
+    alone.produce_batches(5, NUM_RECORDS)
+    alone.start()
+    second = shared.another("second", CLAWTRACE_STITCHER_INSTANCE="1")
+    shared.produce_batches(5, NUM_RECORDS, until=400)
+    shared.start()
+    wait_until(lambda: num_traces(shared) >= 100, "the first is at work")
+    second.start()
+    second.wait_ready()
+    shared.produce_batches(5, NUM_RECORDS, since=400, until=700)
+    wait_until(lambda: num_traces(shared) >= 500, "both are at work")
+    assert shared.stop() == 0  # leaves; its partitions go over when its session has ended
+    shared.produce_batches(5, NUM_RECORDS, since=700)
+    shared.wait_all_committed()
+    second.stop(signal.SIGKILL)
+    shared.start()
+    alone.wait_all_committed()
+    shared.wait_all_committed()
+    assert alone.stop() == 0
+    assert shared.stop() == 0
+    assert as_a_reader_sees(shared.outputs()) == as_a_reader_sees(alone.outputs())
+    assert shared.state() == alone.state()
