@@ -73,6 +73,7 @@ class Install:
         self.port_base = free_port_base()
         self._specs = [replace(spec, name=prefix + spec.name) for spec in (EVENTS, EVENTS.dead_letter, *OUTPUT_SPECS)]
         provision_topics(bootstrap, self._specs)
+        self.command = [sys.executable, "-m", "tests.integration.stream_jobs.worker"]
         self._environment: dict[str, str] = {}
         self._others: list[Install] = []
         self._producer = Producer({"bootstrap.servers": bootstrap, "linger.ms": 2})
@@ -123,7 +124,7 @@ class Install:
         self.home.mkdir(parents=True, exist_ok=True)
         with (self.home / "stitcher.log").open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "tests.integration.stream_jobs.worker"],
+                self.command,
                 cwd=ROOT, env=variables, stdout=log, stderr=log,
             )  # fmt: skip
 
