@@ -1,6 +1,7 @@
 """A lake of its own for one test: topics with a prefix, namespaces with a prefix, sinks as processes."""
 
 import os
+import random
 import socket
 import subprocess
 import sys
@@ -26,7 +27,7 @@ from lakehouse.sink.feeds import FEEDS
 from lakehouse.sink.progress import PROPERTY, TableProgress
 
 ROOT = Path(__file__).resolve().parents[3]
-DEADLINE_S = 30.0
+DEADLINE_S = 35.0
 POLL_S = 0.1
 
 
@@ -39,10 +40,12 @@ def wait_until(is_true: Callable[[], bool], what: str, deadline_s: float = DEADL
 
 
 def free_port() -> int:
-    """A port nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        return int(probe.getsockname()[1])
+    """A port nobody listens on, below those that outgoing connections of other processes take."""
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with socket.socket() as probe:
+            if probe.connect_ex((LOOPBACK, port)) != 0:
+                return port
 
 
 @dataclass

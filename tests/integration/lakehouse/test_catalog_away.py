@@ -48,7 +48,7 @@ def test_sink_waits_while_the_catalog_is_away_and_keeps_its_files(lake: Lake, li
     ledger = Ledger(lake, random.Random(6))
     sink = _start_sink(lake, line)
     ledger.send(20)
-    wait_until(ledger.is_drained, "the sink commits")
+    wait_until(lambda: ledger.is_drained() and lake.num_rows("tenants") == 1, "the sink commits all tables")
     line.cut()
     ledger.send(60)
     wait_until(lambda: sink.metric('clawtrace_sink_retries_total{table="events"}') >= 2, "the sink tries again")

@@ -13,7 +13,7 @@ from tests.integration.lakehouse.lake import Lake, wait_until
 from tests.unit.lakehouse import records as make
 
 NUM_PARTITIONS = 2
-NUM_ROUNDS = 5
+NUM_ROUNDS = 4
 NUM_RECORDS_PER_ROUND = 60
 
 
