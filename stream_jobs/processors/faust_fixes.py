@@ -192,6 +192,11 @@ class ExactConsumer(driver.Consumer):
         self.reading_starts: dict[TP, int] = {}
         self._read_offset = NothingRead()
 
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        """Forget where to start; what arrives before the next seek is left over from before."""
+        self.reading_starts = {}
+        await super().on_partitions_revoked(revoked)
+
     async def perform_seek(self) -> None:
         """Go to where each partition of the events must be read from."""
         await super().perform_seek()

@@ -11,6 +11,7 @@ import gc
 import logging
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable
 from typing import Any, Final
@@ -48,6 +49,8 @@ def run_stitcher(settings: StitcherSettings, core: Core) -> int:
     """Run until a signal or a failure; return the exit code."""
     for chatty in ("faust", "mode", "aiokafka"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+    # Until the app handles it: told to stop while waiting for the broker is a good end too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_OK))
     topology = Topology.with_prefix(settings.topic_prefix)
     with StateFolder(settings.stitcher_folder) as folder:
         # The health server asks from a thread of its own, and Faust makes its parts when they are first touched, bound

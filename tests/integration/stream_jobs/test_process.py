@@ -79,6 +79,26 @@ def test_a_topic_full_of_junk_stops_the_process(install: Callable[[str], Install
     assert "stitcher_gives_up" in log_events(one)
 
 
+def test_a_refused_change_stops_all_commits_and_the_process(install: Callable[[str], Install]) -> None:
+    one, quiet = install("refused"), install("quiet")
+    for each in (one, quiet):
+        each.produce_batches(3, 200)
+    failing = one.another("refused", STITCHER_TEST_FAIL_AT="1")
+    failing.start()
+    process = failing.process
+    assert process is not None
+    wait_until(lambda: process.poll() is not None, "the process gives up")
+    assert process.returncode == 1
+    assert set(one.committed().values()) == {0}, "its very first change was refused, so nothing may be committed"
+    failing.process = None
+    for each in (one, quiet):
+        each.start()
+        each.wait_all_committed()
+        assert each.stop() == 0
+    assert as_a_reader_sees(one.outputs()) == as_a_reader_sees(quiet.outputs())
+    assert one.state() == quiet.state()
+
+
 def test_a_second_process_in_the_same_home_is_refused(install: Callable[[str], Install]) -> None:
     one = install("twice")
     one.start()

@@ -33,6 +33,7 @@ def test_partitions_that_move_lose_and_double_nothing(install: Callable[[str], I
     shared.wait_all_committed()
     second.stop(signal.SIGKILL)
     shared.start()
+    shared.wait_ready()
     alone.wait_all_committed()
     shared.wait_all_committed()
     assert alone.stop() == 0
