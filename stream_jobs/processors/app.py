@@ -28,8 +28,9 @@ from stream_jobs.processors.faust_fixes import (
     check_faust_version,
     drop_local_state_with_partition,
 )
+from stream_jobs.processors.shell import Core, SourceRecord
 from stream_jobs.processors.state import PartitionStore, TableStore
-from stream_jobs.processors.stitcher import Core, SourceRecord, Stitcher
+from stream_jobs.processors.stitcher import Stitcher
 from stream_jobs.processors.topology import MAX_STATE_RECORD_BYTES, MIB, Topology
 from stream_jobs.settings import StitcherSettings
 

@@ -11,8 +11,8 @@ from stream_jobs.core.runaway import RuleBook
 from stream_jobs.core.stitch import StitchResult, stitch_batch
 from stream_jobs.processors.config_files import ConfigFile
 from stream_jobs.processors.runner import exit_code_of, run_stitcher
+from stream_jobs.processors.shell import Core
 from stream_jobs.processors.state import PartitionState
-from stream_jobs.processors.stitcher import Core
 from stream_jobs.settings import StitcherSettings
 
 

@@ -24,7 +24,7 @@ from infra.runtime.metrics import serve_health
 from stream_jobs import metrics
 from stream_jobs.processors.app import StitcherApp, create_app
 from stream_jobs.processors.datadir import StateFolder
-from stream_jobs.processors.stitcher import Core
+from stream_jobs.processors.shell import Core
 from stream_jobs.processors.topology import Topology
 from stream_jobs.processors.watchdog import CHECK_EVERY_S, Watchdog
 from stream_jobs.settings import StitcherSettings

@@ -19,22 +19,20 @@ A record passes these steps. Up to ``in_flight`` records may wait at step 5; ste
 import asyncio
 import time
 import traceback
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 import structlog
 
 from producers.contracts.event import EventBatch, decode_event_batch, encode_event_batch, record_key
 from stream_jobs import metrics
-from stream_jobs.contracts.alert import Alert
-from stream_jobs.contracts.span import Span
-from stream_jobs.contracts.trace import Trace
 from stream_jobs.processors.dead_letter import DeadLetterLimit, Headers, dead_letter_headers
 from stream_jobs.processors.journal import Change, core_key, journal_writes, read_journal
 from stream_jobs.processors.outputs import output_records
-from stream_jobs.processors.state import PartitionState, PartitionStore
+from stream_jobs.processors.shell import Core, Shell, SourceRecord, Stitched
+from stream_jobs.processors.state import PartitionState
 from stream_jobs.processors.topology import Topology
 
 _log = structlog.get_logger(__name__)
@@ -43,69 +41,6 @@ GENERATION_SHIFT = 44
 DEAD_LETTER_PARTITION = 0
 REWIND_EVERY_S = 1.0
 MAX_REWINDS = 5
-
-
-class Stitched(Protocol):
-    """What the core returns."""
-
-    @property
-    def changes(self) -> Mapping[bytes, bytes | None]: ...
-    @property
-    def payloads(self) -> Mapping[bytes, bytes]: ...
-    @property
-    def spans(self) -> Sequence[Span]: ...
-    @property
-    def traces(self) -> Sequence[Trace]: ...
-    @property
-    def alerts(self) -> Sequence[Alert]: ...
-    @property
-    def counts(self) -> Mapping[str, int]: ...
-    @property
-    def rejects(self) -> Sequence[tuple[str, str]]: ...
-
-
-Core = Callable[[PartitionState, EventBatch, int], Stitched]
-
-
-class Shell(Protocol):
-    """What the routine needs from the framework around it."""
-
-    def open_store(self, partition: int, /) -> PartitionStore:
-        """Return the state of a partition that is owned."""
-        ...
-
-    async def send_record(
-        self, topic: str, partition: int, key: bytes | None, value: bytes, headers: Headers | None, /
-    ) -> Awaitable[Any]:
-        """Hand a record to the producer; the result is done when the broker has acknowledged it."""
-        ...
-
-    def owns(self, assignment: int, /) -> bool:
-        """Whether the partitions of this assignment may still be written to."""
-        ...
-
-    def reading_start(self, partition: int, /) -> int | None:
-        """Offset from which a partition is read in this assignment, None while that is not settled."""
-        ...
-
-    async def rewind(self, partition: int, offset: int, /) -> None:
-        """Read a partition again from an offset."""
-        ...
-
-    def give_up(self, error: BaseException, /) -> None:
-        """End the process: a restart from the commit is the only way on."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class SourceRecord:
-    """One record of the events topic; ``assignment`` numbers the ownership it was read under."""
-
-    partition: int
-    offset: int
-    key: bytes | None
-    value: bytes
-    assignment: int
 
 
 @dataclass(slots=True)

@@ -15,7 +15,8 @@ from stream_jobs.contracts.span import SpanBatch
 from stream_jobs.processors import stitcher as module
 from stream_jobs.processors.dead_letter import MAX_CONSECUTIVE, Headers, TooManyDeadLetters
 from stream_jobs.processors.journal import Change
-from stream_jobs.processors.stitcher import SourceRecord, Stitcher
+from stream_jobs.processors.shell import SourceRecord
+from stream_jobs.processors.stitcher import Stitcher
 from stream_jobs.processors.topology import Topology
 from tests.integration.stream_jobs.standin import POISON_HOOK, REJECTED_HOOK, batch_of, counting_core, value_of
 

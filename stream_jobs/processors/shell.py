@@ -1,0 +1,80 @@
+"""What the routine needs around it: a core that thinks, and a framework that reads, sends and stores.
+
+Upstream: nothing.
+Downstream: ``stitcher`` is written against these; ``app`` and tests provide them.
+Guarantee: no Faust in here, so the routine runs in tests on a broker and a store in memory.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from producers.contracts.event import EventBatch
+from stream_jobs.contracts.alert import Alert
+from stream_jobs.contracts.span import Span
+from stream_jobs.contracts.trace import Trace
+from stream_jobs.processors.dead_letter import Headers
+from stream_jobs.processors.state import PartitionState, PartitionStore
+
+
+class Stitched(Protocol):
+    """What the core returns."""
+
+    @property
+    def changes(self) -> Mapping[bytes, bytes | None]: ...
+    @property
+    def payloads(self) -> Mapping[bytes, bytes]: ...
+    @property
+    def spans(self) -> Sequence[Span]: ...
+    @property
+    def traces(self) -> Sequence[Trace]: ...
+    @property
+    def alerts(self) -> Sequence[Alert]: ...
+    @property
+    def counts(self) -> Mapping[str, int]: ...
+    @property
+    def rejects(self) -> Sequence[tuple[str, str]]: ...
+
+
+Core = Callable[[PartitionState, EventBatch, int], Stitched]
+
+
+class Shell(Protocol):
+    """What the routine needs from the framework around it."""
+
+    def open_store(self, partition: int, /) -> PartitionStore:
+        """Return the state of a partition that is owned."""
+        ...
+
+    async def send_record(
+        self, topic: str, partition: int, key: bytes | None, value: bytes, headers: Headers | None, /
+    ) -> Awaitable[Any]:
+        """Hand a record to the producer; the result is done when the broker has acknowledged it."""
+        ...
+
+    def owns(self, assignment: int, /) -> bool:
+        """Whether the partitions of this assignment may still be written to."""
+        ...
+
+    def reading_start(self, partition: int, /) -> int | None:
+        """Offset from which a partition is read in this assignment, None while that is not settled."""
+        ...
+
+    async def rewind(self, partition: int, offset: int, /) -> None:
+        """Read a partition again from an offset."""
+        ...
+
+    def give_up(self, error: BaseException, /) -> None:
+        """End the process: a restart from the commit is the only way on."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SourceRecord:
+    """One record of the events topic; ``assignment`` numbers the ownership it was read under."""
+
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes
+    assignment: int
