@@ -5,6 +5,8 @@ Downstream: api/sqlguard, then api/repositories/sql.py.
 Guarantee: what runs is what the guard wrote; a refusal is a 422 that names the fix.
 """
 
+import asyncio
+
 from fastapi import APIRouter, Request
 
 from api.metrics import SQL_REFUSED
@@ -31,7 +33,8 @@ async def run_sql(request: Request, scope: ScopeDep, services: ServicesDep, ques
 
 async def _run(scope: Scope, services: Services, sql: str) -> SqlAnswer:
     try:
-        admitted = admit_sql(sql, view_columns(), services.settings.api_max_sql_rows)
+        # In a thread: parsing a long text takes a good part of a second, which other requests must not wait for.
+        admitted = await asyncio.to_thread(admit_sql, sql, view_columns(), services.settings.api_max_sql_rows)
     except SqlRefused as refusal:
         SQL_REFUSED.labels(refusal.code).inc()
         raise

@@ -22,9 +22,17 @@ from api.sqlguard.errors import SqlRefused
 MAX_SQL_CHARS = 20_000
 # A text within the length that still blows up the planner: thousands of ORs or columns.
 MAX_NODES = 4_000
+MAX_BRACKET_DEPTH = 25
+# Of these, brackets that may begin a type as well as a value: [ { and a ( after the name of a type, as in ROW( or
+# MAP(. The parser tries both readings, one within the other, so the time doubles with each level: 20 levels of
+# ARRAY[ take two minutes. People write two or three.
+MAX_TWO_WAY_DEPTH = 6
 
 _QUERY_STARTS = frozenset({"SELECT", "WITH", "TABLE", "("})
+_OPENING = frozenset({TokenType.L_PAREN, TokenType.L_BRACKET, TokenType.L_BRACE})
+_CLOSING = frozenset({TokenType.R_PAREN, TokenType.R_BRACKET, TokenType.R_BRACE})
 _DIALECT = Trino()
+_TYPE_NAMES = frozenset(_DIALECT.parser().TYPE_TOKENS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +77,7 @@ def _parse(sql: str, columns: Mapping[str, tuple[str, ...]]) -> exp.Expr:
     _refuse_other_statements(tokens[0].text.upper(), sql, columns)
     if any(token.token_type is TokenType.SEMICOLON for token in tokens):
         raise SqlRefused("not_one_statement", "More than one statement.", "Send them one by one.")
+    _refuse_deep_brackets(tokens)
     _refuse_decimal_literals(tokens)
     trees = _DIALECT.parser(error_level=ErrorLevel.IMMEDIATE).parse(tokens, sql)
     tree = trees[0] if len(trees) == 1 else None
@@ -104,6 +113,20 @@ def _describe(words: list[str], columns: Mapping[str, tuple[str, ...]]) -> str:
         if name in words:
             return f"The columns of {name} are {', '.join(names)}."
     return f"The tables are {', '.join(sorted(columns))}."
+
+
+def _refuse_deep_brackets(tokens: Iterable[Token]) -> None:
+    opened: list[bool] = []
+    previous = TokenType.SEMICOLON
+    for token in tokens:
+        kind = token.token_type
+        if kind in _OPENING:
+            opened.append(kind is not TokenType.L_PAREN or previous in _TYPE_NAMES)
+        elif kind in _CLOSING and opened:
+            opened.pop()
+        if len(opened) > MAX_BRACKET_DEPTH or sum(opened) > MAX_TWO_WAY_DEPTH:
+            raise SqlRefused("too_complex", "The brackets are nested too deeply.", "Use WITH to name the parts.")
+        previous = kind
 
 
 def _refuse_decimal_literals(tokens: Iterable[Token]) -> None:

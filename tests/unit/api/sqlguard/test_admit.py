@@ -1,5 +1,7 @@
 """The guard refuses what it does not know, says how to mend it, and lets people's questions through."""
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -94,6 +96,19 @@ def test_too_much_is_refused_before_it_costs_anything() -> None:
     with pytest.raises(SqlRefused) as wide:
         admit_sql("SELECT " + ",".join(["1"] * 5000), COLUMNS, 100)
     assert wide.value.code == "too_complex"
+
+
+@pytest.mark.parametrize(
+    ("opening", "closing"),
+    [("array[", "]"), ("row(", ")"), ("{", "}"), ("map(array[1], ", ")"), ("(", ")"), ("(array[", "])"), ("a[", "]")],
+)
+def test_brackets_that_the_parser_would_take_minutes_for_are_refused_at_once(opening: str, closing: str) -> None:
+    started_at_s = time.monotonic()
+    for text in ("SELECT " + opening * 60 + "1" + closing * 60, "SELECT " + opening * 60):
+        with pytest.raises(SqlRefused) as refused:
+            admit_sql(text, COLUMNS, 100)
+        assert refused.value.code == "too_complex"
+    assert time.monotonic() - started_at_s < 1
 
 
 @given(st.text(max_size=200) | st.text(alphabet="SELCTFROMspan $\"'();,*.-/\n", max_size=80))
