@@ -42,7 +42,6 @@ COMMANDS: dict[str, tuple[str, str]] = {
 def topics() -> typer.Typer:
     """Build the command for topics from the specs of all stages (only here are all of them known)."""
     from producers.cli import make_topics_app
-
     from producers.contracts.topics import TOPICS as PRODUCER_TOPICS
     from stream_jobs.contracts.topics import TOPICS as STREAM_TOPICS
 

@@ -2,6 +2,7 @@
 
 import os
 import random
+import shutil
 import socket
 import subprocess
 import sys
@@ -193,3 +194,6 @@ class Lake:
         for spec in TABLES:
             self.catalog.drop_table((self.namespace, spec.name))
         self.catalog.drop_namespace(self.namespace)
+        # Dropping a table leaves its files.
+        warehouse = Path(self.stack.warehouse.removeprefix("file://"))
+        shutil.rmtree(warehouse / self.namespace, ignore_errors=True)
