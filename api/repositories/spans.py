@@ -24,19 +24,22 @@ class SpansRepository:
     def __init__(self, engine: TrinoEngine) -> None:
         self._engine = engine
 
-    async def list_of_trace(self, scope: Scope, *, trace_id: str, trace_date: date, limit: int) -> Rows:
+    async def list_of_trace(self, scope: Scope, *, trace_id: str, trace_date: date, agent_id: str, limit: int) -> Rows:
         """Return the spans of a trace in the order they started, without payloads; at most ``limit``."""
         sql = (
-            f"SELECT {_COLUMNS} FROM spans WHERE trace_date = ? AND trace_id = ? "  # noqa: S608 - texts of this module
+            f"SELECT {_COLUMNS} FROM spans "  # noqa: S608 - texts of this module only
+            "WHERE trace_date = ? AND agent_id = ? AND trace_id = ? "
             f"ORDER BY started_at, depth, span_id LIMIT {int(limit) + 1}"
         )
-        return await self._engine.read(scope, sql, [trace_date, trace_id], max_rows=limit)
+        return await self._engine.read(scope, sql, [trace_date, agent_id, trace_id], max_rows=limit)
 
-    async def find(self, scope: Scope, *, trace_id: str, trace_date: date, span_id: str) -> dict[str, Any] | None:
+    async def find(
+        self, scope: Scope, *, trace_id: str, trace_date: date, agent_id: str, span_id: str
+    ) -> dict[str, Any] | None:
         """Return one span with its payloads; None when the trace has none of that id."""
         sql = (
             f"SELECT {_COLUMNS}, input, output FROM spans "  # noqa: S608 - texts of this module only
-            "WHERE trace_date = ? AND trace_id = ? AND span_id = ?"
+            "WHERE trace_date = ? AND agent_id = ? AND trace_id = ? AND span_id = ?"
         )
-        rows = await self._engine.read(scope, sql, [trace_date, trace_id, span_id], max_rows=1)
+        rows = await self._engine.read(scope, sql, [trace_date, agent_id, trace_id, span_id], max_rows=1)
         return rows.as_dicts()[0] if rows.rows else None

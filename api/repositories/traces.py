@@ -61,14 +61,13 @@ class TracesRepository:
         """Return one trace, whatever its day; None when this tenant has none of that id."""
         sql = (
             f"SELECT {_COLUMNS} FROM traces WHERE trace_id = ? "  # noqa: S608 - texts of this module only
-            "ORDER BY trace_date DESC LIMIT 1"
+            "ORDER BY trace_date DESC, agent_id LIMIT 1"
         )
         rows = await self._engine.read(scope, sql, [trace_id], max_rows=1)
         return rows.as_dicts()[0] if rows.rows else None
 
-    async def find_date(self, scope: Scope, trace_id: str) -> date | None:
-        """Return the day of a trace, which the other tables are partitioned by."""
-        sql = "SELECT max(trace_date) FROM traces WHERE trace_id = ?"
+    async def find_place(self, scope: Scope, trace_id: str) -> tuple[date, str] | None:
+        """Return the day and the agent of a trace, by which the other tables are partitioned and sorted."""
+        sql = "SELECT trace_date, agent_id FROM traces WHERE trace_id = ? ORDER BY trace_date DESC, agent_id LIMIT 1"
         rows = await self._engine.read(scope, sql, [trace_id], max_rows=1)
-        day: date | None = rows.rows[0][0] if rows.rows else None
-        return day
+        return (rows.rows[0][0], rows.rows[0][1]) if rows.rows else None

@@ -110,7 +110,11 @@ async def _detail(scope: Scope, services: Services, trace_id: str) -> TraceDetai
     if row is None:
         raise not_found(f"there is no trace {trace_id}")
     spans = await services.spans.list_of_trace(
-        scope, trace_id=trace_id, trace_date=row["trace_date"], limit=services.settings.api_max_trace_spans
+        scope,
+        trace_id=trace_id,
+        trace_date=row["trace_date"],
+        agent_id=row["agent_id"],
+        limit=services.settings.api_max_trace_spans,
     )
     return TraceDetail(
         trace=TraceSummary.from_row(row),
@@ -120,10 +124,13 @@ async def _detail(scope: Scope, services: Services, trace_id: str) -> TraceDetai
 
 
 async def _span(scope: Scope, services: Services, trace_id: str, span_id: str) -> SpanDetail:
-    trace_date = await services.traces.find_date(scope, trace_id)
+    place = await services.traces.find_place(scope, trace_id)
     row = None
-    if trace_date is not None:
-        row = await services.spans.find(scope, trace_id=trace_id, trace_date=trace_date, span_id=span_id)
+    if place is not None:
+        trace_date, agent_id = place
+        row = await services.spans.find(
+            scope, trace_id=trace_id, trace_date=trace_date, agent_id=agent_id, span_id=span_id
+        )
     if row is None:
         raise not_found(f"there is no span {span_id} in a trace {trace_id}")
     return SpanDetail.from_row(row)

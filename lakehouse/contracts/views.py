@@ -1,9 +1,9 @@
-"""SQL of the views for people: newest revision only, no internals, the tenant filter inside.
+"""SQL of the views for people: one revision of each row, no internals, the tenant filter inside.
 
 Upstream: lakehouse.contracts.tables.
 Downstream: `clawtrace lake views` creates them in Trino; the API and people's own clients read them.
 Guarantee: each view alone keeps tenants apart, whatever the access rules say; the filter and any predicate on
-key columns lie below the choice of the newest row, so that other tenants' and days' files are never opened.
+key columns lie below the choice of the one row, so that other tenants' and days' files are never opened.
 """
 
 from lakehouse.contracts.tables import TABLES, TableSpec
@@ -29,15 +29,16 @@ def view_query(table: TableSpec, relation: str) -> str:
     if table.reading == "extent":
         return _extent_query(table, relation)
     columns = ", ".join(_quoted(column.name) for column in table.visible_columns)
-    newness = f"row_number() OVER (PARTITION BY {', '.join(table.key)} ORDER BY rev DESC) AS newness"
+    order = "ASC" if table.reading == "oldest" else "DESC"
+    place = f"row_number() OVER (PARTITION BY {', '.join(table.key)} ORDER BY rev {order}) AS place"
     lines = (
         f"SELECT {columns}",
         "FROM (",
-        f"  SELECT {columns}, {newness}",
+        f"  SELECT {columns}, {place}",
         f"  FROM {relation}",
         f"  WHERE {tenant_filter()}",
         ")",
-        "WHERE newness = 1",
+        "WHERE place = 1",
     )
     return "\n".join(lines)
 

@@ -109,7 +109,11 @@ class Lake:
         self.catalog: SqlCatalog = connect_catalog(self.settings())
         self.namespace = self.settings().silver_namespace
         self.provision()
-        self.producer = Producer({"bootstrap.servers": self.stack.kafka_bootstrap, "linger.ms": 5})
+        self.producer = Producer(
+            # Idempotent like the real writers: otherwise a batch that is sent again, for instance because a new topic
+            # has no leader yet, lands behind newer ones.
+            {"bootstrap.servers": self.stack.kafka_bootstrap, "linger.ms": 5, "acks": "all", "enable.idempotence": True}
+        )
 
     def settings(self, **more: object) -> SinkSettings:
         """Settings of a sink on this lake, for use inside the test's own process."""

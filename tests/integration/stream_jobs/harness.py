@@ -76,7 +76,11 @@ class Install:
         self.command = [sys.executable, "-m", "tests.integration.stream_jobs.worker"]
         self._environment: dict[str, str] = {}
         self._others: list[Install] = []
-        self._producer = Producer({"bootstrap.servers": bootstrap, "linger.ms": 2})
+        self._producer = Producer(
+            # Idempotent like the real writers: otherwise a batch that is sent again, for instance because a new topic
+            # has no leader yet, lands behind newer ones.
+            {"bootstrap.servers": bootstrap, "linger.ms": 2, "acks": "all", "enable.idempotence": True}
+        )
 
     def produce(self, partition: int, value: bytes, key: bytes = b"k") -> None:
         """Put a record into the events topic."""

@@ -1,16 +1,17 @@
 """Fixtures of the runtime's tests."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine
 
-from tests.unit.infra.runtime.keys_in_memory import engine_in_memory
+from tests.unit.infra.runtime.keys_in_sqlite import engine_on_disk
 
 
 @pytest.fixture
-def engine() -> Iterator[Engine]:
+def engine(tmp_path: Path) -> Iterator[Engine]:
     """An engine with an empty key table."""
-    engine = engine_in_memory()
+    engine = engine_on_disk(tmp_path)
     yield engine
     engine.dispose()

@@ -21,7 +21,7 @@ from infra.runtime.access_keys import (
     revoke_key,
 )
 from infra.runtime.database import DatabaseAway
-from tests.unit.infra.runtime.keys_in_memory import PEPPER
+from tests.unit.infra.runtime.keys_in_sqlite import PEPPER
 
 
 @pytest.mark.parametrize("scope", SCOPES)

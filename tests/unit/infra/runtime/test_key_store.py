@@ -10,7 +10,7 @@ from infra.runtime import key_store
 from infra.runtime.access_keys import _checksum, access_keys, create_key, find_key, new_key_text, revoke_key
 from infra.runtime.key_store import FRESH_S, GRACE_S, RETRY_S, KeyStore
 from infra.runtime.problem import Problem
-from tests.unit.infra.runtime.keys_in_memory import PEPPER
+from tests.unit.infra.runtime.keys_in_sqlite import PEPPER
 
 
 class Clock:
