@@ -73,6 +73,9 @@ def _row(tenant: Tenant, table: TableSpec, number: int) -> dict[str, Any]:
     row = {column.name: _value(tenant, column, number, at) for column in table.columns}
     if "trace_id" in row:
         row["trace_id"] = tenant.trace_id(trace)
+        if row.get("agent_id"):
+            # A trace and its spans are one agent's.
+            row["agent_id"] = f"{tenant.canary}-agent_id-{trace}"
     if table.name == "spans":
         is_root = number < tenant.num_traces
         row["kind"] = "run" if is_root else "model_call"
