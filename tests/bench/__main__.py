@@ -35,6 +35,7 @@ BATCH_EVENTS = 50
 NUM_LOAD_AGENTS = 8
 ALERTS_TOPIC = "clawtrace.alerts.v1"
 LAST_PROBE_WITHIN_S = 60.0
+PLAIN_WIDTH = 120
 
 
 @dataclass
@@ -244,7 +245,7 @@ def ack_to_row(doors: Doors, sender: Sender, events_per_s: int) -> Latency:
 
 def main() -> int:
     """Run all benches on a fresh stack; 0 when the ledger balances and nothing is missing."""
-    console = Console(stderr=True)
+    console = Console(stderr=True, width=None if sys.stderr.isatty() else PLAIN_WIDTH)
     with running_stack(".clawtrace-bench", BENCH_PORT_BASE) as environment:
         settings = settings_of(environment)
         keys = []
