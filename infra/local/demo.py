@@ -133,11 +133,20 @@ def _tokens(tokens: dict[str, int] | None) -> str:
     return " · ".join(f"{counts[field]:,} {name}" for field, name in names.items() if counts.get(field))
 
 
+def _kind_of_run(span: dict[str, Any]) -> str:
+    """Say what a run is for, when it is not simply the user's."""
+    if (span["run_id"] or "").startswith("announce:"):
+        return "tells the user what the sub-agent found"
+    return "sub-agent" if ":subagent:" in (span["session_key"] or "") else ""
+
+
 def _label(span: dict[str, Any]) -> Text:
     line = Text(span["name"])
     line.append(f"  {span['status']}", style=STATUS_STYLES.get(span["status"], ""))
     if span["duration_ms"] is not None:
         line.append(f"  {span['duration_ms']} ms", style="dim")
+    if span["kind"] == "run" and (what := _kind_of_run(span)):
+        line.append(f"  {what}", style="dim")
     if span["kind"] == "model_call":
         line.append(f"  {_usd(span['cost_usd'])}", style="bold")
         line.append(f"  {_tokens(span['tokens'])}", style="dim")
@@ -215,8 +224,16 @@ def demo() -> None:
         _show_alert(api, console)
     console.print(f'\nclawtrace sql --tenant {TENANT_ID} "{SQL}"', highlight=False)
     _clawtrace("sql", SQL, "--tenant", TENANT_ID)
-    console.print(
-        f"\nLook here:  API {settings.api_url}/docs   gateway {settings.gateway_url}/docs   "
-        f"Trino {settings.trino_url}\nStop it with: make down"
-    )
+    console.print("\nLook here:")
+    places = {
+        "Traces": f'curl -H "Authorization: Bearer {keys.read}" {settings.api_url}/v1/traces',
+        "API": f"{settings.api_url}/docs",
+        "SQL": f'.venv/bin/clawtrace sql "SELECT * FROM traces" --tenant {TENANT_ID}',
+        "Trino": f"{settings.trino_url} (README: DBeaver, notebook, command line)",
+        "Metrics": f"{settings.gateway_url}/metrics",
+        "State": ".venv/bin/clawtrace status",
+    }
+    for name, place in places.items():
+        console.print(f"  {name:8} {place}", highlight=False, soft_wrap=True)
+    console.print("Stop it with: make down")
     console.print(f"The demo took {time.monotonic() - started:.0f} s.")
