@@ -222,13 +222,13 @@ def demo() -> None:
             console.print(render_trace(detail))
         console.print()
         _show_alert(api, console)
-    console.print(f'\nclawtrace sql --tenant {TENANT_ID} "{SQL}"', highlight=False)
+    console.print(f"\n{SQL}", highlight=False, soft_wrap=True)
     _clawtrace("sql", SQL, "--tenant", TENANT_ID)
     console.print("\nLook here:")
     places = {
         "Traces": f'curl -H "Authorization: Bearer {keys.read}" {settings.api_url}/v1/traces',
         "API": f"{settings.api_url}/docs",
-        "SQL": f'.venv/bin/clawtrace sql "SELECT * FROM traces" --tenant {TENANT_ID}',
+        "SQL": f'.venv/bin/clawtrace sql --tenant {TENANT_ID} "SELECT * FROM traces"',
         "Trino": f"{settings.trino_url} (README: DBeaver, notebook, command line)",
         "Metrics": f"{settings.gateway_url}/metrics",
         "State": ".venv/bin/clawtrace status",
