@@ -32,6 +32,7 @@ SCENARIOS = ("multi-tool", "tool-error", "anthropic", "subagent", "runaway")
 VISIBLE_WITHIN_S = 90.0
 POLL_EVERY_S = 0.5
 PLAIN_WIDTH = 160
+FIRST_SQL = "SELECT name, cost_usd FROM traces"
 SQL = (
     "SELECT model, count(*) AS calls, sum(input_tokens) AS input, sum(cache_read_tokens) AS cache_read, "
     "sum(cache_write_tokens) AS cache_write, sum(output_tokens) AS output, sum(cost_usd) AS cost_usd "
@@ -228,7 +229,7 @@ def demo() -> None:
     places = {
         "Traces": f'curl -H "Authorization: Bearer {keys.read}" {settings.api_url}/v1/traces',
         "API": f"{settings.api_url}/docs",
-        "SQL": f'.venv/bin/clawtrace sql --tenant {TENANT_ID} "SELECT * FROM traces"',
+        "SQL": f'.venv/bin/clawtrace sql --tenant {TENANT_ID} "{FIRST_SQL}"',
         "Trino": f"{settings.trino_url} (README: DBeaver, notebook, command line)",
         "Metrics": f"{settings.gateway_url}/metrics",
         "State": ".venv/bin/clawtrace status",
