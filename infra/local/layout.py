@@ -5,21 +5,13 @@ Downstream: every module of infra/local.
 Guarantee: asking for a path creates nothing.
 """
 
-import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 from infra.runtime.settings import StackSettings
 
-CACHE_VARIABLE = "CLAWTRACE_CACHE"
 CHECKOUT_FOLDER = Path(__file__).resolve().parents[2]
-
-
-def cache_folder() -> Path:
-    """Folder of downloads, shared by every home and checkout of this user."""
-    chosen = os.environ.get(CACHE_VARIABLE)
-    return Path(chosen).expanduser().absolute() if chosen else Path.home() / ".cache" / "clawtrace"
 
 
 def fresh_folder(folder: Path) -> None:
@@ -38,7 +30,7 @@ class Layout:
     @classmethod
     def of(cls, settings: StackSettings) -> "Layout":
         """Layout of the stack that these settings describe."""
-        return cls(settings=settings, cache=cache_folder())
+        return cls(settings=settings, cache=settings.cache)
 
     @property
     def home(self) -> Path:

@@ -6,13 +6,12 @@ Guarantee: library logs come out in the same shape; level from CLAWTRACE_LOG_LEV
 """
 
 import logging
-import os
 import sys
 
 import structlog
 from structlog.types import EventDict, Processor
 
-LEVEL_VARIABLE = "CLAWTRACE_LOG_LEVEL"
+from infra.runtime.settings import StackSettings
 
 
 def _without_colour(_: object, __: str, event: EventDict) -> EventDict:
@@ -23,7 +22,7 @@ def _without_colour(_: object, __: str, event: EventDict) -> EventDict:
 
 def configure_logging(process: str) -> None:
     """Send this process's logs, ours and those of libraries, to stderr as JSON lines."""
-    level = logging.getLevelNamesMapping().get(os.environ.get(LEVEL_VARIABLE, "info").upper(), logging.INFO)
+    level = logging.getLevelNamesMapping()[StackSettings().log_level.upper()]
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,

@@ -7,9 +7,9 @@ overridden one by one, which is how the same code runs against a Kafka or Trino 
 """
 
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 # Offsets from CLAWTRACE_PORT_BASE. The first five are promised to users (README); the rest follow.
@@ -36,6 +36,13 @@ class StackSettings(BaseSettings):
 
     home: Path = Field(
         default=Path(".clawtrace"), description="Folder that holds all data, logs, secrets and downloads."
+    )
+    cache: Path = Field(
+        default=Path("~/.cache/clawtrace"),
+        description="Folder of downloads, shared by every home and checkout of a user.",
+    )
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(str.lower)] = Field(
+        default="info", description="Least level that a process logs."
     )
     port_base: int = Field(
         default=4600,
@@ -64,6 +71,7 @@ class StackSettings(BaseSettings):
     @model_validator(mode="after")
     def _fill_local_defaults(self) -> Self:
         self.home = self.home.expanduser().absolute()
+        self.cache = self.cache.expanduser().absolute()
         secrets = self.secrets_folder
         self.kafka_bootstrap = self.kafka_bootstrap or f"{LOOPBACK}:{self.port('kafka')}"
         self.trino_url = self.trino_url or f"https://{LOOPBACK}:{self.port('trino')}"

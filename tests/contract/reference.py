@@ -74,7 +74,10 @@ def options_of(command: Any) -> list[tuple[str, ...]]:
         names = " ".join(f"`{name}`" for name in (*parameter.opts, *parameter.secondary_opts))
         if parameter.param_type_name == "argument":
             names = f"`{parameter.name.upper()}`"
-        rows.append((names, str(getattr(parameter, "help", "") or "").replace("\n", " ")))
+        meaning = str(getattr(parameter, "help", "") or "").replace("\n", " ")
+        if parameter.envvar:
+            meaning += f" Also `{parameter.envvar}`."
+        rows.append((names, meaning))
     return rows
 
 
