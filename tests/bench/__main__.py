@@ -1,6 +1,6 @@
 """``make bench``: how long from the gateway's ack to the alert, and to a row that SQL can see.
 
-Upstream: a fresh stack on ports of its own, fed with captured runs under new ids (tests/bench/load.py).
+Upstream: a fresh stack on ports of its own, fed with captured runs under new ids (tests/load.py).
 Downstream: a table for people and one line of JSON.
 Guarantee: every figure comes with a ledger check, events acknowledged against rows stored; a figure whose ledger
 does not balance is printed as failed, and the exit code says so.
@@ -21,8 +21,8 @@ from rich.console import Console
 from rich.table import Table
 
 from stream_jobs.contracts.alert import AlertBatch
-from tests.bench.load import RunTemplate, dear
 from tests.integration.doors import Doors, spool_id_of, wire_batch
+from tests.load import RunTemplate, dear
 from tests.stack import run_clawtrace, running_stack, settings_of
 
 BENCH_PORT_BASE = 4840

@@ -1,4 +1,4 @@
-"""Load for the benches: real captured runs under new ids, so that each copy is a run of its own.
+"""Load for benches and kill tests: real captured runs under new ids, so that each copy is a run of its own.
 
 Times and ids are replaced in the text of the capture; everything else stays what the real program sent.
 """
