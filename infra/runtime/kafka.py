@@ -7,23 +7,26 @@ more partitions would move keys and break the order of an agent's events.
 """
 
 import logging
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # its stubs export nothing by name
     AdminClient,
     AlterConfigOpType,
     ConfigEntry,
     ConfigResource,
     NewTopic,
+    OffsetSpec,
     ResourceType,
 )
 
 from infra.runtime.topics import TopicSpec
 
 TIMEOUT_S: Final = 15.0
+LEADER_RETRY_S: Final = 0.1
 # -1: the broker's own default, so that one spec fits a laptop and a cluster.
 BROKER_DEFAULT_REPLICATION: Final = -1
 
@@ -62,7 +65,9 @@ def provision_topics(bootstrap: str, specs: Sequence[TopicSpec]) -> list[Provisi
     if wrong:
         raise TopicMismatch("; ".join(wrong) + ". Move to a new topic version instead of changing this one.")
     try:
-        created = _create(admin, [spec for spec in specs if spec.name not in existing])
+        new = [spec for spec in specs if spec.name not in existing]
+        created = _create(admin, new)
+        _wait_for_leaders(admin, new)
         updated = _align(admin, [spec for spec in specs if spec.name not in created])
     except KafkaException as error:
         raise _away(bootstrap, error) from error
@@ -136,6 +141,27 @@ def _create(admin: AdminClient, specs: Sequence[TopicSpec]) -> set[str]:
             if error.args[0].name() != "TOPIC_ALREADY_EXISTS":
                 raise TopicMismatch(f"{name} could not be created: {error.args[0].str()}") from error
     return set(futures)
+
+
+def _wait_for_leaders(admin: AdminClient, specs: Sequence[TopicSpec]) -> None:
+    """Wait until every partition of new topics answers.
+
+    The broker says that a topic is there before its partitions have leaders; whoever uses them in between gets
+    errors, and a writer that tries again may put records in another order than it meant.
+    """
+    places = {
+        TopicPartition(spec.name, number): OffsetSpec.latest() for spec in specs for number in range(spec.partitions)
+    }
+    deadline = time.monotonic() + TIMEOUT_S
+    while places:
+        try:
+            for future in admin.list_offsets(places).values():
+                future.result(TIMEOUT_S)
+            return
+        except KafkaException as error:
+            if time.monotonic() > deadline or not error.args[0].retriable():
+                raise
+            time.sleep(LEADER_RETRY_S)
 
 
 def _align(admin: AdminClient, specs: Sequence[TopicSpec]) -> set[str]:
