@@ -12,14 +12,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from confluent_kafka import KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # its stubs export nothing by name
     AdminClient,
     AlterConfigOpType,
     ConfigEntry,
     ConfigResource,
     NewTopic,
-    OffsetSpec,
     ResourceType,
 )
 
@@ -67,7 +66,7 @@ def provision_topics(bootstrap: str, specs: Sequence[TopicSpec]) -> list[Provisi
     try:
         new = [spec for spec in specs if spec.name not in existing]
         created = _create(admin, new)
-        _wait_for_leaders(admin, new)
+        _wait_for_leaders(bootstrap, new)
         updated = _align(admin, [spec for spec in specs if spec.name not in created])
     except KafkaException as error:
         raise _away(bootstrap, error) from error
@@ -92,13 +91,16 @@ def missing_topics(bootstrap: str, names: Iterable[str]) -> list[str]:
 
 
 def _admin(bootstrap: str) -> AdminClient:
-    configuration: dict[str, Any] = {
+    return AdminClient(_configuration(bootstrap))
+
+
+def _configuration(bootstrap: str) -> dict[str, Any]:
+    return {
         "bootstrap.servers": bootstrap,
         "socket.timeout.ms": int(TIMEOUT_S * 1000),
         # Otherwise it writes its own notes to stderr, in the middle of a command's output.
         "logger": logging.getLogger("librdkafka"),
     }
-    return AdminClient(configuration)
 
 
 def _away(bootstrap: str, error: KafkaException) -> KafkaAway:
@@ -143,26 +145,29 @@ def _create(admin: AdminClient, specs: Sequence[TopicSpec]) -> set[str]:
     return set(futures)
 
 
-def _wait_for_leaders(admin: AdminClient, specs: Sequence[TopicSpec]) -> None:
+def _wait_for_leaders(bootstrap: str, specs: Sequence[TopicSpec]) -> None:
     """Wait until every partition of new topics answers.
 
     The broker says that a topic is there before its partitions have leaders; whoever uses them in between gets
     errors, and a writer that tries again may put records in another order than it meant.
     """
-    places = {
-        TopicPartition(spec.name, number): OffsetSpec.latest() for spec in specs for number in range(spec.partitions)
-    }
+    if not specs:
+        return
     deadline = time.monotonic() + TIMEOUT_S
-    while places:
-        try:
-            for future in admin.list_offsets(places).values():
-                future.result(TIMEOUT_S)
-            return
-        except KafkaException:
-            # librdkafka does not mark "not leader" as worth trying again, so no error is told from another.
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(LEADER_RETRY_S)
+    consumer = Consumer({**_configuration(bootstrap), "group.id": "clawtrace.provision"})
+    try:
+        for place in [TopicPartition(spec.name, number) for spec in specs for number in range(spec.partitions)]:
+            while True:
+                try:
+                    consumer.get_watermark_offsets(place, timeout=TIMEOUT_S)
+                    break
+                except KafkaException:
+                    # librdkafka does not mark "not leader" as worth trying again, so no error is told from another.
+                    if time.monotonic() > deadline:
+                        raise
+                    time.sleep(LEADER_RETRY_S)
+    finally:
+        consumer.close()
 
 
 def _align(admin: AdminClient, specs: Sequence[TopicSpec]) -> set[str]:
