@@ -1,0 +1,273 @@
+"""A real OpenClaw in a home of its own: install the plugin, start and stop the gateway, send messages.
+
+Upstream: the tests.
+Downstream: the npm package ``openclaw`` in ``node_modules``, the plugin's folder, the provider.
+Guarantee: nothing outside its home is touched; every process it started is gone after ``close``.
+"""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+HERE = Path(__file__).resolve().parent
+PLUGIN = ROOT / "producers/openclaw_plugin"
+OPENCLAW = HERE / "node_modules/openclaw/openclaw.mjs"
+PLUGIN_ID = "clawtrace"
+NOTES = "line one\nline two\nthe code is alpha-42\n"
+READY_WITHIN_S = 90.0
+CLI_WITHIN_S = 120.0
+# USD per million tokens, as producers/replay/captures/prices.toml tells the stitcher.
+PRICES = {
+    "sim-1": {"input": 3, "output": 15, "cacheRead": 0.3, "cacheWrite": 3.75},
+    "sim-2": {"input": 1, "output": 5, "cacheRead": 0.1, "cacheWrite": 1.25},
+    "sim-small": {"input": 3, "output": 15, "cacheRead": 0.3, "cacheWrite": 3.75},
+    "sim-3": {"input": 3, "output": 15, "cacheRead": 0.3, "cacheWrite": 3.75},
+}
+CONTEXT_TOKENS = {"sim-small": 50_000}
+
+
+def free_port() -> int:
+    """A port nobody listens on now."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+def _model(name: str) -> dict[str, Any]:
+    return {
+        "id": name,
+        "name": name,
+        "input": ["text"],
+        "contextWindow": CONTEXT_TOKENS.get(name, 200_000),
+        "maxTokens": 8192,
+        "cost": PRICES[name],
+    }
+
+
+def openclaw_config(provider_url: str, port: int) -> dict[str, Any]:
+    """What a user's onboarding would have written: a local gateway and the models of our provider."""
+    subagents = {"maxChildrenPerAgent": 20, "maxConcurrent": 20}
+    return {
+        "gateway": {"mode": "local", "bind": "loopback", "port": port},
+        "models": {
+            "mode": "merge",
+            "providers": {
+                "fake": {
+                    "baseUrl": f"{provider_url}/v1",
+                    "apiKey": "none",
+                    "api": "openai-completions",
+                    "models": [_model(name) for name in ("sim-1", "sim-2", "sim-small")],
+                },
+                "fakeant": {
+                    "baseUrl": provider_url,
+                    "apiKey": "none",
+                    "api": "anthropic-messages",
+                    "models": [_model("sim-3")],
+                },
+            },
+        },
+        "agents": {
+            "defaults": {
+                "model": {"primary": "fake/sim-1", "fallbacks": ["fake/sim-2"]},
+                "heartbeat": {"every": "0m"},
+                "subagents": subagents,
+                "maxConcurrent": 24,
+                "skipBootstrap": True,
+            },
+            "entries": {
+                "main": {"default": True, "workspace": "~/.openclaw/workspace"},
+                "claude": {"model": {"primary": "fakeant/sim-3"}, "workspace": "~/.openclaw/workspace"},
+                "small": {"model": {"primary": "fake/sim-small"}, "workspace": "~/.openclaw/workspace"},
+            },
+        },
+    }
+
+
+@dataclass
+class Host:
+    """One OpenClaw install."""
+
+    home: Path
+    node: str
+    provider_url: str
+    extra_env: dict[str, str] = field(default_factory=dict)
+    port: int = field(default_factory=free_port)
+    _gateway: subprocess.Popen[bytes] | None = None
+    _others: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Make the home as onboarding leaves it."""
+        shutil.rmtree(self.home, ignore_errors=True)
+        (self.state / "workspace").mkdir(parents=True)
+        self.config_file.write_text(json.dumps(openclaw_config(self.provider_url, self.port), indent=1))
+        (self.state / "workspace/notes.txt").write_text(NOTES)
+
+    @property
+    def state(self) -> Path:
+        """OpenClaw's state folder."""
+        return self.home / ".openclaw"
+
+    @property
+    def config_file(self) -> Path:
+        """OpenClaw's config."""
+        return self.state / "openclaw.json"
+
+    @property
+    def log_file(self) -> Path:
+        """What the gateways of this home said, one after the other."""
+        return self.home / "gateway.log"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment of every process: nothing of the machine's own OpenClaw, no proxy."""
+        kept = {name: os.environ[name] for name in ("LANG", "TZ", "TMPDIR") if name in os.environ}
+        path = f"{Path(self.node).parent}:/usr/local/bin:/usr/bin:/bin"
+        return {**kept, "HOME": str(self.home), "PATH": path, "NO_COLOR": "1", "CI": "1", **self.extra_env}
+
+    def command(self, *arguments: str) -> list[str]:
+        """The command line of ``openclaw …``."""
+        return [self.node, str(OPENCLAW), *arguments]
+
+    def cli(self, *arguments: str, within_s: float = CLI_WITHIN_S) -> subprocess.CompletedProcess[str]:
+        """Run ``openclaw …`` to its end."""
+        return subprocess.run(
+            self.command(*arguments),
+            check=False,
+            text=True,
+            capture_output=True,
+            cwd=self.home,
+            env=self.environment,
+            timeout=within_s,
+        )
+
+    def must(self, *arguments: str) -> str:
+        """Run ``openclaw …``; fail with what it printed unless it ends well."""
+        done = self.cli(*arguments)
+        assert done.returncode == 0, f"openclaw {' '.join(arguments)}:\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    def install_plugin(self, endpoint: str, observe_key: str, **config: Any) -> None:
+        """Install the plugin as its README says and let it see conversations."""
+        self.must("plugins", "install", "--link", str(PLUGIN), "--force", "--accept-capabilities")
+        entry = f"plugins.entries.{PLUGIN_ID}"
+        self.must("config", "set", f"{entry}.hooks.allowConversationAccess", "true")
+        value = json.dumps({"endpoint": endpoint, "observeKey": observe_key, **config})
+        self.must("config", "set", f"{entry}.config", value, "--strict-json")
+
+    def change_config(self, change: dict[str, Any]) -> None:
+        """Merge a change into the config file; only while no gateway runs."""
+        config = json.loads(self.config_file.read_text())
+        _merge(config, change)
+        self.config_file.write_text(json.dumps(config, indent=1))
+
+    def start_gateway(self) -> None:
+        """Start ``openclaw gateway run`` and wait until it is ready."""
+        assert self._gateway is None, "the gateway runs already"
+        with self.log_file.open("ab") as log:
+            self._gateway = subprocess.Popen(
+                self.command("gateway", "run"),
+                cwd=self.home,
+                env=self.environment,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        deadline = time.monotonic() + READY_WITHIN_S
+        while not self._is_ready():
+            assert self._gateway.poll() is None, f"the gateway ended:\n{self.log_tail()}"
+            assert time.monotonic() < deadline, f"the gateway is not ready:\n{self.log_tail()}"
+            time.sleep(0.2)
+
+    def _is_ready(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/readyz", timeout=2) as answer:
+                return bool(json.load(answer)["ready"])
+        except (urllib.error.URLError, OSError, ValueError):
+            return False
+
+    def stop_gateway(self) -> float:
+        """Ask the gateway to end, as a service manager does; seconds it took."""
+        gateway = self._take_gateway()
+        began = time.monotonic()
+        gateway.send_signal(signal.SIGTERM)
+        try:
+            gateway.wait(60)
+        finally:
+            self._kill_group(gateway)
+        return time.monotonic() - began
+
+    def kill_gateway(self) -> None:
+        """Kill -9: the gateway and all it started get no chance to say anything."""
+        self._kill_group(self._take_gateway())
+
+    def _take_gateway(self) -> subprocess.Popen[bytes]:
+        assert self._gateway is not None, "no gateway runs"
+        gateway, self._gateway = self._gateway, None
+        return gateway
+
+    @staticmethod
+    def _kill_group(process: subprocess.Popen[bytes]) -> None:
+        try:
+            os.killpg(process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        process.wait(10)
+
+    def send(self, message: str, session: str, agent: str = "main", *more: str) -> subprocess.Popen[bytes]:
+        """Start ``openclaw agent`` with a message; the caller waits for it, or not."""
+        arguments = ("agent", "--agent", agent, "--session-key", f"agent:{agent}:{session}", "--message", message, *more)
+        with (self.home / f"send-{session}.log").open("ab") as log:
+            process = subprocess.Popen(
+                self.command(*arguments),
+                cwd=self.home,
+                env=self.environment,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        self._others.append(process)
+        return process
+
+    def say(self, message: str, session: str, agent: str = "main", *more: str, within_s: float = 120.0) -> str:
+        """Send a message, wait for the end of the turn; what the command printed."""
+        process = self.send(message, session, agent, *more)
+        process.wait(within_s)
+        return self.printed(session)
+
+    def printed(self, session: str) -> str:
+        """What ``openclaw agent`` printed for a session."""
+        return (self.home / f"send-{session}.log").read_text(errors="replace")
+
+    def call(self, method: str, **parameters: Any) -> str:
+        """Call a method of the gateway."""
+        return self.must("gateway", "call", method, "--params", json.dumps(parameters))
+
+    def log_tail(self, num_lines: int = 40) -> str:
+        """The last lines of the gateway's log."""
+        lines = self.log_file.read_text(errors="replace").splitlines() if self.log_file.exists() else []
+        return "\n".join(lines[-num_lines:])
+
+    def close(self) -> None:
+        """End everything that still runs."""
+        if self._gateway is not None:
+            self.kill_gateway()
+        for process in self._others:
+            if process.poll() is None:
+                self._kill_group(process)
+
+
+def _merge(target: dict[str, Any], change: dict[str, Any]) -> None:
+    for name, value in change.items():
+        if isinstance(value, dict) and isinstance(target.get(name), dict):
+            _merge(target[name], value)
+        else:
+            target[name] = value
