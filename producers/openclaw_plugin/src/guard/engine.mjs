@@ -58,7 +58,7 @@ export class Engine {
     const nowUs = this.nowUs;
     this.allowances.replace(state.allowances);
     for (const { scope, scope_id: scopeId, verdict_id: verdictId, reason } of this.orders.newReleases(nowUs)) {
-      this.holds.release(scope, scopeId);
+      this.holds.release(scope, scopeId, this.#familyOf(scopeId));
       this.#forgive(scope, scopeId);
       this.#decide({ action: "release", scope, scopeId, reason, verdictId }, {}, `verdict:${verdictId}`);
     }
@@ -261,8 +261,11 @@ export class Engine {
   }
 
   #stopByVerdict(verdict) {
-    const family = [...this.meter.families.all].findLast((it) => it.answersTo(verdict.scope_id));
-    this.#stop(causeOf(verdict), verdict.scope === "run" ? family : undefined, {});
+    this.#stop(causeOf(verdict), verdict.scope === "run" ? this.#familyOf(verdict.scope_id) : undefined, {});
+  }
+
+  #familyOf(id) {
+    return this.meter.families.find({ runId: id, traceId: id });
   }
 
   #noteByVerdict(verdict) {

@@ -38,6 +38,8 @@ export class Holds {
       made.familyIds.add(made.scopeId);
       if (family) {
         made.familyIds.add(family.id);
+        // A release names a run by its id, perhaps after a restart.
+        for (const id of family.runIds) made.familyIds.add(id);
         for (const key of family.sessions.keys()) made.sessionKeys.add(key);
       }
     } else if (made.scope === "session") {
@@ -69,13 +71,14 @@ export class Holds {
 
   /**
    * Lift what a release names; whatever is inside it is lifted, too.
+   * @param {import("./families.mjs").Family | undefined} family the one that a released run is in
    * @returns {Hold[]}
    */
-  release(scope, scopeId) {
+  release(scope, scopeId, family) {
     return this.#lift((hold) => {
       if (scope === "agent" || scope === "tenant") return true;
       if (scope === "session") return hold.sessionKeys.has(scopeId);
-      return hold.scope === "run" && hold.familyIds.has(scopeId);
+      return hold.scope === "run" && (hold.familyIds.has(scopeId) || hold.familyIds.has(family?.id));
     });
   }
 
