@@ -26,6 +26,7 @@ from infra.runtime.problem import Problem, document_problems, install_problem_ha
 from producers.contracts.wire import IngestReceipt, WireBatch, WireEvent
 from producers.gateway.ingest import Ingest
 from producers.gateway.publisher import Publisher
+from producers.gateway.reference_door import add_reference_route
 from producers.settings import GatewaySettings
 
 GC_THRESHOLD = 50_000
@@ -89,6 +90,8 @@ def create_app(settings: GatewaySettings | None = None) -> FastAPI:
     )
     async def post_events(request: Request) -> Response:
         return await cast(Ingest, app.state.ingest).answer(request)
+
+    add_reference_route(app)
 
     @app.get("/healthz", summary="The process lives")
     async def healthz() -> dict[str, bool]:

@@ -6,6 +6,7 @@ Guarantee: at most MAX_BODY_BYTES in memory before and after inflation, whatever
 """
 
 import zlib
+from collections.abc import Sequence
 from typing import Final
 
 from starlette.requests import Request
@@ -16,6 +17,7 @@ from producers.contracts.wire import MAX_BODY_BYTES
 # Hook events shrink 5 to 30 times; what shrinks more is no batch of events. Small bodies may.
 MAX_GZIP_RATIO: Final = 200
 RATIO_FREE_BYTES: Final = 256 * 1024
+JSON_ONLY: Final = ("application/json",)
 _GZIP_WINDOW: Final = zlib.MAX_WBITS | 16
 _TOO_LARGE: Final = f"the body is over {MAX_BODY_BYTES} bytes; send fewer events at a time"
 
@@ -24,7 +26,7 @@ class BrokenGzip(ValueError):
     """The body said gzip and is not; the text says why."""
 
 
-def check_headers(request: Request) -> bool:
+def check_headers(request: Request, media_types: Sequence[str] = JSON_ONLY) -> bool:
     """Check type, encoding and length before any byte is read; return whether the body is gzip.
 
     Raises:
@@ -32,8 +34,8 @@ def check_headers(request: Request) -> bool:
     """
     headers = request.headers
     content_type = headers.get("content-type", "application/json").partition(";")[0].strip().lower()
-    if content_type != "application/json":
-        raise unsupported_media(f"Content-Type {content_type[:80]!r} is not read here; send application/json")
+    if content_type not in media_types:
+        raise unsupported_media(f"Content-Type {content_type[:80]!r} is not read here; send {media_types[0]}")
     encoding = headers.get("content-encoding", "identity").strip().lower()
     if encoding not in ("gzip", "identity", ""):
         raise unsupported_media(f"Content-Encoding {encoding[:80]!r} is not read here; send gzip or none")
