@@ -25,6 +25,11 @@ def turns_of(body: dict[str, Any]) -> list[Turn]:
     return turns
 
 
+def tools_of(body: dict[str, Any]) -> frozenset[str]:
+    """Names of the tools that a request offers."""
+    return frozenset(tool["name"] for tool in body.get("tools") or [])
+
+
 def events_of(entry: "Entry", answer: Answer) -> list[tuple[str, Any]]:
     """The server-sent events of an answer."""
     buckets = entry.buckets

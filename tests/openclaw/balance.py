@@ -6,8 +6,9 @@ Guarantee: a span counts for a request only when their fresh input tokens are th
 share.
 """
 
+import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from tests.integration.doors import Doors, wait_until
@@ -49,7 +50,7 @@ def differences(entries: Iterable[Entry], spans: Iterable[Row]) -> list[str]:
         for span in spans
         if span["kind"] != "model_call" and any(span[name] is not None for name in TOKENS)
     ]
-    return found
+    return found[:20]
 
 
 def _call_differences(entries: list[Entry], calls: list[Row]) -> list[str]:
@@ -82,6 +83,9 @@ def _tool_differences(entries: list[Entry], tools: list[Row]) -> list[str]:
     found = [f"tool call {call_id} has {count} spans" for call_id, count in _repeated(s["tool_call_id"] for s in outer)]
     missing = asked.keys() - {span["tool_call_id"] for span in outer}
     found += [f"tool call {call_id} ({asked[call_id]}) has no span" for call_id in sorted(missing)]
+    answered = {call_id for entry in entries for call_id in entry.tool_results} & asked.keys()
+    running = {span["tool_call_id"] for span in outer if span["status"] == "running"}
+    found += [f"tool call {call_id} still runs, but the model has its result" for call_id in sorted(answered & running)]
     for span in tools:
         name = asked.get(span["tool_call_id"])
         if name is None and not any(f":{call_id}:" in span["tool_call_id"] for call_id in asked):
@@ -103,9 +107,8 @@ def _statuses(calls: list[Row]) -> dict[str, int]:
     return dict(Counter(call["status"] for call in calls))
 
 
-def wait_until_quiet(entries: Any, within_s: float = 60.0, quiet_s: float = 2.0) -> None:
+def wait_until_quiet(entries: Callable[[], list[Entry]], within_s: float = 60.0, quiet_s: float = 2.0) -> None:
     """Wait until the provider was asked nothing for a while and owes no answer: late runs are over too."""
-    import time
 
     def seen() -> tuple[int, float, bool]:
         found = entries()

@@ -5,6 +5,7 @@ Downstream: the npm package ``openclaw`` in ``node_modules``, the plugin's folde
 Guarantee: nothing outside its home is touched; every process it started is gone after ``close``.
 """
 
+import contextlib
 import json
 import os
 import shutil
@@ -14,6 +15,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,7 @@ HERE = Path(__file__).resolve().parent
 PLUGIN = ROOT / "producers/openclaw_plugin"
 OPENCLAW = HERE / "node_modules/openclaw/openclaw.mjs"
 PLUGIN_ID = "clawtrace"
+GATEWAY_TOKEN = "token-of-the-tests"
 NOTES = "line one\nline two\nthe code is alpha-42\n"
 READY_WITHIN_S = 90.0
 CLI_WITHIN_S = 120.0
@@ -57,7 +60,13 @@ def openclaw_config(provider_url: str, port: int) -> dict[str, Any]:
     """What a user's onboarding would have written: a local gateway and the models of our provider."""
     subagents = {"maxChildrenPerAgent": 20, "maxConcurrent": 20}
     return {
-        "gateway": {"mode": "local", "bind": "loopback", "port": port},
+        "gateway": {
+            "mode": "local",
+            "bind": "loopback",
+            "port": port,
+            "auth": {"mode": "token", "token": GATEWAY_TOKEN},
+            "http": {"endpoints": {"chatCompletions": {"enabled": True}}},
+        },
         "models": {
             "mode": "merge",
             "providers": {
@@ -102,7 +111,7 @@ class Host:
     extra_env: dict[str, str] = field(default_factory=dict)
     port: int = field(default_factory=free_port)
     _gateway: subprocess.Popen[bytes] | None = None
-    _others: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    _askers: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(32))
 
     def __post_init__(self) -> None:
         """Make the home as onboarding leaves it."""
@@ -216,36 +225,41 @@ class Host:
 
     @staticmethod
     def _kill_group(process: subprocess.Popen[bytes]) -> None:
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         process.wait(10)
 
-    def send(self, message: str, session: str, agent: str = "main", *more: str) -> subprocess.Popen[bytes]:
-        """Start ``openclaw agent`` with a message; the caller waits for it, or not."""
-        arguments = ("agent", "--agent", agent, "--session-key", f"agent:{agent}:{session}", "--message", message, *more)
-        with (self.home / f"send-{session}.log").open("ab") as log:
-            process = subprocess.Popen(
-                self.command(*arguments),
-                cwd=self.home,
-                env=self.environment,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        self._others.append(process)
-        return process
+    def ask(self, message: str, session: str, agent: str = "main") -> "Future[str]":
+        """Send a message through the gateway's chat door; the reply comes later.
 
-    def say(self, message: str, session: str, agent: str = "main", *more: str, within_s: float = 120.0) -> str:
-        """Send a message, wait for the end of the turn; what the command printed."""
-        process = self.send(message, session, agent, *more)
-        process.wait(within_s)
-        return self.printed(session)
+        The command cannot do this for several sessions at once: each start of it wants the state database alone.
+        """
+        return self._askers.submit(self._post, message, session, agent)
 
-    def printed(self, session: str) -> str:
-        """What ``openclaw agent`` printed for a session."""
-        return (self.home / f"send-{session}.log").read_text(errors="replace")
+    def _post(self, message: str, session: str, agent: str) -> str:
+        body = {"model": f"openclaw/{agent}", "messages": [{"role": "user", "content": message}]}
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.port}/v1/chat/completions",
+            data=json.dumps(body).encode(),
+            headers={
+                "Content-Type": "application/json",
+                "Authorization": f"Bearer {GATEWAY_TOKEN}",
+                "x-openclaw-session-key": f"agent:{agent}:{session}",
+            },
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=300) as answer:
+                return str(json.load(answer)["choices"][0]["message"]["content"])
+        except urllib.error.HTTPError as error:
+            return f"HTTP {error.code}: {error.read().decode(errors='replace')}"
+        except (OSError, ValueError) as error:
+            return f"no answer: {error}"
+
+    def say(self, message: str, session: str, *more: str) -> str:
+        """Run ``openclaw agent`` with a message, as a user would; what it printed."""
+        key = f"agent:main:{session}"
+        done = self.cli("agent", "--agent", "main", "--session-key", key, "--message", message, *more)
+        return done.stdout + done.stderr
 
     def call(self, method: str, **parameters: Any) -> str:
         """Call a method of the gateway."""
@@ -260,9 +274,7 @@ class Host:
         """End everything that still runs."""
         if self._gateway is not None:
             self.kill_gateway()
-        for process in self._others:
-            if process.poll() is None:
-                self._kill_group(process)
+        self._askers.shutdown(wait=False, cancel_futures=True)
 
 
 def _merge(target: dict[str, Any], change: dict[str, Any]) -> None:

@@ -31,6 +31,11 @@ def turns_of(body: dict[str, Any]) -> list[Turn]:
     ]
 
 
+def tools_of(body: dict[str, Any]) -> frozenset[str]:
+    """Names of the tools that a request offers."""
+    return frozenset(tool["function"]["name"] for tool in body.get("tools") or [])
+
+
 def events_of(entry: "Entry", answer: Answer) -> list[tuple[str, Any]]:
     """The server-sent events of an answer."""
     deltas: list[dict[str, Any]] = [{"role": "assistant", "content": ""}]

@@ -110,7 +110,7 @@ class Provider:
         body = await request.json()
         speak = openai_stream if api == "openai" else anthropic_stream
         turns = speak.turns_of(body)
-        label, answer = self.script.answer(turns, body["model"])
+        label, answer = self.script.answer(turns, body["model"], speak.tools_of(body))
         entry = self._enter(api, body["model"], label, answer, tuple(r for turn in turns for r in turn.tool_results))
         self.bodies[entry.number] = body
         if answer.latency_s:
@@ -141,9 +141,8 @@ class Provider:
                 cache_write_tokens=700 if api == "anthropic" and not is_cached else 0,
                 output_tokens=40 + 10 * answer.step + len(answer.text.split()),
             ),
-            tool_calls={
-                f"call_{number}_{position}": call.name for position, call in enumerate(answer.tool_calls)
-            },
+            # OpenClaw takes signs out of the ids it sends back: these have none.
+            tool_calls={f"call{number:05}n{position}": call.name for position, call in enumerate(answer.tool_calls)},
             tool_results=results,
         )
         self.ledger.entries.append(entry)

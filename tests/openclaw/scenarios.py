@@ -18,6 +18,10 @@ MARKER = re.compile(r"\[\[scenario:([a-z0-9-]+)((?: [a-z_]+=[^\s\]]+)*)\]\]")
 LABEL = re.compile(r"\[\[scenario:[^\]]*\blabel=([^\s\]]+)")
 
 
+# OpenClaw appends facts about the session as one more user message, at the end of each request.
+RUNTIME_CONTEXT = "<<<BEGIN_OPENCLAW_INTERNAL_CONTEXT>>>"
+
+
 @dataclass(frozen=True)
 class Turn:
     """One message of a conversation, as both APIs can say it."""
@@ -57,6 +61,7 @@ class _Prompt:
     step: int
     times_met: int
     model: str
+    offered: frozenset[str]
 
     def marker(self, scenario: str) -> str:
         """The marker for a sub-agent, with our label."""
@@ -83,23 +88,24 @@ def _exec(command: str) -> ToolCall:
 _READ = ToolCall("read", {"path": "notes.txt"})
 
 
+def _offered(prompt: _Prompt, call: ToolCall) -> ToolCall:
+    """The call as this request allows it: a tool that is not offered is reached through tool search."""
+    if call.name in prompt.offered:
+        return call
+    return ToolCall("tool_call", {"id": call.name, "args": call.arguments})
+
+
 def _spawn(scenario: str, task: str, copies: int = 1) -> Callable[[_Prompt], Answer]:
     def answer(prompt: _Prompt) -> Answer:
         count = int(prompt.options.get("children", copies))
         marker = prompt.marker(scenario)
         calls = tuple(
-            ToolCall("sessions_spawn", {"task": f"{marker} {task}", "label": f"helper {number}"})
+            _offered(prompt, ToolCall("sessions_spawn", {"task": f"{marker} {task}", "label": f"helper {number}"}))
             for number in range(count)
         )
         return Answer(prompt.scenario, prompt.step, tool_calls=calls)
 
     return answer
-
-
-def _search_spawn(prompt: _Prompt) -> Answer:
-    task = f"{prompt.marker('child')} Count the lines of notes.txt."
-    call = ToolCall("tool_call", {"id": "sessions_spawn", "args": {"task": task, "label": "line counter"}})
-    return Answer(prompt.scenario, prompt.step, tool_calls=(call,))
 
 
 def _runaway(prompt: _Prompt) -> Answer:
@@ -165,7 +171,9 @@ SCRIPTS: dict[str, Callable[[_Prompt], Answer]] = {
     "nested": _steps(_spawn("subagent", "Delegate the counting further."), _say("A manager is on it.")),
     "fan-out": _steps(_spawn("runaway", "Do it again and again.", 20), _say("The helpers are on it.")),
     "tool-search": _steps(
-        _call(ToolCall("tool_search", {"query": "spawn a subagent session"})), _search_spawn, _say("A helper counts.")
+        _call(ToolCall("tool_search", {"query": "spawn a subagent session"})),
+        _spawn("child", "Count the lines of notes.txt."),
+        _say("A helper counts."),
     ),
     "runaway": _runaway,
     "busy": _busy,
@@ -194,13 +202,13 @@ class Script:
 
     _met: dict[tuple[str, str, int], int] = field(default_factory=dict)
 
-    def answer(self, turns: list[Turn], model: str) -> tuple[str, Answer]:
+    def answer(self, turns: list[Turn], model: str, offered: frozenset[str]) -> tuple[str, Answer]:
         """The label of the test that a request belongs to, and what the model says."""
         labels = [found for turn in turns for found in LABEL.findall(turn.text)]
         label = labels[-1] if labels else ""
         for position in range(len(turns) - 1, -1, -1):
             turn = turns[position]
-            if turn.role != "user":
+            if turn.role != "user" or turn.text.startswith(RUNTIME_CONTEXT):
                 continue
             step = sum(later.role == "assistant" for later in turns[position:])
             for scenario, pattern, text in _OWN_PROMPTS:
@@ -208,12 +216,12 @@ class Script:
                     return label, Answer(scenario, step, text=text)
             markers = MARKER.findall(turn.text)
             if markers:
-                return label, self._scripted(markers[-1], label, step, model)
+                return label, self._scripted(markers[-1], label, step, model, offered)
         return label, Answer("unmarked", 0, text="NO_REPLY")
 
-    def _scripted(self, marker: tuple[str, str], label: str, step: int, model: str) -> Answer:
+    def _scripted(self, marker: tuple[str, str], label: str, step: int, model: str, offered: frozenset[str]) -> Answer:
         scenario, words = marker
         options = dict(word.split("=", 1) for word in words.split())
         met = self._met.get((label, scenario, step), 0)
         self._met[label, scenario, step] = met + 1
-        return SCRIPTS[scenario](_Prompt(scenario, options, step, met, model))
+        return SCRIPTS[scenario](_Prompt(scenario, options, step, met, model, offered))
