@@ -22,6 +22,7 @@ export const DEFAULT_MAX_BYTES = 512 * 1024 * 1024;
 
 const SEGMENT_NAME = /^(\d{16})\.seg$/;
 const ACK_FILE = "ack.json";
+const FLOOR_FILE = "floor.json";
 const IDENTITY_FILE = "spool.json";
 
 /**
@@ -85,7 +86,7 @@ export class Spool {
   _open() {
     this.disk.makeFolder(this.folder);
     this._readIdentity();
-    this.ackedSeq = this._readAck();
+    this.ackedSeq = this._readNumber(ACK_FILE);
     let lastSeq = 0;
     const names = this.disk.list(this.folder).filter((name) => SEGMENT_NAME.test(name));
     names.forEach((name, index) => {
@@ -107,7 +108,7 @@ export class Spool {
     });
     const newest = this._segments.at(-1);
     if (newest) lastSeq = this._mend(newest);
-    this._nextSeq = Math.max(lastSeq, this.ackedSeq) + 1;
+    this._nextSeq = Math.max(lastSeq, this.ackedSeq, this._readNumber(FLOOR_FILE)) + 1;
     this._cursor = { index: 0, offset: 0, seq: this.ackedSeq, bytes: null, base: 0 };
     this._markSent();
   }
@@ -116,7 +117,10 @@ export class Spool {
     const file = this.disk.join(this.folder, IDENTITY_FILE);
     try {
       const identity = JSON.parse(this.disk.read(file).toString());
-      if (/^[0-9a-f-]{36}$/.test(identity.spool_id) && /^[0-9a-f]{64}$/.test(identity.digest_key)) {
+      const hasFloor = this.disk.exists(this.disk.join(this.folder, FLOOR_FILE));
+      // Without a floor that can be read, numbers might be given out twice; under a new id they cannot.
+      const isSure = !hasFloor || this._readNumber(FLOOR_FILE) > 0;
+      if (isSure && /^[0-9a-f-]{36}$/.test(identity.spool_id) && /^[0-9a-f]{64}$/.test(identity.digest_key)) {
         this.spoolId = identity.spool_id;
         this.digestKey = Buffer.from(identity.digest_key, "hex");
         return;
@@ -128,18 +132,24 @@ export class Spool {
     this.digestKey = randomBytes(32);
     const identity = { spool_id: this.spoolId, digest_key: this.digestKey.toString("hex") };
     this.disk.replace(file, Buffer.from(JSON.stringify(identity)));
+    this.disk.remove(this.disk.join(this.folder, FLOOR_FILE));
     this.disk.syncFolderNow(this.folder);
   }
 
-  _readAck() {
+  /** A number in a file of its own, with its sum: a flipped digit would skip events that were never sent. */
+  _readNumber(name) {
     try {
-      const { acked_seq, crc } = JSON.parse(this.disk.read(this.disk.join(this.folder, ACK_FILE)).toString());
-      // A flipped digit would skip events that were never sent.
-      if (Number.isSafeInteger(acked_seq) && crc === crc32c(Buffer.from(String(acked_seq)))) return acked_seq;
+      const { seq, crc } = JSON.parse(this.disk.read(this.disk.join(this.folder, name)).toString());
+      if (Number.isSafeInteger(seq) && crc === crc32c(Buffer.from(String(seq)))) return seq;
     } catch {
-      // None yet, or damaged: everything that is left is sent again, and the receiver knows it by its number.
+      // None yet, or damaged: what is left is sent again, and the receiver knows it by its number.
     }
     return 0;
+  }
+
+  _writeNumber(name, seq, isDurable) {
+    const text = JSON.stringify({ seq, crc: crc32c(Buffer.from(String(seq))) });
+    this.disk.replace(this.disk.join(this.folder, name), Buffer.from(text), isDurable);
   }
 
   /** Cut a torn tail off the newest segment; returns the last sequence number that may have been used. */
@@ -153,15 +163,21 @@ export class Spool {
     }
     const numTorn = bytes.length - end;
     if (numTorn > 0) {
-      this.disk.truncate(segment.file, end);
       const firstLost = lastSeq + 1;
       // The torn bytes may hold records that were sent before they were damaged: their numbers stay taken.
       lastSeq += Math.ceil(numTorn / HEADER_BYTES);
+      this._writeNumber(FLOOR_FILE, lastSeq, true);
+      this.disk.truncate(segment.file, end);
       this._report({ num_events: 1, num_bytes: numTorn, first_seq: firstLost, last_seq: lastSeq, reason: "torn_tail" });
     }
     segment.num_bytes = end;
     segment.num_safe_bytes = end;
     segment.last_seq = lastSeq;
+    if (end === 0) {
+      // The next segment may get the same name.
+      this.disk.remove(segment.file);
+      this._segments.pop();
+    }
     return lastSeq;
   }
 
@@ -201,6 +217,7 @@ export class Spool {
       const segment = this._writable(seq, record.length);
       this._write(segment, record);
       segment.last_seq = seq;
+      segment.sent_at_ms = null;
       this.counts.appended += 1;
       this._numUnsynced += 1;
     } catch (error) {
@@ -371,10 +388,12 @@ export class Spool {
   }
 
   _rewind() {
-    const index = this._segments.findIndex((segment) => segment.last_seq > this.ackedSeq);
+    const found = this._segments.findIndex((segment) => segment.last_seq > this.ackedSeq);
+    // When all has arrived, the place is in the newest segment: it goes on growing.
+    const index = found < 0 ? Math.max(0, this._segments.length - 1) : found;
     const cursor = this._cursor;
-    if (index !== cursor.index || cursor.seq > this.ackedSeq) {
-      cursor.index = index < 0 ? this._segments.length : index;
+    if (index !== cursor.index || cursor.seq > this.ackedSeq || cursor.seq < 0) {
+      cursor.index = index;
       cursor.offset = 0;
       cursor.bytes = null;
     }
@@ -440,9 +459,8 @@ export class Spool {
   acknowledge(seq) {
     if (seq <= this.ackedSeq) return;
     this.ackedSeq = seq;
-    const ack = JSON.stringify({ acked_seq: seq, crc: crc32c(Buffer.from(String(seq))) });
     try {
-      this.disk.replace(this.disk.join(this.folder, ACK_FILE), Buffer.from(ack), false);
+      this._writeNumber(ACK_FILE, seq, false);
     } catch (error) {
       // Then the records are sent again after a restart, and the receiver knows them by their numbers.
       this.lastError = error.message;
@@ -466,9 +484,14 @@ export class Spool {
     }
   }
 
-  /** Remove what was sent a while ago. The newest segment stays: it knows the last number. */
+  /** The oldest may go only when another one is on disk for good: the last number must stay known. */
+  _mayRemove() {
+    return this._segments.length > 1 && this._segments[1].is_named && this._segments[1].num_safe_bytes > 0;
+  }
+
+  /** Remove what was sent a while ago. */
   sweep() {
-    while (this._segments.length > 1) {
+    while (this._mayRemove()) {
       const [oldest] = this._segments;
       if (oldest.sent_at_ms === null || this.nowMs() - oldest.sent_at_ms < KEEP_SENT_MS) return;
       this._removeOldest();
@@ -488,7 +511,7 @@ export class Spool {
   /** Come below the cap: first what was sent, then payloads of the oldest events, then the oldest events. */
   enforceCap() {
     this._dropBlobs();
-    while (this.numBytes > this.maxBytes && this._segments.length > 1) {
+    while (this.numBytes > this.maxBytes && this._mayRemove()) {
       const [oldest] = this._segments;
       if (oldest.last_seq <= this.ackedSeq) {
         this._removeOldest();
