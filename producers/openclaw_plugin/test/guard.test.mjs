@@ -19,7 +19,10 @@ const today = (process) => Number(process.guard.status().spentTodayUsd);
 test("money is exact", () => {
   assert.equal(formatUsd(parseUsd("0.1") + parseUsd("0.2")), "0.3");
   assert.equal(formatUsd(parseUsd("123456789.000000000001")), "123456789.000000000001");
-  for (const bad of ["", "-1", "1e3", "NaN", null, undefined, {}]) assert.equal(parseUsd(bad), undefined);
+  for (const bad of ["", "-1", "1e", "1e999", "0x1", "NaN", null, undefined, {}]) assert.equal(parseUsd(bad), undefined);
+  assert.equal(formatUsd(parseUsd("5E-7")), "0.0000005");
+  assert.equal(formatUsd(parseUsd("1.5e+3")), "1500");
+  assert.equal(formatUsd(parseUsd("0.1234567890129")), "0.123456789012");
   assert.equal(sayUsd(parseUsd("0.05")), "$0.05");
   assert.equal(sayUsd(parseUsd("0.0534")), "$0.053");
   assert.equal(sayUsd(parseUsd("12.3456")), "$12.34");

@@ -18,10 +18,13 @@ const TOKENS_PER_PRICE = 1_000_000n;
  * @returns {bigint | undefined}
  */
 export function parseUsd(text) {
-  const match = /^(\d{1,15})(?:\.(\d+))?$/.exec(String(text ?? "").trim());
+  // Python writes a small Decimal as 5E-7.
+  const match = /^(\d{1,15})(?:\.(\d{1,30}))?(?:[eE]([+-]?\d{1,2}))?$/.exec(String(text ?? "").trim());
   if (!match) return undefined;
-  const fraction = (match[2] ?? "").slice(0, DIGITS).padEnd(DIGITS, "0");
-  return BigInt(match[1]) * PICO_PER_USD + BigInt(fraction);
+  const [, whole, fraction = "", exponent = "0"] = match;
+  const shift = DIGITS - fraction.length + Number(exponent);
+  const digits = BigInt(whole + fraction);
+  return shift >= 0 ? digits * 10n ** BigInt(shift) : digits / 10n ** BigInt(-shift);
 }
 
 /**
