@@ -44,7 +44,7 @@ class Writer:
         )
 
     def call(self, run: str, session: str, span: str, root: str, number: int, error: str = "") -> None:
-        about = {"runId": run, "sessionId": f"id of {session}", "sessionKey": session}
+        about: dict[str, Any] = {"runId": run, "sessionId": f"id of {session}", "sessionKey": session}
         about |= {"provider": "fake", "model": "sim-1"}
         self.add("llm_before_call", span, root, prompt=f"please {number}", historyMessagesCount=0, **about)
         if error:
@@ -76,14 +76,20 @@ def whole_trace() -> list[dict[str, Any]]:
         prompt="please 50",
     )
     it.tool(RUN, SESSION, "exec", "llm", "exec", result={"content": [], "details": {"exitCode": 3}})
-    shadow = {"toolName": "exec", "params": {}, "sessionKey": "unknown"}
+    shadow: dict[str, Any] = {"toolName": "exec", "params": {}, "sessionKey": "unknown"}
     it.add("tool_after_call", "shadow", None, trace_id=RUN, **shadow)
     it.tool(RUN, SESSION, "read", "llm", "read", error="File not found")
     it.add("error", "error", "read", source="tool_after_call", toolName="read", message="File not found")
     it.tool(RUN, SESSION, "spawn tool", "llm", "sessions_spawn")
-    about = {"runId": CHILD_RUN, "requesterSessionKey": SESSION, "childSessionKey": CHILD_SESSION}
+    about: dict[str, Any] = {"runId": CHILD_RUN, "requesterSessionKey": SESSION, "childSessionKey": CHILD_SESSION}
     it.add("subagent_spawn", "spawn", "root", mode="run", threadRequested=False, **about)
-    done = {"runId": RUN, "sessionKey": SESSION, "provider": "fake", "model": "sim-1", "usage": usage(100)}
+    done: dict[str, Any] = {
+        "runId": RUN,
+        "sessionKey": SESSION,
+        "provider": "fake",
+        "model": "sim-1",
+        "usage": usage(100),
+    }
     it.add("session_start", "child root", "root", runId=CHILD_RUN, sessionKey=CHILD_SESSION, isSubAgent=True)
     it.add("llm_after_call", "llm", "root", assistantTexts=["done"], **done)
     it.call(CHILD_RUN, CHILD_SESSION, "child llm", "child root", 200)
