@@ -85,7 +85,8 @@ def note_row(known: dict[str, KnownRun], row: dict[str, Any]) -> None:
     elif row["kind"] == "tool_call":
         run.tools[row["tool_call_id"]] = row["status"] != "running"
     elif row["kind"] == "model_call":
-        run.calls.append(KnownCall(row["span_id"], _ms(row["started_at"]), _usage(row), row["status"] == "error"))
+        is_open, has_failed = row["status"] == "running", row["status"] == "error"
+        run.calls.append(KnownCall(row["span_id"], _ms(row["started_at"]), _usage(row), has_failed, is_open))
 
 
 def _usage(row: dict[str, Any]) -> TokenUsage | None:

@@ -34,12 +34,13 @@ _END, _OUTPUT = 6, 7
 
 @dataclass(frozen=True, slots=True)
 class KnownCall:
-    """A model call in the tables; ``usage`` is None when nobody told its tokens."""
+    """A model call in the tables; ``usage`` is None when nobody told its tokens, open when nobody told its end."""
 
     span_id: str
     started_ms: int
     usage: TokenUsage | None
     has_failed: bool
+    is_open: bool = False
 
 
 @dataclass(slots=True)
@@ -97,7 +98,7 @@ def _plan(run: TranscriptRun, known: KnownRun | None, trace_id: str) -> RunPlan:
         partner = partners.get(call.entry_id)
         if partner is None:
             _add_call(plan, call)
-        elif partner.usage is None and not partner.has_failed and call.usage.total_tokens:
+        elif partner.is_open or (partner.usage is None and not partner.has_failed and call.usage.total_tokens):
             _fill_call(plan, call, partner)
     for tool in run.tools:
         if known is None or not known.tools.get(tool.tool_call_id, False):
@@ -178,15 +179,16 @@ def _add_call(plan: RunPlan, call: TranscriptCall) -> None:
 
 def _fill_call(plan: RunPlan, call: TranscriptCall, partner: KnownCall) -> None:
     body = {
-        "type": "model.call.completed",
+        "type": "model.call.error" if call.has_failed else "model.call.completed",
         "runId": plan.run.run_id,
         "provider": call.message.provider,
         "model": call.message.model,
         "usage": call.message.usage,
     }
     _add(plan, call.ended_ms, call.place, 4, "diagnostic", body, _ctx(plan, partner.span_id))
-    plan.num_filled_calls += 1
-    plan.usage += call.usage
+    if partner.usage is None:
+        plan.num_filled_calls += 1
+        plan.usage += call.usage
 
 
 def _add_tool(plan: RunPlan, tool: TranscriptTool) -> None:

@@ -4,6 +4,7 @@ import json
 import random
 import shutil
 import sqlite3
+from functools import cache
 from pathlib import Path
 
 import cramjam
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from producers.contracts.event import Event
 from producers.replay.transcript_import import plan_import
 from producers.replay.transcript_runs import runs_of
 from producers.replay.transcripts import TranscriptsUnreadable, read_sessions
@@ -30,10 +32,16 @@ from tests.unit.stream_jobs.core.stitching import Replay
 ANNOUNCE = "announce:"
 
 
+@cache
 def whole() -> Replay:
     """Everything: what was captured, and the announce run that was not."""
     captured = feed(Replay(), PLUGIN_SPOOL, captured_events())
     return feed_plans(captured, plan_for(captured)[0])
+
+
+@cache
+def all_captured() -> tuple[Event, ...]:
+    return tuple(captured_events())
 
 
 def calls_of(stitched: Replay) -> list[tuple[str | None, int | None, int | None, str]]:
@@ -102,7 +110,7 @@ def test_a_session_that_was_never_captured_comes_out_as_if_it_had_been() -> None
 def test_whatever_is_missing_is_filled_in(seed: int) -> None:
     """A plugin that was installed late, died, or lost a stretch: with the import, the sums are those of the whole."""
     rng = random.Random(seed)
-    events = captured_events()
+    events = list(all_captured())
     first, last = sorted((rng.randrange(len(events) + 1), rng.randrange(len(events) + 1)))
     kept = rng.choice((events[first:], events[:first], events[:first] + events[last:]))
     partly = feed(Replay(), PLUGIN_SPOOL, kept) if kept else Replay()

@@ -16,6 +16,7 @@ from producers.replay.known_runs import note_row
 from producers.replay.transcript_events import KnownRun, RunPlan
 from producers.replay.transcript_import import plan_import
 from producers.replay.transcript_runs import TranscriptRun
+from stream_jobs.contracts.span import Span
 from stream_jobs.core.stitch import stitch_batch
 from tests.captures import ROOT
 from tests.unit.stream_jobs.core.stitching import PRICES, RULES, Replay
@@ -74,8 +75,7 @@ def known_to(stitched: Replay) -> dict[str, KnownRun]:
     """What the tables would say, worked out from the spans that were sent."""
     known: dict[str, KnownRun] = {}
     for span in stitched.spans.values():
-        row: dict[str, Any] = msgspec.to_builtins(span) | {"started_at": _iso(span.started_at_us)}
-        note_row(known, {name: row.get(name) for name in ROW})
+        note_row(known, row_of(span))
     return known
 
 
@@ -95,8 +95,11 @@ ROW = (
 )
 
 
-def _iso(at_us: int) -> str:
-    return datetime.fromtimestamp(at_us / 1_000_000, tz=UTC).isoformat()
+def row_of(span: Span) -> dict[str, Any]:
+    """The row of a span, as POST /v1/sql shows it."""
+    at = datetime.fromtimestamp(span.started_at_us / 1_000_000, tz=UTC)
+    row: dict[str, Any] = msgspec.to_builtins(span) | {"started_at": at.isoformat()}
+    return {name: row.get(name) for name in ROW}
 
 
 def plan_for(stitched: Replay, path: Path = DATABASE) -> tuple[list[RunPlan], dict[str, Any]]:
