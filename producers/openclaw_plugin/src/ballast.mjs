@@ -31,6 +31,27 @@ const CTX_FIELDS = [
 ];
 /** Fields of a tool's result details that tell what happened, not what was said. */
 const DETAIL_FACTS = ["status", "exitCode", "runId", "childSessionKey", "deniedReason", "durationMs", "mode"];
+/** Fields of a message that tell what it is; whatever else it has belongs to what was said. */
+const MESSAGE_FACTS = [
+  "role",
+  "timestamp",
+  "api",
+  "provider",
+  "model",
+  "usage",
+  "stopReason",
+  "errorMessage",
+  "errorCode",
+  "responseId",
+  "idempotencyKey",
+  "customType",
+  "display",
+  "toolCallId",
+  "toolName",
+  "isError",
+];
+/** In hooks that have no shape of their own, longer texts count as said. */
+const MAX_FACT_CHARS = 120;
 const MAX_DEPTH = 30;
 const MAX_LIST = 20_000;
 const MEMORY_SIZE = 4_096;
@@ -55,7 +76,7 @@ export class Ballast {
   event(hook, event) {
     const given = event !== null && typeof event === "object" ? event : {};
     const shape = SHAPES[hook];
-    return shape ? shape(given, this) : copyFields(given);
+    return shape ? shape(given, this) : waryCopy(given);
   }
 
   /** @param {any} ctx */
@@ -181,7 +202,7 @@ const SHAPES = {
     ...copyFields(event, ["assistantTexts", "lastAssistant"]),
     assistantTexts: prompt(event.assistantTexts),
     // Its content came with before_message_write.
-    lastAssistant: event.lastAssistant && copyFields(event.lastAssistant, ["content"]),
+    lastAssistant: event.lastAssistant && copyNamed(event.lastAssistant, MESSAGE_FACTS),
   }),
   before_agent_finalize: (event, ballast) => ({
     ...copyFields(event, ["messages", "lastAssistantMessage", "transcriptPath", "cwd"]),
@@ -227,6 +248,7 @@ const SHAPES = {
       ? { ...copyFields(event.job, ["payload"]), payload: prompt(event.job.payload) }
       : copy(event.job, 0),
   }),
+  subagent_spawned: (event) => ({ ...copyFields(event, ["label", "task"]), label: prompt(event.label), task: prompt(event.task) }),
   before_compaction: withoutMessages,
   after_compaction: withoutMessages,
   before_reset: withoutMessages,
@@ -260,14 +282,18 @@ function said(category, value) {
 function messageOf(message, ballast) {
   if (!isObject(message)) return prompt(message);
   if (message.role === "toolResult") {
-    const shaped = copyFields(message, ["content", "details"]);
+    const shaped = copyNamed(message, MESSAGE_FACTS);
     // after_tool_call has just brought it.
-    if (ballast.hasToolResult(message.toolCallId)) return { ...shaped, content: { clawtrace_ballast: { in: "after_tool_call" } } };
-    return { ...shaped, ...toolResult({ content: message.content, details: message.details }) };
+    if (ballast.hasToolResult(message.toolCallId)) shaped.content = { clawtrace_ballast: { in: "after_tool_call" } };
+    else Object.assign(shaped, toolResult({ content: message.content, details: message.details }));
+    return shaped;
   }
-  const shaped = copyFields(message, ["content"]);
-  const { content } = message;
-  shaped.content = Array.isArray(content) ? content.slice(0, MAX_LIST).map(blockOf) : prompt(content);
+  const shaped = {};
+  for (const name of Object.keys(message)) {
+    const value = message[name];
+    if (name === "content") shaped.content = Array.isArray(value) ? value.slice(0, MAX_LIST).map(blockOf) : prompt(value);
+    else shaped[name] = MESSAGE_FACTS.includes(name) ? copy(value, 0) : prompt(value);
+  }
   return shaped;
 }
 
@@ -306,6 +332,16 @@ function copyFields(value, without = []) {
     const field = copy(value[name], 0);
     if (field !== undefined) fields[name] = field;
   }
+  return fields;
+}
+
+/** A copy in which longer texts count as said. */
+function waryCopy(value) {
+  if (typeof value === "string" && value.length > MAX_FACT_CHARS) return prompt(value);
+  if (value instanceof Said || value === null || typeof value !== "object") return value;
+  if (Array.isArray(value)) return value.map(waryCopy);
+  const fields = {};
+  for (const [name, field] of Object.entries(copyFields(value))) fields[name] = waryCopy(field);
   return fields;
 }
 

@@ -295,7 +295,8 @@ export class Sender {
     const said = `the gateway answered ${status}${detailOf(text)}`;
     if (status === 401 || status === 403) return { verdict: "refused", text: `the observe key was refused: ${said}` };
     if (status === 413) return { verdict: "smaller", text: said };
-    if (status === 400 || status === 415 || status === 422) return { verdict: "unreadable", text: said };
+    // Only the gateway itself may make us drop an event: any other server at this address says why in its own words.
+    if (status === 422 && detailOf(text) !== "") return { verdict: "unreadable", text: said };
     const afterMs = retryAfterMs(response.headers.get("retry-after"));
     return { verdict: "again", text: said, afterMs };
   }

@@ -77,6 +77,7 @@ export class Spool {
     this._isSyncing = false;
     this._syncDue = false;
     this._closing = [];
+    this._inSync = [];
     /** @type {Gap | null} */
     this._unwritten = null;
     this._isClosed = false;
@@ -108,9 +109,17 @@ export class Spool {
     });
     const newest = this._segments.at(-1);
     if (newest) lastSeq = this._mend(newest);
+    // A process that was killed left its last bytes to the system; nothing may be sent that power could still take.
+    for (const { file } of this._segments.slice(-2)) this._syncFile(file);
     this._nextSeq = Math.max(lastSeq, this.ackedSeq, this._readNumber(FLOOR_FILE)) + 1;
     this._cursor = { index: 0, offset: 0, seq: this.ackedSeq, bytes: null, base: 0 };
     this._markSent();
+  }
+
+  _syncFile(file) {
+    const fd = this.disk.openAppend(file);
+    this.disk.syncNow(fd);
+    this.disk.close(fd);
   }
 
   _readIdentity() {
@@ -132,8 +141,8 @@ export class Spool {
     this.digestKey = randomBytes(32);
     const identity = { spool_id: this.spoolId, digest_key: this.digestKey.toString("hex") };
     this.disk.replace(file, Buffer.from(JSON.stringify(identity)));
-    this.disk.remove(this.disk.join(this.folder, FLOOR_FILE));
     this.disk.syncFolderNow(this.folder);
+    this.disk.remove(this.disk.join(this.folder, FLOOR_FILE));
   }
 
   /** A number in a file of its own, with its sum: a flipped digit would skip events that were never sent. */
@@ -166,7 +175,8 @@ export class Spool {
       const firstLost = lastSeq + 1;
       // The torn bytes may hold records that were sent before they were damaged: their numbers stay taken.
       lastSeq += Math.ceil(numTorn / HEADER_BYTES);
-      this._writeNumber(FLOOR_FILE, lastSeq, true);
+      this._writeNumber(FLOOR_FILE, Math.max(lastSeq, this._readNumber(FLOOR_FILE)), true);
+      this.disk.syncFolderNow(this.folder);
       this.disk.truncate(segment.file, end);
       this._report({ num_events: 1, num_bytes: numTorn, first_seq: firstLost, last_seq: lastSeq, reason: "torn_tail" });
     }
@@ -298,9 +308,10 @@ export class Spool {
   _sync() {
     this._isSyncing = true;
     this._numUnsynced = 0;
-    const sealed = this._closing.splice(0);
     const newest = this._segments.at(-1);
+    const sealed = this._closing.splice(0);
     const jobs = sealed.map(({ segment, fd }) => ({ segment, fd, numBytes: segment.num_bytes, isSealed: true }));
+    this._inSync = [...jobs];
     if (this._fd !== null) jobs.push({ segment: newest, fd: this._fd, numBytes: newest.num_bytes, isSealed: false });
     const next = () => {
       const job = jobs.shift();
@@ -332,12 +343,16 @@ export class Spool {
   _onSynced({ segment, fd, numBytes, isSealed }) {
     segment.is_named = true;
     segment.num_safe_bytes = Math.max(segment.num_safe_bytes, numBytes);
-    if (isSealed) this.disk.close(fd);
+    if (!isSealed) return;
+    this._inSync = this._inSync.filter((job) => job.segment !== segment);
+    this.disk.close(fd);
   }
 
   /** Put everything on disk now; blocks. For the end of the process. */
   syncNow() {
     const newest = this._segments.at(-1);
+    // Those under way are confirmed by their own callbacks, which close them; here they only must not be missed.
+    for (const { fd } of this._inSync) this.disk.syncNow(fd);
     for (const { segment, fd } of this._closing.splice(0)) {
       this.disk.syncNow(fd);
       this._onSynced({ segment, fd, numBytes: segment.num_bytes, isSealed: true });
@@ -420,7 +435,7 @@ export class Spool {
 
   _next(at) {
     const segment = this._segments[at.index];
-    const isSealed = at.index < this._segments.length - 1;
+    const isSealed = this._fd === null || at.index < this._segments.length - 1;
     const bytes = this._bytesOf(at.index, at.offset);
     const base = this._cursor.base;
     let record = readRecord(bytes, at.offset - base);

@@ -119,7 +119,11 @@ export class CrashingDisk {
   }
 
   syncFolderNow() {
-    for (const file of this.files.values()) file.isNamed = true;
+    for (const file of this.files.values()) {
+      file.isNamed = true;
+      // What was renamed over another file stays so, when its content is on disk too.
+      if (file.numSynced === file.bytes.length) file.before = null;
+    }
   }
 
   _after(run) {

@@ -20,7 +20,7 @@ export class GatewayServer {
     this.batches = [];
     this.requests = [];
     this.problems = [];
-    /** Answers to give instead, first come first served; a function gets the parsed batch. */
+    /** Answers to give instead, each once; a function stays, and decides by the batch. */
     this.answers = [];
     this._sockets = new Set();
   }
