@@ -312,12 +312,12 @@ def import_openclaw(
     path: Annotated[
         Path, typer.Argument(help="OpenClaw's state folder (~/.openclaw), its database, or a .jsonl file.", exists=True)
     ],
-    key: Annotated[
-        str, typer.Option(help="An ingest key of the agent the transcripts are of.", envvar="CLAWTRACE_KEY")
-    ],
     read_key: Annotated[
         str, typer.Option(help="A read key, to ask what is there already.", envvar="CLAWTRACE_READ_KEY")
     ],
+    key: Annotated[
+        str, typer.Option(help="An ingest key of the agent; not needed for --dry-run.", envvar="CLAWTRACE_KEY")
+    ] = "",
     endpoint: Annotated[str, typer.Option(help="The gateway; default: the local one.")] = "",
     api: Annotated[str, typer.Option(help="The API; default: the local one.")] = "",
     settled_minutes: Annotated[
@@ -333,6 +333,8 @@ def import_openclaw(
     """
     from producers.replay.transcript_import import import_openclaw as import_transcripts
 
+    if not key and not dry_run:
+        raise typer.BadParameter("an ingest key is needed to send anything; or add --dry-run", param_hint="--key")
     settings = StackSettings()
     import_transcripts(
         path,
