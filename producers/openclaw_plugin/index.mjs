@@ -67,8 +67,7 @@ function handlerOf(hook, state) {
   return (event, ctx) => {
     state.capture.handle(hook, event, ctx);
     // With --local the process ends soon after this, and waits for this promise.
-    if (!state.isGateway) return state.flush(LOCAL_FLUSH_MS).then(nothing, nothing);
-    return undefined;
+    return flushLocal(state);
   };
 }
 
@@ -133,7 +132,16 @@ function registerLife(api, state) {
     }),
   );
   // An instance ends after each agent run; only in --local is that the end of the process too.
-  attempt(() => api.lifecycle?.onDispose?.(() => (state.isGateway ? undefined : state.flush(LOCAL_FLUSH_MS).then(nothing, nothing))));
+  attempt(() => api.lifecycle?.onDispose?.(() => flushLocal(state)));
+}
+
+/** All waits of a process without a gateway together take no longer than LOCAL_FLUSH_MS, unless what was sent arrived. */
+async function flushLocal(state) {
+  if (state.isGateway) return;
+  const startedMs = Date.now();
+  const leftMs = LOCAL_FLUSH_MS - (state.localWaitMs ?? 0);
+  const hasArrived = await state.flush(Math.max(0, leftMs)).catch(nothing);
+  state.localWaitMs = hasArrived ? 0 : (state.localWaitMs ?? 0) + Date.now() - startedMs;
 }
 
 function isTooOld(version) {
