@@ -98,8 +98,8 @@ def _plan(run: TranscriptRun, known: KnownRun | None, trace_id: str) -> RunPlan:
         partner = partners.get(call.entry_id)
         if partner is None:
             _add_call(plan, call)
-        elif partner.is_open or (partner.usage is None and not partner.has_failed and call.usage.total_tokens):
-            _fill_call(plan, call, partner)
+        elif partner.is_open or not (partner.has_failed or _same_tokens(partner.usage or TokenUsage(), call.usage)):
+            _put_right(plan, call, partner)
     for tool in run.tools:
         if known is None or not known.tools.get(tool.tool_call_id, False):
             _add_tool(plan, tool)
@@ -151,18 +151,30 @@ def _add_start(plan: RunPlan) -> None:
 
 
 def _add_call(plan: RunPlan, call: TranscriptCall) -> None:
-    message = call.message
     # The same call is found under the same id, whatever was known when it was sent.
-    ctx = _ctx(plan, _digest(f"call|{plan.run.run_id}|{call.entry_id}", 16))
-    body: dict[str, object] = {"runId": plan.run.run_id, "provider": message.provider, "model": message.model}
+    span_id = _digest(f"call|{plan.run.run_id}|{call.entry_id}", 16)
     # A run that is known may have ended; a started call would open it again.
     if plan.is_new:
-        _add(plan, call.started_ms, call.place, 1, "model_call_started", body, ctx)
-    ended = body | {
+        _add(plan, call.started_ms, call.place, 1, "model_call_started", _call(plan, call), _ctx(plan, span_id))
+    _add_answer(plan, call, span_id)
+    plan.num_calls += 1
+    plan.usage += call.usage
+
+
+def _put_right(plan: RunPlan, call: TranscriptCall, partner: KnownCall) -> None:
+    """Tell a known call its end and its tokens: it had none, or, over a loss, those of another call's message."""
+    _add_answer(plan, call, partner.span_id)
+    plan.num_filled_calls += 1
+    plan.usage += call.usage - (partner.usage or TokenUsage())
+
+
+def _add_answer(plan: RunPlan, call: TranscriptCall, span_id: str) -> None:
+    message = call.message
+    ended = _call(plan, call) | {
         "durationMs": call.ended_ms - call.started_ms,
         "outcome": "error" if call.has_failed else "completed",
     }
-    _add(plan, call.ended_ms, call.place, 2, "model_call_ended", ended, ctx)
+    _add(plan, call.ended_ms, call.place, 2, "model_call_ended", ended, _ctx(plan, span_id))
     written: dict[str, object] = {
         "role": "assistant",
         "content": message.content,
@@ -171,24 +183,13 @@ def _add_call(plan: RunPlan, call: TranscriptCall) -> None:
         "errorMessage": message.error_message,
         "responseId": message.response_id or call.entry_id,
     }
+    # Next to the end of its call, in the same spool and session: that joins the two.
     session = {"sessionKey": plan.run.session.session_key}
     _add(plan, call.ended_ms, call.place, 3, "before_message_write", {"message": _without_nothing(written)}, session)
-    plan.num_calls += 1
-    plan.usage += call.usage
 
 
-def _fill_call(plan: RunPlan, call: TranscriptCall, partner: KnownCall) -> None:
-    body = {
-        "type": "model.call.error" if call.has_failed else "model.call.completed",
-        "runId": plan.run.run_id,
-        "provider": call.message.provider,
-        "model": call.message.model,
-        "usage": call.message.usage,
-    }
-    _add(plan, call.ended_ms, call.place, 4, "diagnostic", body, _ctx(plan, partner.span_id))
-    if partner.usage is None:
-        plan.num_filled_calls += 1
-        plan.usage += call.usage
+def _call(plan: RunPlan, call: TranscriptCall) -> dict[str, object]:
+    return {"runId": plan.run.run_id, "provider": call.message.provider, "model": call.message.model}
 
 
 def _add_tool(plan: RunPlan, tool: TranscriptTool) -> None:

@@ -125,7 +125,7 @@ def _in_words(report: dict[str, Any]) -> str:
         f"{report['sessions']} sessions with {report['runs']} runs; of these {report['runs_complete']} are complete in "
         f"the tables and {report['runs_too_young']} are too young to be judged",
         f"{'would add' if report['dry_run'] else 'added'} {report['add_runs']} runs, {report['add_model_calls']} model "
-        f"calls, {report['add_tool_calls']} tool calls, and the tokens of {report['fill_model_calls']} known calls",
+        f"calls, {report['add_tool_calls']} tool calls, and what {report['fill_model_calls']} known calls lacked",
         f"tokens: {report['add_input_tokens']} input, {report['add_cache_read_tokens']} cache read, "
         f"{report['add_cache_write_tokens']} cache write, {report['add_output_tokens']} output",
     ]
