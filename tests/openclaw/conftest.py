@@ -17,7 +17,7 @@ import pytest
 from infra.runtime.settings import StackSettings
 from tests.integration.doors import Doors, wait_until
 from tests.openclaw.balance import Row, differences, spans_of, wait_until_quiet
-from tests.openclaw.host import HERE, OPENCLAW, Host
+from tests.openclaw.host import HERE, OPENCLAW, PLUGIN, Host
 from tests.openclaw.provider import Entry, Provider
 from tests.stack import run_clawtrace, running_stack, settings_of
 
@@ -45,6 +45,19 @@ def node() -> str:
         subprocess.run(command, check=True, cwd=HERE)
         print(f"OpenClaw is installed ({time.monotonic() - began:.0f} s).", flush=True)
     return str(NODE)
+
+
+@pytest.fixture(scope="session")
+def package(node: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The plugin as users get it: what ``npm pack`` takes, unpacked.
+
+    OpenClaw installs a packed file with the npm beside its Node, which in our wheel is a copy that does not start.
+    """
+    folder = tmp_path_factory.mktemp("package")
+    command = [str(NODE.with_name("npm")), "pack", "--silent", "--pack-destination", str(folder), str(PLUGIN)]
+    subprocess.run(command, check=True, cwd=folder, capture_output=True)
+    shutil.unpack_archive(next(folder.glob("*.tgz")), folder)
+    return folder / "package"
 
 
 @pytest.fixture(scope="session")
@@ -119,6 +132,25 @@ class Install:
         traces = {span["trace_id"] for span in spans if span["input_tokens"] in numbers}
         return [span for span in spans if span["trace_id"] in traces]
 
+    def all_events_arrived(self) -> None:
+        """Wait until the spool is empty and every number of it is in Trino exactly once."""
+        status = wait_until(
+            self.host.plugin_status,
+            lambda found: bool(found) and found["spool"]["num_waiting"] == 0 and found["sender"]["phase"] == "idle",
+            "spool empty",
+        )
+        assert status["spool"]["lost"] == 0
+        self.doors.wait_until_stored()
+        spool_id = status["spool"]["spool_id"]
+        question = (
+            "SELECT count(*) AS num, count(DISTINCT seq) AS num_seq, min(seq) AS first, max(seq) AS last "
+            f"FROM events WHERE agent_id = '{self.agent_id}' AND spool_id = '{spool_id}'"
+        )
+        found = self.doors.sql(self.read_key, question)[0]
+        assert found["num"] == found["num_seq"] == found["last"] - found["first"] + 1
+        assert found["first"] <= 1
+        assert found["last"] >= status["spool"]["last_seq"]
+
     def balanced(self, *labels: str, within_s: float = 60.0) -> list[Row]:
         """Wait until spans and ledger agree for some labels; return the spans."""
         wait_until_quiet(lambda: self.entries(*labels), within_s)
@@ -134,6 +166,7 @@ class Install:
 @pytest.fixture(scope="session")
 def make_install(
     node: str,
+    package: Path,
     provider: Provider,
     doors: Doors,
     make_key: Callable[[str, str], str],
@@ -143,10 +176,11 @@ def make_install(
     """Make a clean home with OpenClaw and the plugin: ``make_install(agent)``; the gateway is not started."""
     made: list[Host] = []
 
-    def make(agent_id: str, *, endpoint: str | None = None, **config: Any) -> Install:
+    def make(agent_id: str, endpoint: str | None = None, change: dict[str, Any] | None = None) -> Install:
         host = Host(tmp_path_factory.mktemp("openclaw") / agent_id, node, provider.url)
         made.append(host)
-        host.install_plugin(endpoint or doors.stack.gateway_url, make_key(agent_id, "ingest"), **config)
+        host.change_config(change or {})
+        host.install_plugin(package, endpoint or doors.stack.gateway_url, make_key(agent_id, "ingest"))
         return Install(host, agent_id, provider, doors, read_key)
 
     yield make

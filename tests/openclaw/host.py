@@ -24,7 +24,6 @@ ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
 PLUGIN = ROOT / "producers/openclaw_plugin"
 OPENCLAW = HERE / "node_modules/openclaw/openclaw.mjs"
-PLUGIN_ID = "clawtrace"
 GATEWAY_TOKEN = "token-of-the-tests"
 NOTES = "line one\nline two\nthe code is alpha-42\n"
 READY_WITHIN_S = 90.0
@@ -164,13 +163,17 @@ class Host:
         assert done.returncode == 0, f"openclaw {' '.join(arguments)}:\n{done.stdout}\n{done.stderr}"
         return done.stdout
 
-    def install_plugin(self, endpoint: str, observe_key: str, **config: Any) -> None:
-        """Install the plugin as its README says and let it see conversations."""
-        self.must("plugins", "install", "--link", str(PLUGIN), "--force", "--accept-capabilities")
-        entry = f"plugins.entries.{PLUGIN_ID}"
-        self.must("config", "set", f"{entry}.hooks.allowConversationAccess", "true")
-        value = json.dumps({"endpoint": endpoint, "observeKey": observe_key, **config})
-        self.must("config", "set", f"{entry}.config", value, "--strict-json")
+    def install_plugin(self, package: Path, endpoint: str, observe_key: str) -> None:
+        """Install the plugin from a folder and set it up as its README says."""
+        self.must("plugins", "install", "--link", str(package), "--force", "--accept-capabilities")
+        self.must("clawtrace", "setup", "--endpoint", endpoint, "--key", observe_key)
+
+    def plugin_status(self) -> dict[str, Any]:
+        """What the plugin last wrote about itself."""
+        try:
+            return dict(json.loads((self.state / "clawtrace/status.json").read_text()))
+        except (OSError, ValueError):
+            return {}
 
     def change_config(self, change: dict[str, Any]) -> None:
         """Merge a change into the config file; only while no gateway runs."""
