@@ -47,7 +47,7 @@ export function connectGuard({
   let numFailures = 0;
   let numMuteStreams = 0;
   let polling = false;
-  let lastContactMs = Date.now();
+  let failingSinceMs;
   let lastWarning = "";
 
   const warn = (text) => {
@@ -60,7 +60,7 @@ export function connectGuard({
     }
   };
   const inContact = () => {
-    lastContactMs = Date.now();
+    failingSinceMs = undefined;
     numFailures = 0;
     lastWarning = "";
     guard.setServerAway(false);
@@ -154,7 +154,9 @@ export function connectGuard({
 
   const failed = () => {
     numFailures += 1;
-    if (Date.now() - lastContactMs >= awayAfterMs) guard.setServerAway(true);
+    // From the first failure on: a gateway that restarts is not away.
+    failingSinceMs ??= Date.now();
+    if (Date.now() - failingSinceMs >= awayAfterMs) guard.setServerAway(true);
   };
 
   const run = async () => {

@@ -14,12 +14,11 @@ import { breaches } from "./limits.mjs";
 import { Meter } from "./meter.mjs";
 import { Orders, causeOf, spanOf } from "./orders.mjs";
 import { Repeats } from "./repeats.mjs";
-import { AWAY, sayBlocked, sayBreach, sayNote, sayStopped, sayUnpriced } from "./sentences.mjs";
+import { AWAY, sayBlocked, sayBreach, sayNote, sayStandstill, sayStopped, sayUnpriced } from "./sentences.mjs";
+import { StoppedRuns } from "./stopped_runs.mjs";
 
-const MAX_STOPPED_RUNS = 1_000;
+const MAX_ASKED = 1_000;
 const APPROVAL_TIMEOUT_MS = 10 * 60_000;
-// What OpenClaw says when a run was stopped from outside; it tells the user nothing.
-const VAGUE = /couldn't produce or deliver a reply|agent run aborted|^\s*$/i;
 const HEARTBEAT_QUIET = "HEARTBEAT_OK";
 
 export class Engine {
@@ -37,8 +36,7 @@ export class Engine {
     this.repeats = new Repeats();
     this.away = false;
     this.awaySinceMs = 0;
-    /** Run id to the sentence its user is to see. */
-    this.stoppedRuns = new Map();
+    this.stoppedRuns = new StoppedRuns();
     /** Tool call id to the question that was put about it. */
     this.asked = new Map();
   }
@@ -145,8 +143,7 @@ export class Engine {
     const hold = this.#gate(this.meter.families.join(ids), ids);
     if (!hold) return undefined;
     this.#decide({ ...hold, action: "block" }, ids, `gate:${hold.key}:${ids.runId}`);
-    const sentence = this.#sentence(hold);
-    return { outcome: "block", reason: hold.reason, message: sentence };
+    return { outcome: "block", reason: hold.reason, message: this.#sentence(hold) };
   }
 
   beforeAgentReply(ids, trigger) {
@@ -159,10 +156,7 @@ export class Engine {
   }
 
   replyPayloadSending(runId, payload, kind) {
-    const sentence = this.stoppedRuns.get(runId);
-    if (!sentence || !payload || (payload.text ?? "").includes(sentence)) return undefined;
-    if (VAGUE.test(payload.text ?? "")) return { payload: { ...payload, text: sentence } };
-    return kind === "final" ? { payload: { ...payload, text: `${payload.text}\n\n${sentence}` } } : undefined;
+    return this.stoppedRuns.replace(runId, payload, kind);
   }
 
   subagentSpawned(link) {
@@ -231,7 +225,7 @@ export class Engine {
   #ask(cause, family, ids, toolName) {
     const question = { cause, family, ids };
     this.asked.set(askKey(ids), question);
-    if (this.asked.size > MAX_STOPPED_RUNS) this.asked.delete(this.asked.keys().next().value);
+    if (this.asked.size > MAX_ASKED) this.asked.delete(this.asked.keys().next().value);
     this.#decide(cause, ids, `ask:${ids.runId}:${ids.toolCallId}`);
     return {
       requireApproval: {
@@ -297,10 +291,7 @@ export class Engine {
   }
 
   #abort(hold, runId, sessionId) {
-    if (runId) {
-      this.stoppedRuns.set(runId, this.#sentence(hold));
-      if (this.stoppedRuns.size > MAX_STOPPED_RUNS) this.stoppedRuns.delete(this.stoppedRuns.keys().next().value);
-    }
+    if (runId) this.stoppedRuns.add(runId, this.#sentence(hold));
     if (sessionId) this.abort(sessionId);
   }
 
@@ -310,8 +301,7 @@ export class Engine {
   }
 
   #sentence(hold) {
-    if (hold.cause === "away") return `Stopped by the ClawTrace cost guard: ${AWAY}. It goes on when the server is back.`;
-    return sayStopped(hold.reason, hold.expiresAtUs, this.nowUs);
+    return hold.cause === "away" ? sayStandstill() : sayStopped(hold.reason, hold.expiresAtUs, this.nowUs);
   }
 
   #forgive(scope, scopeId) {

@@ -42,8 +42,12 @@ export function sayNote(reason) {
 }
 
 /** The sentence while the server is away and the posture is closed. */
-export const AWAY =
-  "the ClawTrace server cannot be reached, and this agent is set to stand still without it";
+export const AWAY = "the ClawTrace server cannot be reached, and this agent is set to stand still without it";
+
+/** What the user sees meanwhile. */
+export function sayStandstill() {
+  return `Stopped by the ClawTrace cost guard: ${AWAY}. It goes on when the server is back.`;
+}
 
 /** A model without a price. */
 export function sayUnpriced(provider, model) {
