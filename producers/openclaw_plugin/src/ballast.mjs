@@ -9,6 +9,7 @@
 
 import { createHash } from "node:crypto";
 
+import { MAX_LIST, copy, copyFields, copyNamed, isObject, sha256Of } from "./plain_copy.mjs";
 import { Said } from "./privacy.mjs";
 
 /** What is kept of ctx; the rest is repeated in the event, or OpenClaw's own business (paths, config, functions). */
@@ -52,11 +53,7 @@ const MESSAGE_FACTS = [
 ];
 /** In hooks that have no shape of their own, longer texts count as said. */
 const MAX_FACT_CHARS = 120;
-const MAX_DEPTH = 30;
-const MAX_LIST = 20_000;
 const MEMORY_SIZE = 4_096;
-/** Shorter media are left in place. */
-const MAX_MEDIA_CHARS = 1_024;
 
 export class Ballast {
   constructor() {
@@ -323,18 +320,6 @@ function messageKey(message) {
   return `${message.role}|${message.timestamp}|${message.toolCallId ?? message.responseId ?? message.customType ?? ""}`;
 }
 
-/** A copy of an object's fields, without those named. */
-function copyFields(value, without = []) {
-  const fields = {};
-  if (!isObject(value)) return fields;
-  for (const name of Object.keys(value)) {
-    if (without.includes(name)) continue;
-    const field = copy(value[name], 0);
-    if (field !== undefined) fields[name] = field;
-  }
-  return fields;
-}
-
 /** A copy in which longer texts count as said. */
 function waryCopy(value) {
   if (typeof value === "string" && value.length > MAX_FACT_CHARS) return prompt(value);
@@ -343,52 +328,4 @@ function waryCopy(value) {
   const fields = {};
   for (const [name, field] of Object.entries(copyFields(value))) fields[name] = waryCopy(field);
   return fields;
-}
-
-function copyNamed(value, names) {
-  const fields = {};
-  if (!isObject(value)) return fields;
-  for (const name of names) {
-    const field = value[name];
-    if (field !== undefined && field !== null) fields[name] = copy(field, 0);
-  }
-  return fields;
-}
-
-/** A copy that JSON can write: no functions, no cycles, no bytes. */
-function copy(value, depth) {
-  if (value === null || typeof value === "string" || typeof value === "boolean") return value;
-  if (typeof value === "number") return Number.isFinite(value) ? value : null;
-  if (typeof value === "bigint") return value.toString();
-  if (typeof value !== "object") return undefined;
-  if (depth >= MAX_DEPTH) return "[nested too deep]";
-  if (Array.isArray(value)) return value.slice(0, MAX_LIST).map((item) => copy(item, depth + 1) ?? null);
-  if (ArrayBuffer.isView(value) || value instanceof ArrayBuffer) return `[${value.byteLength} bytes]`;
-  if (value instanceof Date) return Number.isNaN(value.getTime()) ? null : value.toISOString();
-  if (value instanceof Error) return { name: value.name, message: value.message };
-  if (value instanceof AbortSignal) return undefined;
-  if (value instanceof Map || value instanceof Set) return `[${value.size} entries]`;
-  return copyObject(value, depth);
-}
-
-function copyObject(value, depth) {
-  const isMedia = typeof value.data === "string" && value.data.length > MAX_MEDIA_CHARS && typeof value.type === "string";
-  const fields = {};
-  for (const name of Object.keys(value)) {
-    if (isMedia && name === "data") {
-      fields.data = `[media ${sha256Of(value.data)}, ${value.data.length} characters]`;
-      continue;
-    }
-    const field = copy(value[name], depth + 1);
-    if (field !== undefined) fields[name] = field;
-  }
-  return fields;
-}
-
-function isObject(value) {
-  return value !== null && typeof value === "object" && !Array.isArray(value);
-}
-
-function sha256Of(text) {
-  return createHash("sha256").update(text).digest("hex");
 }

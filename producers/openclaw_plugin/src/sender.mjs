@@ -11,24 +11,17 @@ import { promisify } from "node:util";
 import { gzip } from "node:zlib";
 
 import { blobsNamedIn } from "./blobs.mjs";
+import { bodyOf, judge, judgeBlob, reasonOf } from "./gateway_protocol.mjs";
 
 export const MAX_BATCH_EVENTS = 500;
 export const MAX_BATCH_BYTES = 256 * 1024;
 const GATHER_MS = 200;
 const FIRST_RETRY_MS = 500;
 const LAST_RETRY_MS = 30_000;
-const MAX_RETRY_AFTER_MS = 5 * 60_000;
 const REFUSED_RETRY_MS = 60_000;
 const REQUEST_TIMEOUT_MS = 30_000;
 
 const compress = promisify(gzip);
-
-/**
- * @typedef {object} Answer what came of one request
- * @property {"taken" | "smaller" | "unreadable" | "refused" | "again"} verdict
- * @property {string} text a plain sentence
- * @property {number} [afterMs] the gateway's own wish
- */
 
 export class Sender {
   /**
@@ -266,7 +259,7 @@ export class Sender {
     });
   }
 
-  /** @returns {Promise<Answer>} */
+  /** @returns {Promise<import("./gateway_protocol.mjs").Answer>} */
   async _request(method, path, body, headers) {
     let response;
     let text;
@@ -283,22 +276,9 @@ export class Sender {
     } catch (error) {
       return { verdict: "again", text: `the gateway ${this._endpoint} cannot be reached (${reasonOf(error)})` };
     }
-    const answer = this._judge(response, text);
+    const answer = method === "PUT" ? judgeBlob(response, text) : judge(response, text);
     if (answer.verdict === "taken" && method === "POST") this._noteRejected(text);
     return answer;
-  }
-
-  /** @returns {Answer} */
-  _judge(response, text) {
-    const { status } = response;
-    if (status >= 200 && status < 300) return { verdict: "taken", text: "" };
-    const said = `the gateway answered ${status}${detailOf(text)}`;
-    if (status === 401 || status === 403) return { verdict: "refused", text: `the observe key was refused: ${said}` };
-    if (status === 413) return { verdict: "smaller", text: said };
-    // Only the gateway itself may make us drop an event: any other server at this address says why in its own words.
-    if (status === 422 && detailOf(text) !== "") return { verdict: "unreadable", text: said };
-    const afterMs = retryAfterMs(response.headers.get("retry-after"));
-    return { verdict: "again", text: said, afterMs };
   }
 
   _noteRejected(text) {
@@ -311,40 +291,6 @@ export class Sender {
     if (!Array.isArray(rejected) || rejected.length === 0) return;
     this.counts.rejected += rejected.length;
     this._log.warn(`clawtrace: the gateway set ${rejected.length} events aside (${String(rejected[0]?.error)})`);
-  }
-}
-
-function bodyOf(spoolId, source, batch) {
-  const head = { schema_version: 1, source, spool_id: spoolId };
-  const parts = [Buffer.from(`${JSON.stringify(head).slice(0, -1)},"events":[`)];
-  batch.forEach(({ payload }, index) => {
-    if (index > 0) parts.push(COMMA);
-    parts.push(payload);
-  });
-  parts.push(END);
-  return Buffer.concat(parts);
-}
-
-const COMMA = Buffer.from(",");
-const END = Buffer.from("]}");
-
-function retryAfterMs(header) {
-  if (!header) return undefined;
-  const seconds = Number(header);
-  const ms = Number.isFinite(seconds) ? seconds * 1000 : Date.parse(header) - Date.now();
-  return Number.isNaN(ms) ? undefined : Math.min(MAX_RETRY_AFTER_MS, Math.max(0, ms));
-}
-
-function reasonOf(error) {
-  return error?.cause?.code ?? error?.cause?.message ?? error?.name ?? String(error);
-}
-
-function detailOf(text) {
-  try {
-    const { detail, title } = JSON.parse(text);
-    return detail || title ? `: ${detail ?? title}` : "";
-  } catch {
-    return "";
   }
 }
 

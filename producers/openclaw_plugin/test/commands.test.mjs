@@ -85,7 +85,7 @@ test("setup says in plain words why the test event did not arrive", async (t) =>
   assert.match((await type("setup", { endpoint: gateway.url, key: KEY })).text, /cannot take events now/);
   await gateway.stop();
   const { text } = await type("setup", { endpoint: gateway.url, key: KEY });
-  assert.match(text, /nobody answers at .*ECONNREFUSED/);
+  assert.match(text, /nobody answers at/);
   await until(() => process.exitCode === 1, "the exit code");
   await gateway.listen(gateway.port);
 });

@@ -63,6 +63,7 @@ export class GatewayServer {
       response.end(JSON.stringify(content));
     };
     if (request.headers.authorization !== `Bearer ${this.key ?? KEY}`) return reply(401, { detail: "unknown key" });
+    if (request.method === "PUT" && this.hasNoBlobs) return reply(404);
     if (request.method === "PUT" && request.url.startsWith("/v1/blobs/")) return this._blob(request.url.slice(10), body, reply);
     if (request.method !== "POST" || request.url !== "/v1/events") return reply(404, { detail: "no such path" });
     const batch = JSON.parse(request.headers["content-encoding"] === "gzip" ? gunzipSync(body) : body);

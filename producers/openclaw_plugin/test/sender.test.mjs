@@ -166,3 +166,22 @@ test("sent segments stay ten minutes and can be sent again", async (t) => {
   assert.deepEqual(gateway.batches, [4, 4]);
   assert.deepEqual(gateway.problems, []);
 });
+
+test("a friendly answer of some other server is no ack", async (t) => {
+  const { gateway, spool, sender } = await parts(t);
+  gateway.answers.push({ status: 200, body: { welcome: true } }, { status: 302, headers: { location: "/login" } });
+  put(spool, 3);
+  await until(() => gateway.events.length === 3, "the events");
+  assert.equal(sender.counts.retries, 2);
+});
+
+test("a gateway without blobs gets the events all the same", async (t) => {
+  const { gateway, spool, blobs, sender } = await parts(t);
+  gateway.hasNoBlobs = true;
+  const sha256 = blobs.store(Buffer.from('"big"'));
+  const seq = spool.takeSeq();
+  const event = { result: { clawtrace_blob: { sha256, bytes: 5, preview: "big" } } };
+  spool.append(seq, Buffer.from(JSON.stringify({ seq, at_us: 1, hook: "after_tool_call", event, ctx: {} })));
+  assert.equal(await sender.flush(5_000), true);
+  assert.equal(sender.counts.lost_blobs, 1);
+});
