@@ -73,8 +73,7 @@ function guardLines(guard) {
     `Guard:       ${rule}${serverAway ? `; the server is away (${policy?.posture})` : ""}${spentTodayUsd ? `; $${spentTodayUsd} spent today` : ""}`,
   ];
   for (const item of allowances) {
-    const left = item.leftUsd ?? item.remainingUsd;
-    lines.push(`Allowance:   ${item.scope} ${item.scopeId}: $${item.grantedUsd ?? "?"}${left ? `, $${left} left` : ""}`);
+    lines.push(`Allowance:   ${item.scope} ${item.scopeId}: $${item.drawnUsd} of $${item.grantedUsd} used`);
   }
   for (const hold of holds) lines.push(`Stopped:     ${hold.scope} ${hold.scopeId}: ${hold.reason}`);
   return lines;
