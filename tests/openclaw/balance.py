@@ -81,9 +81,10 @@ def _tool_differences(entries: list[Entry], tools: list[Row]) -> list[str]:
     # A tool inside a tool (tool search) has an id of OpenClaw's own that holds the outer one.
     outer = [span for span in tools if span["tool_call_id"] in asked]
     found = [f"tool call {call_id} has {count} spans" for call_id, count in _repeated(s["tool_call_id"] for s in outer)]
-    missing = asked.keys() - {span["tool_call_id"] for span in outer}
-    found += [f"tool call {call_id} ({asked[call_id]}) has no span" for call_id in sorted(missing)]
+    # A run that was stopped may never start the tools it asked for; a tool whose result the model got did run.
     answered = {call_id for entry in entries for call_id in entry.tool_results} & asked.keys()
+    missing = answered - {span["tool_call_id"] for span in outer}
+    found += [f"tool call {call_id} ({asked[call_id]}) has no span" for call_id in sorted(missing)]
     running = {span["tool_call_id"] for span in outer if span["status"] == "running"}
     found += [f"tool call {call_id} still runs, but the model has its result" for call_id in sorted(answered & running)]
     for span in tools:
