@@ -27,6 +27,7 @@ POLL_S: Final = 0.2
 BATCH_RECORDS: Final = 500
 LOOK_TIMEOUT_S: Final = 5.0
 RETRY_S: Final = 1.0
+STOP_TIMEOUT_S: Final = 1.0
 SEND_TIMEOUT_S: Final = 15.0
 
 
@@ -48,7 +49,8 @@ class GuardFeed:
     def close(self) -> None:
         """Stop reading."""
         self._stopping.set()
-        self._thread.join()
+        # No longer: it may be asking a broker that is away, and there is nothing to bring to an end.
+        self._thread.join(STOP_TIMEOUT_S)
 
     def _run(self) -> None:
         reason = ""
