@@ -177,6 +177,8 @@ def make_install(
     made: list[Host] = []
 
     def make(agent_id: str, endpoint: str | None = None, change: dict[str, Any] | None = None) -> Install:
+        # A stack that is used again knows the agents of earlier sessions, whose requests had the same numbers.
+        agent_id = f"{agent_id}{uuid.uuid4().hex[:6]}"
         host = Host(tmp_path_factory.mktemp("openclaw") / agent_id, node, provider.url)
         made.append(host)
         host.change_config(change or {})

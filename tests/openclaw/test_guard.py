@@ -15,7 +15,6 @@ from tests.openclaw.provider import Entry
 from tests.openclaw.relay import Relay
 
 CAP_USD = Decimal("0.05")
-AGENT = "guarded"
 NUM_CHILDREN = 20
 
 
@@ -44,8 +43,8 @@ def guarded(
     make_install: Callable[..., Install], relay: Relay, clawtrace: Callable[..., subprocess.CompletedProcess[str]]
 ) -> Install:
     """An OpenClaw whose runs may cost five cents each, sub-agents included."""
-    install = make_install(AGENT, relay.url, {"tools": {"toolSearch": False}})
-    done = clawtrace("guard", "set", "--tenant", TENANT, "--agent", AGENT, "--run-usd", str(CAP_USD))
+    install = make_install("guarded", relay.url, {"tools": {"toolSearch": False}})
+    done = clawtrace("guard", "set", "--tenant", TENANT, "--agent", install.agent_id, "--run-usd", str(CAP_USD))
     assert done.returncode == 0, done.stdout + done.stderr
     install.host.start_gateway()
     wait_until(
@@ -79,7 +78,7 @@ def test_a_runaway_is_aborted_at_its_limit(guarded: Install, label: str) -> None
     run = next(span for span in spans if span["kind"] == "run")
     assert run["status"] in ("error", "blocked")
     decisions = guarded.doors.sql(
-        guarded.read_key, f"SELECT run_id FROM events WHERE agent_id = '{AGENT}' AND hook = 'guard_decision'"
+        guarded.read_key, f"SELECT run_id FROM events WHERE agent_id = '{guarded.agent_id}' AND hook = 'guard_decision'"
     )
     assert run["run_id"] in {decision["run_id"] for decision in decisions}
 
