@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup demo up down status test test-unit test-integration bench check lint types arch format schemas openapi lock clean
+.PHONY: help setup demo up down status test test-unit test-integration test-plugin test-openclaw bench check lint types arch format schemas openapi lock clean
 
 ##@ Start here
 help: ## Show this list
@@ -46,6 +46,13 @@ test-unit: setup ## Run the tests that need no stack
 
 test-integration: setup ## Run the tests on the real stack
 	@$(BIN)/python -m pytest tests/integration
+
+test-plugin: setup ## Run the plugin's own tests in Node
+	@cd producers/openclaw_plugin && PATH="$(CURDIR)/$(BIN):$$PATH" node --test
+
+test-openclaw: setup ## Run the plugin in real OpenClaw from npm, against the real stack
+	@$(BIN)/clawtrace fetch
+	@$(BIN)/python -m pytest -s --durations=8 tests/openclaw
 
 bench: setup ## Measure on the real stack; prints a table and JSON
 	@$(BIN)/python -m tests.bench

@@ -1,7 +1,7 @@
 """Commands of this stage; ``api.cli`` joins them into ``clawtrace``.
 
 Upstream: the person at the keyboard, the supervisor.
-Downstream: the gateway, access keys, migrations, topics, replay.
+Downstream: the gateway, guard policies, access keys, migrations, topics, replay.
 Guarantee: what a person can put right is said in plain words on stderr with exit code 1, never as a stack trace; with
 --json, stdout is one JSON document.
 """
@@ -28,6 +28,7 @@ from infra.runtime.kafka import KafkaAway, TopicMismatch, provision_topics
 from infra.runtime.logging import configure_logging
 from infra.runtime.settings import StackSettings
 from infra.runtime.topics import TopicSpec
+from producers.contracts.guard import GuardAction, GuardPosture, GuardScope, InvalidPolicy, LimitAction
 from producers.settings import GatewaySettings
 
 # How long requests under way may take at a stop, beyond the delivery timeout there is nothing to wait for.
@@ -44,7 +45,7 @@ def _plain_errors(command: Callable[_Parameters, _Result]) -> Callable[_Paramete
     def guarded(*args: _Parameters.args, **kwargs: _Parameters.kwargs) -> _Result:
         try:
             return command(*args, **kwargs)
-        except (DatabaseAway, KafkaAway, TopicMismatch, InvalidKeyRequest) as error:
+        except (DatabaseAway, KafkaAway, TopicMismatch, InvalidKeyRequest, InvalidPolicy) as error:
             typer.secho(str(error), fg="red", err=True)
             raise typer.Exit(1) from None
 
@@ -54,7 +55,9 @@ def _plain_errors(command: Callable[_Parameters, _Result]) -> Callable[_Paramete
 gateway_app = typer.Typer(no_args_is_help=True, help="The door that events come in by.")
 keys_app = typer.Typer(no_args_is_help=True, help="Access keys: make, list, revoke.")
 db_app = typer.Typer(no_args_is_help=True, help="Our own small tables in Postgres.")
+guard_app = typer.Typer(no_args_is_help=True, help="What agents may spend, and what happens at the limit.")
 replay_app = typer.Typer(help="Send captured runs to the gateway.")
+import_app = typer.Typer(no_args_is_help=True, help="Fill in from transcripts what was never captured.")
 
 
 @gateway_app.callback()
@@ -75,8 +78,9 @@ def run_gateway(
 
     configure_logging("gateway")
     settings = GatewaySettings() if port is None else GatewaySettings(gateway_port=port)
-    uvicorn.run(
-        create_app(settings),
+    app = create_app(settings)
+    config = uvicorn.Config(
+        app,
         host=settings.gateway_host,
         port=settings.listen_port,
         loop="uvloop",
@@ -86,6 +90,11 @@ def run_gateway(
         server_header=False,
         timeout_graceful_shutdown=STOP_TIMEOUT_S,
     )
+    server = uvicorn.Server(config)
+    app.state.is_stopping = lambda: server.should_exit
+    server.run()
+    if not server.started:
+        raise typer.Exit(1)
 
 
 @keys_app.command("create")
@@ -194,6 +203,77 @@ def make_topics_app(specs: Sequence[TopicSpec]) -> typer.Typer:
     return topics_app
 
 
+TenantOption = Annotated[str, typer.Option(help="Who pays and sees.")]
+AgentOption = Annotated[str, typer.Option(help="The OpenClaw install, as its key names it.")]
+
+
+@guard_app.command("set")
+@_plain_errors
+def guard_set(
+    tenant: TenantOption,
+    agent: AgentOption,
+    run_usd: Annotated[str | None, typer.Option(help="Limit of a run with its sub-agents; none for no limit.")] = None,
+    session_usd: Annotated[str | None, typer.Option(help="Limit of a session; none for no limit.")] = None,
+    day_usd: Annotated[str | None, typer.Option(help="Limit of the agent per day (UTC); none for no limit.")] = None,
+    action: Annotated[LimitAction | None, typer.Option(help="What happens at a limit; at first: abort.")] = None,
+    posture: Annotated[
+        GuardPosture | None,
+        typer.Option(help="While the server is away: last (what holds goes on holding), open or closed."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Set limits. What is not named stays as it is; agents know within two seconds."""
+    from producers.gateway.guard_admin import change_policy, say_policies
+
+    engine = make_engine(StackSettings())
+    changed = change_policy(
+        engine,
+        tenant,
+        agent,
+        limits={"run_limit_usd": run_usd, "session_limit_usd": session_usd, "agent_day_limit_usd": day_usd},
+        action=action,
+        posture=posture,
+    )
+    typer.echo(say_policies([changed], as_json=as_json))
+
+
+@guard_app.command("show")
+@_plain_errors
+def guard_show(as_json: JsonOption = False) -> None:
+    """Show the policy of every agent that has one."""
+    from producers.gateway.guard_admin import all_policies, say_policies
+
+    typer.echo(say_policies(all_policies(make_engine(StackSettings())), as_json=as_json))
+
+
+@guard_app.command("verdict")
+@_plain_errors
+def guard_verdict(
+    tenant: TenantOption,
+    agent: AgentOption,
+    action: Annotated[GuardAction, typer.Option(help="note, block, ask, abort; release opens what is closed.")],
+    scope: Annotated[GuardScope, typer.Option(help="What it covers.")] = "agent",
+    scope_id: Annotated[str, typer.Option("--id", help="Run id or session key; an agent or tenant needs none.")] = "",
+    reason: Annotated[str, typer.Option(help="Plain sentence that the user may be shown.")] = "somebody decided so",
+    minutes: Annotated[float, typer.Option(min=0.1, max=44_640, help="When it lapses by itself.")] = 60,
+    as_json: JsonOption = False,
+) -> None:
+    """Send a verdict by hand: stop an agent, a session or a run, or release it."""
+    from producers.gateway.guard_admin import send_verdict
+
+    sent = send_verdict(
+        GatewaySettings(),
+        tenant,
+        agent,
+        action=action,
+        scope=scope,
+        scope_id=scope_id,
+        reason=reason,
+        minutes=minutes,
+    )
+    typer.echo(sent.as_json() if as_json else sent.as_sentence())
+
+
 @replay_app.command("replay")
 def replay(
     files: Annotated[list[Path], typer.Argument(help="Capture files (JSON lines).", exists=True, dir_okay=False)],
@@ -218,5 +298,51 @@ def replay(
         speed=speed,
         now=now,
         agent_events=agent_events,
+        as_json=as_json,
+    )
+
+
+@import_app.callback()
+def _import() -> None:
+    """Keep ``openclaw`` a command of its own."""
+
+
+@import_app.command("openclaw")
+def import_openclaw(
+    path: Annotated[
+        Path, typer.Argument(help="OpenClaw's state folder (~/.openclaw), its database, or a .jsonl file.", exists=True)
+    ],
+    read_key: Annotated[
+        str, typer.Option(help="A read key, to ask what is there already.", envvar="CLAWTRACE_READ_KEY")
+    ],
+    key: Annotated[
+        str, typer.Option(help="An ingest key of the agent; not needed for --dry-run.", envvar="CLAWTRACE_KEY")
+    ] = "",
+    endpoint: Annotated[str, typer.Option(help="The gateway; default: the local one.")] = "",
+    api: Annotated[str, typer.Option(help="The API; default: the local one.")] = "",
+    settled_minutes: Annotated[
+        float,
+        typer.Option(min=0, help="Leave runs alone that ended less than this long ago: they may be on their way."),
+    ] = 60,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be added.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Add the runs, model calls and tool calls of OpenClaw's transcripts that were never captured.
+
+    What the tables have is not sent again: importing a session that was captured, or importing twice, changes nothing.
+    """
+    from producers.replay.transcript_import import import_openclaw as import_transcripts
+
+    if not key and not dry_run:
+        raise typer.BadParameter("an ingest key is needed to send anything; or add --dry-run", param_hint="--key")
+    settings = StackSettings()
+    import_transcripts(
+        path,
+        endpoint=endpoint or settings.gateway_url,
+        key=key,
+        api=api or settings.api_url,
+        read_key=read_key,
+        settled_minutes=settled_minutes,
+        dry_run=dry_run,
         as_json=as_json,
     )

@@ -31,3 +31,17 @@ ACK_SECONDS: Final = Histogram(
 QUEUE_BYTES: Final = Gauge("clawtrace_gateway_queue_bytes", "Bytes waiting for the broker.")
 # Gauge. 1 while the broker answers, else 0.
 BROKER_UP: Final = Gauge("clawtrace_gateway_broker_up", "1 while the broker answers.")
+# Gauge. Streams and polls of guards that are open.
+GUARD_WAITING: Final = Gauge("clawtrace_gateway_guard_waiting", "Guards that wait for a change.")
+# Counter. States told to guards; way = stream | poll.
+GUARD_STATES: Final = Counter("clawtrace_gateway_guard_states_total", "States told to guards.", ["way"])
+# Counter. Records of the guard topic; outcome = read | unreadable.
+GUARD_MESSAGES: Final = Counter("clawtrace_gateway_guard_messages_total", "Records of the guard topic.", ["outcome"])
+# Gauge. 1 while the guard topic is read.
+GUARD_FEED_UP: Final = Gauge("clawtrace_gateway_guard_feed_up", "1 while the guard topic is read.")
+# Gauge. 1 while the newest version of the price list is broken and the last good one is used.
+GUARD_PRICES_BROKEN: Final = Gauge("clawtrace_gateway_prices_broken", "1 while the price list cannot be read.")
+# Counter. Payloads put apart; outcome = stored | known.
+BLOBS: Final = Counter("clawtrace_gateway_blobs_total", "Payloads put apart.", ["outcome"])
+# Counter. Bytes of payloads stored for the first time.
+BLOB_BYTES: Final = Counter("clawtrace_gateway_blob_bytes_total", "Bytes of payloads put apart.")

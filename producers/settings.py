@@ -5,10 +5,13 @@ Downstream: ``producers.gateway``, ``producers.replay``.
 Guarantee: the defaults are what the local stack uses.
 """
 
-from pydantic import Field
+from pathlib import Path
+from typing import Self
+
+from pydantic import Field, model_validator
 
 from infra.runtime.settings import LOOPBACK, StackSettings
-from producers.contracts.topics import EVENTS
+from producers.contracts.topics import EVENTS, GUARD
 
 
 class GatewaySettings(StackSettings):
@@ -32,6 +35,32 @@ class GatewaySettings(StackSettings):
         ge=1_000,
         description="How long the gateway waits for the broker's word before it answers 503.",
     )
+
+    gateway_guard_topic: str = Field(
+        default=GUARD.name, description="Topic with verdicts and allowances that the gateway tells guards of."
+    )
+    gateway_guard_streams: int = Field(
+        default=1_000, ge=1, description="Guards that may wait at the gateway at once; above it answers 429."
+    )
+    gateway_guard_stream_s: float = Field(
+        default=600, ge=1, description="How long a guard's stream lasts before it must be opened again."
+    )
+    prices_file: Path = Field(
+        default=Path(),
+        description="Own prices, read by gateway and stitcher; empty means <home>/config/prices.toml. "
+        "Read again when it changes.",
+    )
+
+    @model_validator(mode="after")
+    def _fill_prices_file(self) -> Self:
+        if self.prices_file == Path():
+            self.prices_file = self.home / "config" / "prices.toml"
+        return self
+
+    @property
+    def blobs_folder(self) -> Path:
+        """Folder of payloads that were too big for an event."""
+        return self.home / "blobs"
 
     @property
     def listen_port(self) -> int:

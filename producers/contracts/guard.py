@@ -1,6 +1,7 @@
-"""What the stream tells an agent: how much it may still spend, and what it must do.
+"""What an agent is told: how much it may spend, and what it must do.
 
-Upstream: ``stream_jobs`` decides; producers own the contract because the gateway and the plugin read it.
+Upstream: ``stream_jobs`` decides verdicts and allowances, people set policies; producers own the contract because the
+gateway and the plugin read it.
 Downstream: the gateway's ``/v1/guard`` and the plugin's guard.
 Guarantee: every message names its scope and its end, so a lost one can never halt an agent for ever.
 """
@@ -13,6 +14,13 @@ from msgspec import Meta
 
 GuardScope = Literal["run", "session", "agent", "tenant"]
 GuardAction = Literal["note", "block", "ask", "abort", "release"]
+LimitAction = Literal["note", "block", "ask", "abort"]
+GuardPosture = Literal["last", "open", "closed"]
+
+GUARD_SCHEMA_VERSION = 1
+# A micro-dollar; finer limits mean nothing and would not survive the database.
+LIMIT_DECIMALS = 6
+MAX_LIMIT_USD = Decimal(10**9)
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="verdict", tag_field="type"):
@@ -41,12 +49,70 @@ class Allowance(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, t
 class GuardMessage(msgspec.Struct, frozen=True, kw_only=True):
     """One record of ``clawtrace.guard.v1``, for one agent."""
 
-    schema_version: Annotated[int, Meta(description="Major version of this contract.")] = 1
+    schema_version: Annotated[int, Meta(description="Major version of this contract.")] = GUARD_SCHEMA_VERSION
     tenant_id: Annotated[str, Meta(description="Who pays and sees.")]
     agent_id: Annotated[str, Meta(description="The OpenClaw install it is for.")]
     rev: Annotated[int, Meta(description="Offset of the source record that led to it; newest wins.")]
     issued_at_us: Annotated[int, Meta(description="When it was decided (UTC, microseconds).")]
     body: Annotated[Verdict | Allowance, Meta(description="The verdict or the allowance.")]
+
+
+class GuardPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """What an agent may spend, and what happens when it has; without limits nothing happens."""
+
+    posture: Annotated[
+        GuardPosture,
+        Meta(
+            description="While the server is away: the last word holds, nothing is limited, or the agent stands still."
+        ),
+    ] = "last"
+    action: Annotated[LimitAction, Meta(description="What happens at a limit.")] = "abort"
+    run_limit_usd: Annotated[Decimal | None, Meta(description="For a run with all its sub-agents.")] = None
+    session_limit_usd: Annotated[Decimal | None, Meta(description="For all runs of a session.")] = None
+    agent_day_limit_usd: Annotated[Decimal | None, Meta(description="For the agent, per day (UTC).")] = None
+
+
+class GuardPrice(msgspec.Struct, frozen=True, kw_only=True):
+    """What a model costs, in dollars per million tokens; a cache price that is not named is that of input."""
+
+    provider: Annotated[str, Meta(description="OpenClaw's name of the provider.")]
+    model: Annotated[str, Meta(description="OpenClaw's name of the model.")]
+    input_usd_per_mtok: Annotated[Decimal, Meta(description="Fresh input.")]
+    output_usd_per_mtok: Annotated[Decimal, Meta(description="Output, reasoning included.")]
+    cache_read_usd_per_mtok: Annotated[Decimal | None, Meta(description="Read from the cache.")] = None
+    cache_write_usd_per_mtok: Annotated[Decimal | None, Meta(description="Written to the cache.")] = None
+
+
+class GuardState(msgspec.Struct, frozen=True, kw_only=True):
+    """All that a guard must know, whole: what ``GET /v1/guard`` answers."""
+
+    rev: Annotated[int, Meta(description="Another number is another state; it grows.")]
+    policy: Annotated[GuardPolicy, Meta(description="Limits, and what happens at them.")]
+    prices: Annotated[list[GuardPrice], Meta(description="Prices of today, for this tenant.")]
+    allowances: Annotated[list[Allowance], Meta(description="Those that have not lapsed.")]
+    verdicts: Annotated[list[Verdict], Meta(description="Those in force, oldest first; releases among them.")]
+
+
+class InvalidPolicy(ValueError):
+    """A policy that cannot be; the text says what can."""
+
+
+def check_policy(policy: GuardPolicy) -> None:
+    """Refuse a policy whose limits are no amounts.
+
+    Raises:
+        InvalidPolicy: the text names the limit.
+    """
+    for name in ("run_limit_usd", "session_limit_usd", "agent_day_limit_usd"):
+        limit: Decimal | None = getattr(policy, name)
+        if limit is None:
+            continue
+        exponent = limit.normalize().as_tuple().exponent if limit.is_finite() else None
+        if not isinstance(exponent, int) or not 0 < limit < MAX_LIMIT_USD or exponent < -LIMIT_DECIMALS:
+            raise InvalidPolicy(
+                f"{name} {limit}: use an amount above 0 and below {MAX_LIMIT_USD} dollars, with at most "
+                f"{LIMIT_DECIMALS} decimals"
+            )
 
 
 _decoder = msgspec.json.Decoder(GuardMessage)

@@ -10,7 +10,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NoReturn
 
 import msgspec
 from starlette.requests import Request
@@ -21,7 +21,7 @@ from infra.runtime.key_store import KeyStore
 from infra.runtime.problem import FieldError, Problem, forbidden, invalid, too_busy, unavailable
 from infra.runtime.topics import MAX_RECORD_BYTES
 from producers import metrics
-from producers.contracts.event import EventBatch, record_key
+from producers.contracts.event import Event, EventBatch, Source, record_key
 from producers.contracts.wire import IngestReceipt, WireBatch
 from producers.gateway.batch import (
     SetAside,
@@ -42,7 +42,7 @@ RETRY_AWAY_S: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
-class _Arrival:
+class Arrival:
     """Whose request it is and when it came."""
 
     tenant_id: str
@@ -50,7 +50,7 @@ class _Arrival:
     received_at_us: int
 
     @classmethod
-    def now(cls, principal: Principal) -> "_Arrival":
+    def now(cls, principal: Principal) -> "Arrival":
         if principal.agent_id is None:
             raise forbidden("this ingest key names no agent; make one with clawtrace keys create --agent")
         return cls(principal.tenant_id, principal.agent_id, time.time_ns() // 1000)
@@ -58,6 +58,15 @@ class _Arrival:
     @property
     def key(self) -> bytes:
         return record_key(self.tenant_id, self.agent_id)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSpool:
+    """Events of one spool, ready to be written."""
+
+    source: Source
+    spool_id: str
+    events: list[Event]
 
 
 class Ingest:
@@ -85,35 +94,67 @@ class Ingest:
         return Response(msgspec.json.encode(receipt), status_code=202, media_type="application/json")
 
     async def _take(self, request: Request) -> IngestReceipt:
+        arrival, body, sent = await self.receive(request)
+        try:
+            batch = decode_batch(body) or await self._salvage(body)
+        except UnreadableBatch as error:
+            await self.refuse_body(arrival, sent, error.field, str(error))
+        spool_id = batch.spool_id.lower()
+        events, aside = normalise_batch(spool_id, batch.events)
+        return await self.store(arrival, [StoredSpool(batch.source, spool_id, events)], aside, spool_id)
+
+    async def receive(self, request: Request) -> tuple[Arrival, bytes, bytes]:
+        """Let a request in and read it; return whose it is, its body, and the body as it was sent.
+
+        Raises:
+            Problem: the key, the broker, the headers or the gzip do not allow it.
+        """
         principal = await self._keys.authenticate(request.headers.get("authorization"), "ingest")
         self._check_publisher()
         is_gzip = check_headers(request)
         sent = await read_body(request)
-        arrival = _Arrival.now(principal)
-        try:
-            body = await _inflate(sent) if is_gzip else sent
-            batch = decode_batch(body) or await self._salvage(body)
-        except (BrokenGzip, UnreadableBatch) as error:
-            await self._publish(self._dead_letters(arrival, sent, str(error)))
-            metrics.DEAD_LETTERS.labels("body").inc()
-            field = error.field if isinstance(error, UnreadableBatch) else "body"
-            raise invalid(str(error), FieldError(field, str(error))) from None
+        arrival = Arrival.now(principal)
+        body = sent
+        if is_gzip:
+            try:
+                body = await _inflate(sent)
+            except BrokenGzip as error:
+                await self.refuse_body(arrival, sent, "body", str(error))
         metrics.BODY_BYTES.inc(len(body))
-        return await self._store(arrival, batch)
+        return arrival, body, sent
 
-    async def _store(self, arrival: _Arrival, batch: WireBatch) -> IngestReceipt:
+    async def refuse_body(self, arrival: Arrival, sent: bytes, field: str, reason: str) -> NoReturn:
+        """Keep a body that could not be read, and say so.
+
+        Raises:
+            Problem: 422, always.
+        """
+        await self._publish(self._dead_letters(arrival, sent, reason))
+        metrics.DEAD_LETTERS.labels("body").inc()
+        raise invalid(reason, FieldError(field, reason))
+
+    async def store(
+        self, arrival: Arrival, spools: Sequence[StoredSpool], aside: Sequence[SetAside], spool_id: str = ""
+    ) -> IngestReceipt:
+        """Write events, and dead letters of those set aside; return when the broker has all of them.
+
+        Raises:
+            Problem: the broker does not take them.
+        """
         started_s = time.perf_counter()
-        spool_id = batch.spool_id.lower()
-        events, aside = normalise_batch(spool_id, batch.events)
         records: list[OutgoingRecord] = []
-        if events:
+        num_events = 0
+        for spool in spools:
+            if not spool.events:
+                continue
+            num_events += len(spool.events)
             stored = EventBatch(
                 tenant_id=arrival.tenant_id,
                 agent_id=arrival.agent_id,
-                source=batch.source,
-                spool_id=spool_id,
+                source=spool.source,
+                spool_id=spool.spool_id,
                 received_at_us=arrival.received_at_us,
-                events=events,
+                events=spool.events,
             )
             records += [OutgoingRecord(self._topic, arrival.key, value) for value in encode_records(stored)]
         for item in aside:
@@ -121,11 +162,11 @@ class Ingest:
         await self._publish(records)
         metrics.ACK_SECONDS.observe(time.perf_counter() - started_s)
         metrics.BATCHES.inc()
-        metrics.EVENTS.labels("accepted").inc(len(events))
+        metrics.EVENTS.labels("accepted").inc(num_events)
         if aside:
             metrics.EVENTS.labels("rejected").inc(len(aside))
             metrics.DEAD_LETTERS.labels("event").inc(len(aside))
-        return IngestReceipt(accepted=len(events), rejected=[item.rejection for item in aside])
+        return IngestReceipt(accepted=num_events, rejected=[item.rejection for item in aside])
 
     async def _salvage(self, body: bytes) -> WireBatch:
         metrics.SALVAGED.inc()
@@ -145,7 +186,7 @@ class Ingest:
             raise _not_now(error) from None
 
     def _dead_letters(
-        self, arrival: _Arrival, raw: bytes, reason: str, spool_id: str = "", item: SetAside | None = None
+        self, arrival: Arrival, raw: bytes, reason: str, spool_id: str = "", item: SetAside | None = None
     ) -> list[OutgoingRecord]:
         """Keep bytes that could not be read; in several records, numbered, when they do not fit into one."""
         headers = {

@@ -63,6 +63,7 @@ class Capture:
     spool_id: str
     events: list[WireEvent]
     num_skipped: int
+    source: Source = SOURCE
 
 
 def read_capture(path: Path, agent_events_path: Path | None = None, *, shift_us: int = 0) -> Capture:
@@ -122,7 +123,7 @@ def wire_batches(capture: Capture, max_events: int = MAX_BATCH_EVENTS) -> Iterat
 
 def _body(capture: Capture, events: Sequence[msgspec.Raw]) -> bytes:
     return msgspec.json.encode(
-        WireBatch(schema_version=1, source=SOURCE, spool_id=capture.spool_id, events=list(events))
+        WireBatch(schema_version=1, source=capture.source, spool_id=capture.spool_id, events=list(events))
     )
 
 

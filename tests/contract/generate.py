@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from infra.runtime.topics import TopicSpec
+from producers.contracts.guard import GuardState
 from producers.contracts.topics import TOPICS as PRODUCER_TOPICS
 from producers.contracts.wire import IngestReceipt, WireBatch, WireEvent
 from stream_jobs.contracts.topics import TOPICS as STREAM_TOPICS
@@ -21,6 +22,7 @@ DOORS: dict[str, type] = {
     "http.events.request": WireBatch,
     "http.events.request.event": WireEvent,
     "http.events.response": IngestReceipt,
+    "http.guard.response": GuardState,
 }
 
 

@@ -24,7 +24,7 @@ from infra.runtime.kafka import provision_topics
 from infra.runtime.settings import StackSettings
 from infra.runtime.topics import TopicSpec
 from producers.contracts.event import EventBatch, decode_event_batch
-from producers.contracts.topics import EVENTS
+from producers.contracts.topics import EVENTS, GUARD
 from tests.captures import ROOT
 
 READY_WITHIN_S = 30.0
@@ -102,15 +102,24 @@ class Gateway:
     url: str
     process: subprocess.Popen[bytes]
     topic: Topic
+    guard_topic: str = ""
 
 
 @contextmanager
-def running_gateway(settings: StackSettings, *, with_topic: bool = True) -> Iterator[Gateway]:
+def running_gateway(
+    settings: StackSettings,
+    *,
+    with_topic: bool = True,
+    guard_topic: str = "",
+    variables: dict[str, str] | None = None,
+) -> Iterator[Gateway]:
     """Start a gateway process by the command that users and the supervisor use; stop it at the end."""
-    name = f"gatewaytest.{uuid.uuid4().hex[:8]}.events"
+    prefix = f"gatewaytest.{uuid.uuid4().hex[:8]}"
+    name = f"{prefix}.events"
     topic = Topic(settings.kafka_bootstrap, replace(EVENTS, name=name))
+    guard = replace(GUARD, name=guard_topic or f"{prefix}.guard")
     if with_topic:
-        provision_topics(settings.kafka_bootstrap, [topic.spec, topic.spec.dead_letter])
+        provision_topics(settings.kafka_bootstrap, [topic.spec, topic.spec.dead_letter, guard])
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -119,10 +128,12 @@ def running_gateway(settings: StackSettings, *, with_topic: bool = True) -> Iter
         "CLAWTRACE_HOME": str(settings.home),
         "CLAWTRACE_PORT_BASE": str(settings.port_base),
         "CLAWTRACE_GATEWAY_EVENTS_TOPIC": name,
+        "CLAWTRACE_GATEWAY_GUARD_TOPIC": guard.name,
+        **(variables or {}),
     }
     command = [sys.executable, "-m", "api.cli", "gateway", "run", "--port", str(port)]
     process = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.DEVNULL)
-    gateway = Gateway(f"http://127.0.0.1:{port}", process, topic)
+    gateway = Gateway(f"http://127.0.0.1:{port}", process, topic, guard.name)
     try:
         wait_for(lambda: _answers(gateway.url, "/readyz" if with_topic else "/healthz"), "the gateway is up")
         yield gateway
@@ -130,7 +141,9 @@ def running_gateway(settings: StackSettings, *, with_topic: bool = True) -> Iter
         process.send_signal(signal.SIGTERM)
         process.wait(30)
         admin = AdminClient({"bootstrap.servers": settings.kafka_bootstrap})
-        for deleted in admin.delete_topics([name, topic.spec.dead_letter.name]).values():
+        # A guard topic that was given belongs to whoever gave it.
+        own = [name, topic.spec.dead_letter.name, *([] if guard_topic else [guard.name])]
+        for deleted in admin.delete_topics(own).values():
             deleted.exception(30)
 
 

@@ -18,7 +18,7 @@ from infra.local.state import PartRecord, PartState, Phase, StackRecord, read_st
 from infra.local.supervised import Patience
 from infra.local.supervisor import Supervisor
 
-WITHIN_S = 15.0
+WITHIN_S = 40.0
 QUICK = Patience(first_backoff_s=0.05, longest_backoff_s=0.2, steady_s=60.0, probe_every_s=0.02)
 SLEEPER = "import time; print('up', flush=True); time.sleep(600)"
 

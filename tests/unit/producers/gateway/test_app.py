@@ -49,9 +49,11 @@ async def test_it_lives_and_says_what_is_missing(client: httpx2.AsyncClient) -> 
     assert "clawtrace_gateway_queue_bytes" in (await client.get("/metrics")).text
 
 
+@pytest.mark.parametrize("door", ["POST /v1/events", "GET /v1/guard", f"PUT /v1/blobs/{64 * 'a'}"])
 @pytest.mark.parametrize("header", [{}, {"Authorization": "Bearer x"}, {"Authorization": "Basic eDp5"}])
-async def test_nobody_gets_in_without_a_key(client: httpx2.AsyncClient, header: dict[str, str]) -> None:
-    answer = await client.post("/v1/events", content=b"{}", headers=header)
+async def test_nobody_gets_in_without_a_key(client: httpx2.AsyncClient, header: dict[str, str], door: str) -> None:
+    method, path = door.split()
+    answer = await client.request(method, path, content=b"{}", headers=header)
     assert answer.status_code == 401
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.json()["type"] == "urn:clawtrace:problem:unauthorised"
@@ -64,12 +66,33 @@ async def test_a_key_that_cannot_be_looked_up_is_no_401(client: httpx2.AsyncClie
     assert int(answer.headers["retry-after"]) >= 1
 
 
+@pytest.mark.parametrize("query", ["since=x", "wait_s=-1", "since=nan", "wait_s=1e400"])
+async def test_a_bad_number_is_named(client: httpx2.AsyncClient, query: str) -> None:
+    answer = await client.get(f"/v1/guard?{query}")
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["field"] == query.split("=")[0]
+
+
 async def test_the_route_is_documented_with_its_contracts(settings: GatewaySettings) -> None:
     document = create_app(settings).openapi()
     route = document["paths"]["/v1/events"]["post"]
     assert set(route["responses"]) == {"202", "401", "403", "413", "415", "422", "429", "503"}
+    guard = document["paths"]["/v1/guard"]["get"]
+    assert set(guard["responses"]) == {"200", "204", "401", "403", "422", "429", "503"}
+    assert {it["name"] for it in guard["parameters"]} == {"since", "wait_s", "Last-Event-ID"}
+    blobs = document["paths"]["/v1/blobs/{sha256}"]["put"]
+    assert set(blobs["responses"]) == {"200", "201", "401", "403", "413", "415", "422", "503"}
     schemas = document["components"]["schemas"]
-    assert {"WireBatch", "WireEvent", "IngestReceipt", "RejectedEvent", "Source", "Problem"} <= set(schemas)
+    assert {
+        "WireBatch",
+        "WireEvent",
+        "IngestReceipt",
+        "RejectedEvent",
+        "Source",
+        "Problem",
+        "GuardState",
+        "Verdict",
+    } <= set(schemas)
     assert _dangling(document, schemas) == set()
 
 
