@@ -15,7 +15,7 @@ help: ## Show this list
 demo: setup ## Set everything up, replay captured runs through the real stack, show what came out
 	@$(BIN)/clawtrace demo
 
-test: check ## Set everything up and run the whole test suite
+test: check test-plugin ## Set everything up and run the whole test suite
 	@$(BIN)/clawtrace fetch
 	@$(BIN)/python -m pytest
 
@@ -48,7 +48,7 @@ test-integration: setup ## Run the tests on the real stack
 	@$(BIN)/python -m pytest tests/integration
 
 test-plugin: setup ## Run the plugin's own tests in Node
-	@cd producers/openclaw_plugin && PATH="$(CURDIR)/$(BIN):$$PATH" node --test
+	@cd producers/openclaw_plugin && PATH="$(CURDIR)/$(BIN):$$PATH" node --test 'test/*.test.mjs'
 
 test-openclaw: setup ## Run the plugin in real OpenClaw from npm, against the real stack
 	@$(BIN)/clawtrace fetch
