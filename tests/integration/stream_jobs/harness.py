@@ -48,11 +48,13 @@ class Out:
     headers: list[tuple[str, bytes]] = field(default_factory=list, compare=False)
 
 
-def wait_until(good: Callable[[], bool], what: str, within_s: float = DEADLINE_S) -> None:
-    """Ask until it is so, or fail."""
+def wait_until(
+    good: Callable[[], bool], what: str, within_s: float = DEADLINE_S, log: Callable[[], str] = lambda: ""
+) -> None:
+    """Ask until it is so, or fail with the log as it is then."""
     deadline = time.monotonic() + within_s
     while not good():
-        assert time.monotonic() < deadline, f"not within {within_s:.0f} s: {what}"
+        assert time.monotonic() < deadline, f"not within {within_s:.0f} s: {what}\n{log()}"
         time.sleep(0.02)
 
 
@@ -134,7 +136,7 @@ class Install:
 
     def wait_ready(self) -> None:
         """Wait until the stitcher says it is ready."""
-        wait_until(self._is_ready, f"ready; log:\n{self.log_tail()}")
+        wait_until(self._is_ready, "ready", log=self.log_tail)
 
     def _is_ready(self) -> bool:
         try:
@@ -171,7 +173,7 @@ class Install:
     def wait_all_committed(self, within_s: float = DEADLINE_S) -> None:
         """Wait until every record of the events is committed."""
         ends = self.end_offsets(self.topology.events)
-        wait_until(lambda: self.committed() == ends, f"all committed; log:\n{self.log_tail()}", within_s)
+        wait_until(lambda: self.committed() == ends, "all committed", within_s, self.log_tail)
 
     def read(self, topic: str) -> list[Out]:
         """Read a topic from its beginning to its present end; partitions one after another, each in order."""

@@ -28,7 +28,8 @@ def test_kill_9_loses_nothing_and_doubles_nothing(install: Callable[[str], Insta
         goal = before + chooser.randrange(1, NUM_RECORDS // (NUM_KILLS + 1))
         wait_until(
             lambda goal=goal: sum(killed.end_offsets(killed.topology.traces).values()) >= goal,  # type: ignore[misc]
-            f"round {round_number}: output to kill in the middle of; log:\n{killed.log_tail()}",
+            f"round {round_number}: output to kill in the middle of",
+            log=killed.log_tail,
         )
         time.sleep(chooser.random() * 0.1)  # where in its routine the process dies is left to chance
         killed.stop(signal.SIGKILL)
