@@ -85,7 +85,7 @@ def run_import(stack: Stack, *options: str) -> dict[str, Any]:
     # The data are from November 2026, perhaps ahead of this machine's clock.
     result = CliRunner().invoke(import_app, [*arguments, "--settled-minutes", "0", *options])
     assert result.exit_code == 0, result.output
-    report: dict[str, Any] = json.loads(result.output)
+    report: dict[str, Any] = json.loads(result.stdout)
     return report
 
 

@@ -127,6 +127,33 @@ def test_commit_takes_what_is_written_and_nothing_else() -> None:
     assert ExactConsumer._new_offset(consumer, TP("events", 2)) is None
 
 
+class WatchedThread(driver.AIOKafkaConsumerThread):
+    """The consumer's thread with a client that only notes where it was called."""
+
+    def __init__(self) -> None:
+        self.in_thread = False
+        self.seeks: list[tuple[TP, int, bool]] = []
+
+    def _ensure_consumer(self) -> Any:
+        return SimpleNamespace(seek=lambda tp, offset: self.seeks.append((tp, offset, self.in_thread)))
+
+    async def call_thread(self, fun: Any, *args: Any, **kwargs: Any) -> Any:
+        self.in_thread = True
+        try:
+            return fun(*args, **kwargs)
+        finally:
+            self.in_thread = False
+
+
+@pytest.mark.parametrize(("consumer_class", "is_in_thread"), [(driver.Consumer, False), (ExactConsumer, True)])
+async def test_seek_runs_in_the_thread_of_the_client_although_stock_does_not(
+    consumer_class: Any, is_in_thread: bool
+) -> None:
+    thread = WatchedThread()
+    await consumer_class._seek(SimpleNamespace(_thread=thread), TP("events", 1), 7)
+    assert thread.seeks == [(TP("events", 1), 7, is_in_thread)]
+
+
 def test_nothing_counts_as_read() -> None:
     read = NothingRead()
     read[TP("events", 0)] = 99
