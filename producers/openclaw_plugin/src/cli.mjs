@@ -1,14 +1,15 @@
 /**
- * `openclaw clawtrace …`: set up, look, send, pause, and see what would leave the machine.
+ * `openclaw clawtrace …`: set up, look, ask, send, pause, and see what would leave the machine.
  *
  * Upstream: a person.
- * Downstream: `setup.mjs`, `status_files.mjs`; `dry_run.mjs`.
+ * Downstream: `setup.mjs`, `ask.mjs`, `status_files.mjs`, `dry_run.mjs`.
  * Guarantee: works beside a running gateway without touching its spool; every answer is a plain sentence, and the exit
  * code says whether it went well.
  */
 
 import path from "node:path";
 
+import { runAsk } from "./ask.mjs";
 import { dryRun } from "./dry_run.mjs";
 import { sendStoredEvents } from "./leftovers.mjs";
 import { homeFolder, readSettings } from "./settings.mjs";
@@ -63,7 +64,13 @@ export function addCommands(command, context) {
     .description("Connect this OpenClaw to ClawTrace and send a test event")
     .option("--endpoint <url>", "address of the ClawTrace gateway (or CLAWTRACE_ENDPOINT)")
     .option("--key <key>", "observe key (or CLAWTRACE_KEY)")
+    .option("--api <url>", "address of the ClawTrace API, for questions (or CLAWTRACE_API)")
+    .option("--read-key <key>", "read key: gives agents the MCP tools of the API (or CLAWTRACE_READ_KEY)")
     .action((options) => finish(runSetup(options, context)));
+  command
+    .command("ask <question>")
+    .description("Ask ClawTrace about the runs of this OpenClaw")
+    .action((question) => finish(runAsk(question, context)));
   command
     .command("status")
     .description("Show spool, connection, guard")

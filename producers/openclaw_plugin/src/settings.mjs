@@ -1,7 +1,7 @@
 /**
  * The plugin's settings, read from OpenClaw's config and the environment.
  *
- * Upstream: `plugins.entries.clawtrace.config`, CLAWTRACE_ENDPOINT, CLAWTRACE_KEY.
+ * Upstream: `plugins.entries.clawtrace.config`, CLAWTRACE_ENDPOINT, CLAWTRACE_KEY, CLAWTRACE_API.
  * Downstream: every other module of the plugin.
  * Guarantee: never throws; what cannot be read falls to the safe side and is named in `problems`.
  */
@@ -19,6 +19,7 @@ const MODES = ["full", "hash", "off"];
  * @typedef {object} Settings
  * @property {string} endpoint without a slash at the end; "" when none is set
  * @property {string} observeKey
+ * @property {string} api without a slash at the end; "" when none is set
  * @property {Record<string, "full" | "hash" | "off">} capture
  * @property {{keys: string[], patterns: RegExp[]}} redact
  * @property {number} maxBytes
@@ -56,6 +57,7 @@ export function readSettings(config, env = process.env) {
   return {
     endpoint: endpoint.replace(/\/+$/, ""),
     observeKey: textOf(given.observeKey) || textOf(env.CLAWTRACE_KEY),
+    api: (textOf(given.api) || textOf(env.CLAWTRACE_API)).replace(/\/+$/, ""),
     capture,
     redact: { keys: listOf(redact.keys), patterns },
     maxBytes: Number.isSafeInteger(objectOf(given.spool).maxBytes) ? given.spool.maxBytes : DEFAULT_MAX_BYTES,

@@ -25,14 +25,19 @@ export async function runSetup(options, context) {
     },
     current,
   );
-  const problem = problemOf(asked);
+  const apiOptions = {
+    api: (options.api ?? process.env.CLAWTRACE_API ?? current.api).trim().replace(/\/+$/, ""),
+    readKey: (options.readKey ?? process.env.CLAWTRACE_READ_KEY ?? "").trim(),
+  };
+  const problem = problemOf(asked) || apiProblemOf(apiOptions);
   if (problem) {
     say(problem);
     return false;
   }
   const endpoint = asked.endpoint.replace(/\/+$/, "");
-  await writeConfig({ endpoint, observeKey: asked.key }, context);
+  await writeConfig({ endpoint, observeKey: asked.key }, apiOptions, context);
   say("OpenClaw's config is set: endpoint, observe key, and access to conversations (needed to see runs whole).");
+  if (apiOptions.readKey) say(`Agents get the tools of the MCP server ${apiOptions.api}/mcp.`);
   const { hasArrived, text } = await sendTestEvent(endpoint, asked.key);
   say(text);
   if (hasArrived) say("A running gateway takes the new settings over by itself. See: openclaw clawtrace status");
@@ -63,8 +68,15 @@ function problemOf({ endpoint, key }) {
   return "";
 }
 
-async function writeConfig(given, { api }) {
-  const write = await configWriter(api);
+function apiProblemOf({ api, readKey }) {
+  if (api && !/^https?:\/\/[^/\s]+/.test(api)) return `${api} is no address; it begins with http:// or https://.`;
+  if (readKey && !api) return "A read key is of use only with the API that it is for. Give --api, or set CLAWTRACE_API.";
+  if (/\s/.test(readKey)) return "The read key has a space in it; copy it again.";
+  return "";
+}
+
+async function writeConfig(given, { api, readKey }, context) {
+  const write = await configWriter(context.api);
   await write({
     // The gateway sees the change in the file and reloads the plugin by itself.
     afterWrite: { mode: "auto" },
@@ -74,7 +86,13 @@ async function writeConfig(given, { api }) {
       const entry = (draft.plugins.entries.clawtrace ??= {});
       entry.enabled = true;
       entry.hooks = { ...entry.hooks, allowConversationAccess: true };
-      entry.config = { ...entry.config, ...given };
+      entry.config = { ...entry.config, ...given, ...(api && { api }) };
+      if (!readKey) return;
+      draft.mcp ??= {};
+      draft.mcp.servers ??= {};
+      const headers = { Authorization: `Bearer ${readKey}` };
+      // Not in the manifest: what stands there is started for everybody, also where there is no API to talk to.
+      draft.mcp.servers.clawtrace = { url: `${api}/mcp`, transport: "streamable-http", headers };
     },
   });
 }

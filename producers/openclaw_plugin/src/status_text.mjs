@@ -64,19 +64,27 @@ function captureOf(capture) {
 
 function guardLines(guard) {
   if (!guard) return ["Guard:       off"];
-  const { policy, serverAway, hasState, spentTodayUsd, allowances = [], holds = [] } = guard;
+  const { policy, hasState, spentTodayUsd, connection, allowances = [], holds = [] } = guard;
   const limits = Object.entries(policy ?? {})
     .filter(([name, value]) => name.endsWith("_usd") && value !== null)
     .map(([name, value]) => `${name.replace("_limit_usd", "").replaceAll("_", " ")} $${value}`);
   const rule = hasState ? limits.join(", ") || "no limits" : "no policy received yet";
   const lines = [
-    `Guard:       ${rule}${serverAway ? `; the server is away (${policy?.posture})` : ""}${spentTodayUsd ? `; $${spentTodayUsd} spent today` : ""}`,
+    `Guard:       ${rule}${awayOf(guard)}${spentTodayUsd ? `; $${spentTodayUsd} spent today` : ""}`,
   ];
+  if (["refused", "no_guard"].includes(connection?.phase)) lines.push(`Guard:       ${connection.text}`);
   for (const item of allowances) {
     lines.push(`Allowance:   ${item.scope} ${item.scopeId}: $${item.drawnUsd} of $${item.grantedUsd} used`);
   }
   for (const hold of holds) lines.push(`Stopped:     ${hold.scope} ${hold.scopeId}: ${hold.reason}`);
   return lines;
+}
+
+/** A server that answers is not away, even if it says nothing of use. */
+function awayOf({ policy, serverAway, connection }) {
+  if (!serverAway) return "";
+  const what = { refused: "the server refuses the key", no_guard: "the server has no guard" }[connection?.phase];
+  return `; ${what ?? "the server is away"} (${policy?.posture})`;
 }
 
 function ago(ms) {

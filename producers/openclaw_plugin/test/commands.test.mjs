@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import fs from "node:fs";
+import http from "node:http";
 import path from "node:path";
 import { test } from "node:test";
 
@@ -58,7 +59,7 @@ async function terminal(t) {
   const type = async (name, options = {}) => {
     said.length = 0;
     process.exitCode = 0;
-    await program.commands[name].run(options);
+    await program.commands[name.startsWith("ask") ? "ask <question>" : name].run(options);
     await until(() => said.length > 0, `an answer to ${name}`);
     await until(() => !/^OpenClaw's config is set/.test(said.at(-1)), "the last sentence");
     return { text: said.join("\n"), exitCode: process.exitCode };
@@ -88,6 +89,59 @@ test("setup says in plain words why the test event did not arrive", async (t) =>
   assert.match(text, /nobody answers at/);
   await until(() => process.exitCode === 1, "the exit code");
   await gateway.listen(gateway.port);
+});
+
+test("setup with the API and a read key gives agents its MCP server; without them nothing is added", async (t) => {
+  const { gateway, config, type } = await terminal(t);
+  const given = { endpoint: gateway.url, key: KEY };
+  assert.match((await type("setup", { ...given, readKey: "r" })).text, /only with the API/);
+  await type("setup", given);
+  assert.equal(config.mcp, undefined);
+  assert.equal(config.plugins.entries.clawtrace.config.api, undefined);
+  const { text } = await type("setup", { ...given, api: "http://127.0.0.1:4601/", readKey: "read-key" });
+  assert.match(text, /MCP server http:\/\/127\.0\.0\.1:4601\/mcp/);
+  assert.doesNotMatch(text, /read-key/);
+  assert.equal(config.plugins.entries.clawtrace.config.api, "http://127.0.0.1:4601");
+  assert.deepEqual(config.mcp.servers.clawtrace, {
+    url: "http://127.0.0.1:4601/mcp",
+    transport: "streamable-http",
+    headers: { Authorization: "Bearer read-key" },
+  });
+});
+
+test("ask sends the question with the observe key and prints the answer as it is told", async (t) => {
+  const { gateway, type } = await terminal(t);
+  const asked = [];
+  let answer;
+  const api = http.createServer(async (request, response) => {
+    let body = "";
+    for await (const chunk of request) body += chunk;
+    asked.push({ url: request.url, key: request.headers.authorization, body: JSON.parse(body) });
+    answer(response);
+  });
+  await new Promise((resolve) => api.listen(0, "127.0.0.1", resolve));
+  t.after(() => api.close());
+  assert.match((await type("ask", "What did it cost?")).text, /setup with --api/);
+  await type("setup", { endpoint: gateway.url, key: KEY, api: `http://127.0.0.1:${api.address().port}` });
+  answer = (response) => {
+    response.writeHead(200, { "content-type": "text/event-stream" });
+    response.write('event: session\ndata: {"session_id": "s"}\n\nevent: text\ndata: {"text": "It cost "}\n\n');
+    response.end('event: text\ndata: {"text": "$0.05."}\n\nevent: done\ndata: {}\n\n');
+  };
+  const { text, exitCode } = await type("ask", "What did it cost?");
+  assert.equal(text, "It cost $0.05.");
+  assert.equal(exitCode, 0);
+  assert.deepEqual(asked, [{ url: "/v1/evolve/ask", key: `Bearer ${KEY}`, body: { question: "What did it cost?" } }]);
+  answer = (response) => response.writeHead(404).end();
+  assert.match((await type("ask", "And now?")).text, /answers no questions of agents \(404\)/);
+  answer = (response) => {
+    response.writeHead(200, { "content-type": "text/event-stream" });
+    response.end('event: error\ndata: {"detail": "the budget of questions is used up"}\n\n');
+  };
+  assert.match((await type("ask", "And now?")).text, /could not finish its answer: the budget of questions is used up/);
+  answer = (response) => response.writeHead(429).end('{"detail": "later"}');
+  assert.match((await type("ask", "And now?")).text, /has not answered \(429: later\)/);
+  await until(() => process.exitCode === 1, "the exit code");
 });
 
 test("setup without address or key writes nothing", async (t) => {

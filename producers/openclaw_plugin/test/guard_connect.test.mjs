@@ -9,6 +9,8 @@ import { test } from "node:test";
 
 import { connectGuard, createGuard } from "../src/guard/index.mjs";
 import { readServerEvents } from "../src/guard/sse.mjs";
+import { readSettings } from "../src/settings.mjs";
+import { describeStatus } from "../src/status_text.mjs";
 import { StandIn, stateOf } from "./guard_process.mjs";
 
 const WITHIN_MS = 10_000;
@@ -151,6 +153,23 @@ test("a refused key is said in plain words and not tried again and again", async
     assert.match(warnings[0], /refuses the observe key \(401\); run openclaw clawtrace setup/);
     assert.equal(guard.status().serverAway, true);
     assert.equal(requests.length, 1);
+  });
+});
+
+test("a server without a guard is not called away, and is not asked again and again", async () => {
+  await serving((_, response) => response.writeHead(404).end(), async ({ guard, requests, warnings }) => {
+    await until(() => guard.status().connection.phase === "no_guard", "it is told");
+    assert.match(warnings[0], /answers, but has no guard \(404\)/);
+    assert.deepEqual(warnings.length, 1);
+    assert.deepEqual(requests.map(({ url }) => url.split("?")[0]), ["/v1/guard", "/v1/guard"]);
+    const lines = describeStatus(
+      { pid: 1, at_ms: 0, num_events: 0, capture: {}, guard: guard.status() },
+      { settings: readSettings({ endpoint: "http://x", observeKey: "k" }, {}), control: {}, nowMs: 0 },
+    );
+    const said = lines.filter((line) => line.startsWith("Guard:")).join("\n");
+    assert.match(said, /the server has no guard \(last\)/);
+    assert.match(said, /an older ClawTrace or another server/);
+    assert.doesNotMatch(said, /away/);
   });
 });
 

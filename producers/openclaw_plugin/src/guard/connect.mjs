@@ -2,9 +2,9 @@
  * Keeps the guard told by the server: one stream, resumed when it breaks; long-polling where streams do not get through.
  *
  * Upstream: GET /v1/guard of the gateway.
- * Downstream: the guard (applyState, applyVerdict, setServerAway).
+ * Downstream: the guard (applyState, applyVerdict, setServerAway, setConnection).
  * Guarantee: never throws, never keeps the process alive; says that the server is away only after it could not be
- * reached for a while.
+ * reached for a while, and tells a server that is away from one that has no guard and one that refuses the key.
  */
 
 import { readServerEvents } from "./sse.mjs";
@@ -15,7 +15,7 @@ const POLL_WAIT_S = 25;
 const FIRST_RETRY_MS = 500;
 const LONGEST_RETRY_MS = 30_000;
 // Nothing to hurry for: somebody has to give the plugin another key first.
-const REFUSED_KEY_RETRY_MS = 60_000;
+const REFUSED_RETRY_MS = 60_000;
 // A proxy that buffers lets no byte of a stream through; after so many such streams, poll.
 const MUTE_STREAMS_BEFORE_POLLING = 2;
 const NO_STREAM_HERE = new Set([404, 405, 406, 415]);
@@ -64,6 +64,7 @@ export function connectGuard({
     numFailures = 0;
     lastWarning = "";
     guard.setServerAway(false);
+    guard.setConnection("connected", "");
   };
   const takeState = (text, id) => {
     const state = JSON.parse(text);
@@ -143,13 +144,22 @@ export function connectGuard({
 
   const refused = (answer) => {
     if (answer.status === 401 || answer.status === 403) {
-      warn(`the server refuses the observe key (${answer.status}); run openclaw clawtrace setup with a good one`);
-      failed();
-      return REFUSED_KEY_RETRY_MS;
+      return standOff("refused", `the server refuses the observe key (${answer.status}); run openclaw clawtrace setup with a good one`);
+    }
+    if (answer.status === 404) {
+      return standOff("no_guard", `${endpoint} answers, but has no guard (404): it is an older ClawTrace or another server; no limits can come from it`);
     }
     const error = new Error(`the server answered ${answer.status}`);
     error.retryAfterMs = Number(answer.headers.get("retry-after")) * 1000 || 0;
     throw error;
+  };
+
+  /** Asking again soon would change nothing: a person has to. */
+  const standOff = (phase, text) => {
+    warn(text);
+    failed();
+    guard.setConnection(phase, text);
+    return REFUSED_RETRY_MS;
   };
 
   const failed = () => {
@@ -167,7 +177,9 @@ export function connectGuard({
       } catch (error) {
         if (stopped.signal.aborted) return;
         failed();
-        warn(`cannot hear from ${url}: ${error?.message ?? error}`);
+        const text = `cannot hear from ${url}: ${error?.message ?? error}`;
+        guard.setConnection("away", text);
+        warn(text);
         waitMs = Math.min(firstRetryMs * 2 ** Math.min(numFailures - 1, 10), LONGEST_RETRY_MS);
         waitMs = Math.max(waitMs, error?.retryAfterMs ?? 0);
       }

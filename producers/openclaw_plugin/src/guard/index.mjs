@@ -27,6 +27,7 @@ export { connectGuard } from "./connect.mjs";
 export function createGuard({ log, now = Date.now, emitDecision, abortRun, enqueueNote, stateFile, posture } = {}) {
   let numErrors = 0;
   let lastError = "";
+  let connection = { phase: "connecting", text: "" };
   const failed = (error) => {
     numErrors += 1;
     lastError = String(error?.message ?? error);
@@ -64,6 +65,8 @@ export function createGuard({ log, now = Date.now, emitDecision, abortRun, enque
     applyState: (state) => contained(() => engine.applyState(state)) ?? false,
     applyVerdict: (verdict) => contained(() => engine.applyVerdict(verdict)) ?? false,
     setServerAway: (away) => void contained(() => engine.setServerAway(away)),
+    /** What the connection is like, for people: connecting, connected, away, refused or no_guard, and a sentence. */
+    setConnection: (phase, text) => void (connection = { phase, text }),
     onModelCallStarted: (event, ctx) =>
       void contained(() =>
         engine.modelCallStarted(idsOf(event, ctx), {
@@ -99,7 +102,7 @@ export function createGuard({ log, now = Date.now, emitDecision, abortRun, enque
       void contained(() => {
         if (["end", "error"].includes(event?.data?.phase ?? event?.phase)) engine.runEnded(event.runId);
       }),
-    status: () => contained(() => ({ ...statusOf(engine), numErrors, lastError })) ?? { numErrors, lastError },
+    status: () => contained(() => ({ ...statusOf(engine), connection, numErrors, lastError })) ?? { numErrors, lastError },
     /** Write the state file now; for the end of the process. */
     flush: () => contained(() => store.flush()) ?? Promise.resolve(),
   };
