@@ -48,7 +48,7 @@ def differences(entries: Iterable[Entry], spans: Iterable[Row], was_killed: bool
     found += _call_differences(entries, spans)
     if not was_killed:
         found += [f"{span['kind']} {span['name']} still runs" for span in spans if span["status"] == "running"]
-    found += _tool_differences(entries, [span for span in spans if span["kind"] == "tool_call"])
+    found += _tool_differences(entries, [span for span in spans if span["kind"] == "tool_call"], was_killed)
     found += [
         f"{span['kind']} {span['span_id']} holds tokens that are a model call's"
         for span in spans
@@ -95,7 +95,7 @@ def _cut_off(calls: list[Row], spans: list[Row]) -> list[Row]:
     return list(cut_off.values())
 
 
-def _tool_differences(entries: list[Entry], tools: list[Row]) -> list[str]:
+def _tool_differences(entries: list[Entry], tools: list[Row], was_killed: bool) -> list[str]:
     asked = {call_id: name for entry in entries if entry.is_paid for call_id, name in entry.tool_calls.items()}
     # A tool inside a tool (tool search) has an id of OpenClaw's own that holds the outer one.
     outer = [span for span in tools if span["tool_call_id"] in asked]
@@ -104,7 +104,8 @@ def _tool_differences(entries: list[Entry], tools: list[Row]) -> list[str]:
     answered = {call_id for entry in entries for call_id in entry.tool_results} & asked.keys()
     missing = answered - {span["tool_call_id"] for span in outer}
     found += [f"tool call {call_id} ({asked[call_id]}) has no span" for call_id in sorted(missing)]
-    running = {span["tool_call_id"] for span in outer if span["status"] == "running"}
+    # OpenClaw tells the model that a killed tool was interrupted, and no hook.
+    running = {span["tool_call_id"] for span in outer if span["status"] == "running" and not was_killed}
     found += [f"tool call {call_id} still runs, but the model has its result" for call_id in sorted(answered & running)]
     for span in tools:
         name = asked.get(span["tool_call_id"])

@@ -176,16 +176,25 @@ def make_install(
     read_key: str,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Callable[..., Install]]:
-    """Make a clean home with OpenClaw and the plugin: ``make_install(agent)``; the gateway is not started."""
+    """Make a clean home with OpenClaw and the plugin: ``make_install(agent)``; the gateway is not started.
+
+    The first is made as the README says, the others are copies of it before it ran.
+    """
     made: list[Host] = []
+    template = tmp_path_factory.mktemp("template") / "state"
 
     def make(agent_id: str, endpoint: str | None = None, change: dict[str, Any] | None = None) -> Install:
         # A stack that is used again knows the agents of earlier sessions, whose requests had the same numbers.
         agent_id = f"{agent_id}{uuid.uuid4().hex[:6]}"
         host = Host(tmp_path_factory.mktemp("openclaw") / agent_id, node, provider.url)
         made.append(host)
+        address, key = endpoint or doors.stack.gateway_url, make_key(agent_id, "ingest")
+        if template.exists():
+            host.copy_install(template, address, key)
+        else:
+            host.install_plugin(package, address, key)
+            shutil.copytree(host.state, template)
         host.change_config(change or {})
-        host.install_plugin(package, endpoint or doors.stack.gateway_url, make_key(agent_id, "ingest"))
         return Install(host, agent_id, provider, doors, read_key)
 
     yield make

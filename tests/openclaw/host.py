@@ -168,6 +168,13 @@ class Host:
         self.must("plugins", "install", "--link", str(package), "--force", "--accept-capabilities")
         self.must("clawtrace", "setup", "--endpoint", endpoint, "--key", observe_key)
 
+    def copy_install(self, template: Path, endpoint: str, observe_key: str) -> None:
+        """Take over the state of an install that was set up, with another address and key."""
+        own = json.loads(self.config_file.read_text())
+        shutil.copytree(template, self.state, dirs_exist_ok=True)
+        plugin = {"config": {"endpoint": endpoint, "observeKey": observe_key}}
+        self.change_config({"gateway": {"port": own["gateway"]["port"]}, "plugins": {"entries": {"clawtrace": plugin}}})
+
     def plugin_status(self) -> dict[str, Any]:
         """What the plugin last wrote about itself."""
         try:

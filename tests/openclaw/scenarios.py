@@ -64,9 +64,9 @@ class _Prompt:
     offered: frozenset[str]
 
     def marker(self, scenario: str) -> str:
-        """The marker for a sub-agent, with our label."""
-        label = self.options.get("label")
-        return f"[[scenario:{scenario}{f' label={label}' if label else ''}]]"
+        """The marker for a sub-agent, with our label and latency."""
+        passed_on = "".join(f" {name}={self.options[name]}" for name in ("label", "latency") if name in self.options)
+        return f"[[scenario:{scenario}{passed_on}]]"
 
 
 def _say(text: str, **more: Any) -> Callable[[_Prompt], Answer]:

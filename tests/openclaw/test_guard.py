@@ -41,7 +41,7 @@ def relay(doors: Doors) -> Iterator[Relay]:
 @pytest.fixture(scope="module")
 def guarded(
     make_install: Callable[..., Install], relay: Relay, clawtrace: Callable[..., subprocess.CompletedProcess[str]]
-) -> Install:
+) -> Iterator[Install]:
     """An OpenClaw whose runs may cost five cents each, sub-agents included."""
     install = make_install("guarded", relay.url, {"tools": {"toolSearch": False}})
     done = clawtrace("guard", "set", "--tenant", TENANT, "--agent", install.agent_id, "--run-usd", str(CAP_USD))
@@ -52,7 +52,8 @@ def guarded(
         lambda found: found is not None and Decimal(found) == CAP_USD,
         "the policy arrived",
     )
-    return install
+    yield install
+    install.host.close()
 
 
 def guard_of(install: Install) -> dict[str, Any]:
@@ -64,7 +65,7 @@ def run_away(install: Install, label: str, marker: str = "runaway latency=0.1") 
     """Let a run go wild until it is quiet; what the provider was asked."""
     reply = install.host.ask(f"[[scenario:{marker} label={label}]] Go on for ever.", label)
     wait_until(lambda: install.entries(label), lambda found: len(found) > 0, "the run began")
-    wait_until_quiet(lambda: install.entries(label), 90.0, quiet_s=4.0)
+    wait_until_quiet(lambda: install.entries(label), 120.0, quiet_s=4.0)
     reply.result(60)
     return install.entries(label)
 
@@ -84,12 +85,13 @@ def test_a_runaway_is_aborted_at_its_limit(guarded: Install, label: str) -> None
 
 
 def test_twenty_sub_agents_share_the_limit(guarded: Install, label: str) -> None:
-    entries = run_away(guarded, label, f"fan-out children={NUM_CHILDREN}")
+    # Each helper thinks for so long that all of them have begun before the first has cost anything.
+    entries = run_away(guarded, label, f"fan-out children={NUM_CHILDREN} latency=12")
     spent = sum(map(cost_usd, entries))
     children = [entry for entry in entries if entry.scenario == "runaway"]
     slack = max(map(cost_usd, entries)) * NUM_CHILDREN
     print(f"\nfan-out: {len(entries)} calls ({len(children)} of children), ${spent}, limit ${CAP_USD} + ${slack}")
-    assert children
+    assert sum(entry.step == 0 for entry in children) == NUM_CHILDREN
     assert CAP_USD <= spent <= CAP_USD + slack
     guarded.balanced(label)
 

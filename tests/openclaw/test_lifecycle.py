@@ -54,7 +54,12 @@ def test_compaction_and_memory_flush(main: Install, label: str) -> None:
         "the session was compacted",
     )
     spans = main.balanced(label)
-    assert "compaction" in {span["kind"] for span in spans}
+    compactions = [span for span in spans if span["name"] == "invoke_agent compaction"]
+    assert compactions
+    for compaction in compactions:
+        calls = [span for span in spans if span["parent_span_id"] == compaction["span_id"]]
+        assert [call["kind"] for call in calls] == ["model_call"]
+        assert calls[0]["input_tokens"] > 0
 
 
 def test_gateway_stop_loses_nothing(main: Install, label: str) -> None:

@@ -2,16 +2,14 @@
  * Carries the spool to the gateway: batches, retries, and what each answer of the gateway means.
  *
  * Upstream: `spool.mjs`, `blobs.mjs`.
- * Downstream: `POST <endpoint>/v1/events`, `PUT <endpoint>/v1/blobs/<sha256>`.
+ * Downstream: `gateway_client.mjs`.
  * Guarantee: records are acknowledged in order and only after the gateway has them; nothing here is awaited by a hook,
  * and no timer keeps the process alive.
  */
 
-import { promisify } from "node:util";
-import { gzip } from "node:zlib";
-
 import { blobsNamedIn } from "./blobs.mjs";
-import { bodyOf, judge, judgeBlob, reasonOf } from "./gateway_protocol.mjs";
+import { GatewayClient } from "./gateway_client.mjs";
+import { bodyOf } from "./gateway_protocol.mjs";
 
 export const MAX_BATCH_EVENTS = 500;
 export const MAX_BATCH_BYTES = 256 * 1024;
@@ -19,9 +17,6 @@ const GATHER_MS = 200;
 const FIRST_RETRY_MS = 500;
 const LAST_RETRY_MS = 30_000;
 const REFUSED_RETRY_MS = 60_000;
-const REQUEST_TIMEOUT_MS = 30_000;
-
-const compress = promisify(gzip);
 
 export class Sender {
   /**
@@ -42,7 +37,6 @@ export class Sender {
     this._source = source;
     this._log = log;
     this._onGap = onGap;
-    this._fetch = fetch ?? globalThis.fetch;
     this._random = random ?? Math.random;
     this._firstRetryMs = firstRetryMs ?? FIRST_RETRY_MS;
     this._gatherMs = gatherMs ?? GATHER_MS;
@@ -51,9 +45,11 @@ export class Sender {
     this._timer = null;
     this._dueAtMs = 0;
     this._running = null;
+    this._isOutdated = false;
     this._maxEvents = MAX_BATCH_EVENTS;
     this._numFailures = 0;
     this._closing = new AbortController();
+    this._gateway = new GatewayClient({ fetch: fetch ?? globalThis.fetch, stopped: this._closing.signal });
     this.isPaused = false;
     this.counts = { batches: 0, events: 0, bytes: 0, rejected: 0, dropped: 0, retries: 0, blobs: 0, lost_blobs: 0 };
     /** For `clawtrace status`. */
@@ -67,7 +63,10 @@ export class Sender {
     if (endpoint === this._endpoint && observeKey === this._key) return;
     this._endpoint = endpoint;
     this._key = observeKey;
+    this._gateway.configure(endpoint, observeKey);
     this._numFailures = 0;
+    // What is under way was asked at the old address with the old key; its answer says nothing of the new ones.
+    this._isOutdated = this._running !== null;
     this.wake();
   }
 
@@ -138,6 +137,11 @@ export class Sender {
   _run() {
     this._running ??= this._sendAll().finally(() => {
       this._running = null;
+      if (this._isOutdated) {
+        this._isOutdated = false;
+        this._numFailures = 0;
+        this._schedule(this._gatherMs);
+      }
       // What became safe on disk while the last batch was under way.
       if (this._timer === null && this._numFailures === 0 && this._spool.numWaiting > 0) this.wake();
     });
@@ -167,8 +171,9 @@ export class Sender {
       if (answer.verdict === "again" || answer.verdict === "refused") return this._wait(answer);
     }
     const body = bodyOf(this._spool.spoolId, this._source, batch);
-    const answer = await this._post(body);
+    const answer = await this._gateway.sendBatch(body);
     if (answer.verdict === "taken") {
+      this._noteRejected(answer.rejected ?? []);
       this._onTaken(batch, body.length, blobs);
       return true;
     }
@@ -237,60 +242,23 @@ export class Sender {
     else this._log.warn(line);
   }
 
+  _noteRejected(rejected) {
+    if (rejected.length === 0) return;
+    this.counts.rejected += rejected.length;
+    this._log.warn(`clawtrace: the gateway set ${rejected.length} events aside (${String(rejected[0]?.error)})`);
+  }
+
   async _sendBlob(sha256) {
     const bytes = this._blobs.read(sha256);
     if (bytes === null) {
       this.counts.lost_blobs += 1;
       return { verdict: "taken", text: "" };
     }
-    const answer = await this._request("PUT", `/v1/blobs/${sha256}`, bytes, {
-      "content-type": "application/octet-stream",
-    });
+    const answer = await this._gateway.sendBlob(sha256, bytes);
     if (answer.verdict === "taken") this.counts.blobs += 1;
     // A gateway without blobs: the preview in the event is what remains.
     else if (answer.verdict === "smaller" || answer.verdict === "unreadable") this.counts.lost_blobs += 1;
     return answer;
-  }
-
-  async _post(body) {
-    return this._request("POST", "/v1/events", await compress(body, { level: 1 }), {
-      "content-type": "application/json",
-      "content-encoding": "gzip",
-    });
-  }
-
-  /** @returns {Promise<import("./gateway_protocol.mjs").Answer>} */
-  async _request(method, path, body, headers) {
-    let response;
-    let text;
-    try {
-      response = await this._fetch(this._endpoint + path, {
-        method,
-        body,
-        headers: { ...headers, authorization: `Bearer ${this._key}` },
-        // A key must not travel to wherever an answer points.
-        redirect: "manual",
-        signal: AbortSignal.any([this._closing.signal, AbortSignal.timeout(REQUEST_TIMEOUT_MS)]),
-      });
-      text = await response.text();
-    } catch (error) {
-      return { verdict: "again", text: `the gateway ${this._endpoint} cannot be reached (${reasonOf(error)})` };
-    }
-    const answer = method === "PUT" ? judgeBlob(response, text) : judge(response, text);
-    if (answer.verdict === "taken" && method === "POST") this._noteRejected(text);
-    return answer;
-  }
-
-  _noteRejected(text) {
-    let rejected;
-    try {
-      rejected = JSON.parse(text).rejected;
-    } catch {
-      return;
-    }
-    if (!Array.isArray(rejected) || rejected.length === 0) return;
-    this.counts.rejected += rejected.length;
-    this._log.warn(`clawtrace: the gateway set ${rejected.length} events aside (${String(rejected[0]?.error)})`);
   }
 }
 

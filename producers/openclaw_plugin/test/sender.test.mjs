@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import path from "node:path";
 import { test } from "node:test";
+import { gunzipSync } from "node:zlib";
 
 import { Blobs } from "../src/blobs.mjs";
 import { Sender } from "../src/sender.mjs";
@@ -10,16 +11,17 @@ import { Spool } from "../src/spool.mjs";
 import { GatewayServer, KEY } from "./gateway_server.mjs";
 import { temporaryFolder, until } from "./openclaw_host.mjs";
 
-async function parts(t, { key = KEY } = {}) {
+async function parts(t, { key = KEY, fetch, segmentBytes } = {}) {
   const folder = temporaryFolder(t);
   const gateway = await GatewayServer.start(t);
   const gaps = [];
   const lines = [];
-  const spool = new Spool({ folder, onGap: (gap) => gaps.push(gap) });
+  const spool = new Spool({ folder, segmentBytes, onGap: (gap) => gaps.push(gap) });
   const blobs = new Blobs({ folder: path.join(folder, "blobs") });
   const source = { name: "test", version: "1", host_version: "" };
   const log = { info: (line) => lines.push(line), warn: (line) => lines.push(line) };
-  const sender = new Sender({ spool, blobs, source, log, onGap: (gap) => gaps.push(gap), firstRetryMs: 20, gatherMs: 5 });
+  const onGap = (gap) => gaps.push(gap);
+  const sender = new Sender({ spool, blobs, source, log, onGap, fetch, firstRetryMs: 20, gatherMs: 5 });
   sender.configure({ endpoint: gateway.url, observeKey: key });
   t.after(() => {
     sender.close();
@@ -33,6 +35,14 @@ function put(spool, num, text = "") {
     const seq = spool.takeSeq();
     spool.append(seq, Buffer.from(JSON.stringify({ seq, at_us: 1, hook: "session_start", event: { text }, ctx: {} })));
   }
+}
+
+function seeded(seed) {
+  let state = seed;
+  return () => {
+    state = (state * 48271) % 2147483647;
+    return state / 2147483647;
+  };
 }
 
 test("batches hold at most 500 events and 256 kB, and arrive in order", async (t) => {
@@ -54,6 +64,87 @@ test("what is written goes out by itself", async (t) => {
   put(spool, 2);
   await until(() => gateway.events.length === 5, "two more");
   await until(() => spool.ackedSeq === 5, "the ack");
+});
+
+test("bursts at any moment of a batch's life go out without a further event to push them", async (t) => {
+  const { gateway, spool } = await parts(t, { segmentBytes: 4_096 });
+  const random = seeded(7);
+  let num = 0;
+  for (let burst = 0; burst < 150; burst += 1) {
+    const size = 1 + Math.floor(random() * 5);
+    put(spool, size, "x".repeat(Math.floor(random() * 900)));
+    num += size;
+    // Between two turns of the event loop, or as long as a sync and a request take.
+    if (random() < 0.5) await new Promise(setImmediate);
+    else await new Promise((resolve) => setTimeout(resolve, random() * 70));
+    // Every tenth must arrive alone, before the next one comes.
+    if (burst % 10 === 9) await until(() => spool.ackedSeq === num, `everything up to burst ${burst}`);
+  }
+  await until(() => gateway.events.length === num, "all events");
+  assert.deepEqual(gateway.problems, []);
+});
+
+test("a new key while the old one is being refused is used at once", async (t) => {
+  let answered;
+  const held = new Promise((resolve) => (answered = resolve));
+  let numAsked = 0;
+  const fetch = async (...request) => {
+    const response = await globalThis.fetch(...request);
+    numAsked += 1;
+    if (numAsked === 1) await held;
+    return response;
+  };
+  const { gateway, spool, sender } = await parts(t, { key: "wrong", fetch });
+  put(spool, 3);
+  await until(() => numAsked === 1, "the refusal is on its way");
+  sender.configure({ endpoint: gateway.url, observeKey: KEY });
+  answered();
+  await until(() => gateway.events.length === 3, "the events under the new key");
+});
+
+test("ten minutes away: it asks no more than every half minute, at least twice a minute, and then sends everything", async (t) => {
+  const now = { ms: 0 };
+  t.mock.timers.enable({ apis: ["setTimeout", "Date"] });
+  let isAway = true;
+  const askedAtMs = [];
+  const taken = [];
+  const fetch = async (_url, { body }) => {
+    askedAtMs.push(now.ms);
+    if (isAway) throw new TypeError("fetch failed", { cause: { code: "ECONNREFUSED" } });
+    const { events } = JSON.parse(gunzipSync(body));
+    taken.push(...events.map(({ seq }) => seq));
+    return new Response(JSON.stringify({ accepted: events.length, rejected: [] }), { status: 202 });
+  };
+  const folder = temporaryFolder(t);
+  const spool = new Spool({ folder });
+  const blobs = new Blobs({ folder: path.join(folder, "blobs") });
+  const log = { info() {}, warn() {} };
+  const sender = new Sender({ spool, blobs, source: { name: "t", version: "1", host_version: "" }, log, onGap() {}, fetch });
+  t.after(() => (sender.close(), spool.close()));
+  sender.configure({ endpoint: "http://gateway.test", observeKey: KEY });
+  const pass = async (ms) => {
+    for (const untilMs = now.ms + ms; now.ms < untilMs; ) {
+      now.ms += 100;
+      t.mock.timers.tick(100);
+      // Real work (disk, gzip, promises) is done before the clock goes on.
+      if (sender._running) await sender._running;
+      else await new Promise(setImmediate);
+    }
+  };
+  for (let minute = 0; minute < 10; minute += 1) {
+    put(spool, 70);
+    spool.syncNow();
+    sender.wake();
+    await pass(60_000);
+  }
+  assert.equal(spool.ackedSeq, 0);
+  const pausesMs = askedAtMs.slice(1).map((ms, index) => ms - askedAtMs[index]);
+  assert.ok(Math.max(...pausesMs) <= 30_200, `longest pause ${Math.max(...pausesMs)} ms`);
+  assert.ok(Math.min(...pausesMs.slice(8)) >= 14_900, `shortest pause ${Math.min(...pausesMs.slice(8))} ms`);
+  t.diagnostic(`${askedAtMs.length} tries in ten minutes`);
+  isAway = false;
+  await pass(35_000);
+  assert.deepEqual(taken, Array.from({ length: 700 }, (_, index) => index + 1));
 });
 
 test("503 and 429 are tried again, not before Retry-After", async (t) => {

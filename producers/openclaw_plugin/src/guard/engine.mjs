@@ -13,12 +13,11 @@ import { Holds, covers } from "./holds.mjs";
 import { breaches } from "./limits.mjs";
 import { Meter } from "./meter.mjs";
 import { Orders, causeOf, spanOf } from "./orders.mjs";
+import { Questions } from "./questions.mjs";
 import { Repeats } from "./repeats.mjs";
 import { AWAY, sayBlocked, sayBreach, sayNote, sayStandstill, sayStopped, sayUnpriced } from "./sentences.mjs";
 import { StoppedRuns } from "./stopped_runs.mjs";
 
-const MAX_ASKED = 1_000;
-const APPROVAL_TIMEOUT_MS = 10 * 60_000;
 const HEARTBEAT_QUIET = "HEARTBEAT_OK";
 
 export class Engine {
@@ -37,8 +36,7 @@ export class Engine {
     this.away = false;
     this.awaySinceMs = 0;
     this.stoppedRuns = new StoppedRuns();
-    /** Tool call id to the question that was put about it. */
-    this.asked = new Map();
+    this.questions = new Questions({ allowed: (it) => this.#allowed(it), denied: (it) => this.#denied(it) });
   }
 
   get nowUs() {
@@ -132,8 +130,7 @@ export class Engine {
 
   toolResult(ids, { toolName, params, result, error }) {
     const family = this.meter.families.find(ids) ?? this.meter.families.join(ids);
-    const question = this.asked.get(askKey(ids));
-    this.asked.delete(askKey(ids));
+    const question = this.questions.take(ids);
     // No surface to ask on, or nobody answered: OpenClaw fails the tool call and the model would go on and on.
     if (question && error) this.#denied(question);
     if (!error) this.repeats.remember(family, toolName, params, result);
@@ -223,30 +220,14 @@ export class Engine {
   }
 
   #ask(cause, family, ids, toolName) {
-    const question = { cause, family, ids };
-    this.asked.set(askKey(ids), question);
-    if (this.asked.size > MAX_ASKED) this.asked.delete(this.asked.keys().next().value);
     this.#decide(cause, ids, `ask:${ids.runId}:${ids.toolCallId}`);
-    return {
-      requireApproval: {
-        title: "ClawTrace cost guard",
-        description: `May it go on with ${toolName}? ${cause.reason}.`,
-        severity: "warning",
-        timeoutMs: APPROVAL_TIMEOUT_MS,
-        allowedDecisions: ["allow-once", "deny"],
-        onResolution: (decision) => this.#resolve(question, decision),
-      },
-    };
+    return this.questions.put({ cause, family, ids }, toolName);
   }
 
-  /** A person answered, or nobody did. */
-  #resolve(question, decision) {
-    this.asked.delete(askKey(question.ids));
-    if (!String(decision).startsWith("allow")) return this.#denied(question);
-    const { cause, family } = question;
+  #allowed({ cause, family }) {
     if (cause.verdictId) this.orders.settle(cause.verdictId);
     else this.#forgive(cause.scope, cause.scope === "run" ? family.id : cause.scopeId);
-    return this.changed();
+    this.changed();
   }
 
   #denied({ cause, family, ids }) {
@@ -312,9 +293,4 @@ export class Engine {
   #decide(decision, ids, key) {
     return this.decisions.tell(decision, ids, this.orders.rev, key);
   }
-}
-
-// Ids of tool calls are the model's and come again in other runs.
-function askKey({ runId, toolCallId }) {
-  return `${runId}\n${toolCallId}`;
 }
