@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup demo up down status test test-unit test-integration test-plugin test-openclaw bench check lint types arch format schemas openapi lock clean
+.PHONY: help setup demo up down status test test-unit test-integration test-plugin test-openclaw bench-plugin bench check lint types arch format schemas openapi lock clean
 
 ##@ Start here
 help: ## Show this list
@@ -53,6 +53,9 @@ test-plugin: setup ## Run the plugin's own tests in Node
 test-openclaw: setup ## Run the plugin in real OpenClaw from npm, against the real stack
 	@$(BIN)/clawtrace fetch
 	@$(BIN)/python -m pytest -s --durations=8 tests/openclaw
+
+bench-plugin: setup ## Measure what the plugin costs an agent, in real OpenClaw with and without it (six minutes)
+	@$(BIN)/python -m tests.openclaw.overhead
 
 bench: setup ## Measure on the real stack; prints a table and JSON
 	@$(BIN)/python -m tests.bench

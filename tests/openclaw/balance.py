@@ -85,7 +85,7 @@ def _call_differences(entries: list[Entry], spans: list[Row]) -> list[str]:
 
 
 def _cut_off(calls: list[Row], spans: list[Row]) -> list[Row]:
-    """The calls under way when their run was stopped, one a run at most: nobody read the answer, nobody knows its tokens."""
+    """The calls under way when their run was stopped, one a run at most: nobody read the answer or its tokens."""
     stopped = {span["run_id"] for span in spans if span["kind"] == "run" and span["status"] in ("error", "blocked")}
     cut_off = {
         call["run_id"]: call

@@ -123,6 +123,7 @@ class Install:
     provider: Provider
     doors: Doors
     read_key: str
+    ingest_key: str
 
     def entries(self, *labels: str) -> list[Entry]:
         """What the provider was asked for some labels."""
@@ -183,19 +184,25 @@ def make_install(
     made: list[Host] = []
     template = tmp_path_factory.mktemp("template") / "state"
 
-    def make(agent_id: str, endpoint: str | None = None, change: dict[str, Any] | None = None) -> Install:
+    def make(
+        agent_id: str,
+        endpoint: str | None = None,
+        change: dict[str, Any] | None = None,
+        plugin: Path = package,
+    ) -> Install:
         # A stack that is used again knows the agents of earlier sessions, whose requests had the same numbers.
         agent_id = f"{agent_id}{uuid.uuid4().hex[:6]}"
         host = Host(tmp_path_factory.mktemp("openclaw") / agent_id, node, provider.url)
         made.append(host)
         address, key = endpoint or doors.stack.gateway_url, make_key(agent_id, "ingest")
-        if template.exists():
+        if template.exists() and plugin == package:
             host.copy_install(template, address, key)
         else:
-            host.install_plugin(package, address, key)
-            shutil.copytree(host.state, template)
+            host.install_plugin(plugin, address, key)
+            if plugin == package:
+                shutil.copytree(host.state, template)
         host.change_config(change or {})
-        return Install(host, agent_id, provider, doors, read_key)
+        return Install(host, agent_id, provider, doors, read_key, key)
 
     yield make
     for host in made:

@@ -143,7 +143,9 @@ def _fallback(prompt: _Prompt) -> Answer:
 def _slow_tool(prompt: _Prompt) -> Answer:
     if prompt.step == 0:
         seconds = prompt.options.get("seconds", "40")
-        return Answer(prompt.scenario, prompt.step, tool_calls=(_exec(f"sleep {seconds}; echo slept"),))
+        # Tests wait for the file: then the tool runs, and its hooks were called.
+        begun = f"touch {prompt.options['label']}.begun"
+        return Answer(prompt.scenario, prompt.step, tool_calls=(_exec(f"{begun}; sleep {seconds}; echo slept"),))
     return Answer(prompt.scenario, prompt.step, text="It slept.")
 
 

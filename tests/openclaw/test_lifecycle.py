@@ -7,16 +7,18 @@ from tests.integration.doors import Doors, wait_until
 from tests.openclaw.conftest import Install
 from tests.openclaw.relay import Relay
 
+MAX_BATCH_EVENTS = 500
 
-def begin(install: Install, label: str, marker: str, num_requests: int) -> None:
-    """Send a message and wait until the provider was asked so often for it."""
-    install.host.ask(f"[[scenario:{marker} label={label}]] Please.", label)
-    wait_until(lambda: len(install.entries(label)), lambda found: found >= num_requests, "the run is under way")
+
+def begin_slow_tool(install: Install, label: str, seconds: int) -> None:
+    """Send a message that leads to a slow tool and wait until the tool runs."""
+    install.host.ask(f"[[scenario:slow-tool seconds={seconds} label={label}]] Please.", label)
+    begun = install.host.state / f"workspace/{label}.begun"
+    wait_until(begun.exists, lambda is_there: is_there, "the tool runs")
 
 
 def test_abort_from_outside(main: Install, label: str) -> None:
-    begin(main, label, "slow-tool seconds=60", 1)
-    wait_until(lambda: main.entries(label)[0].outcome, lambda found: found == "ok", "the tool was asked for")
+    begin_slow_tool(main, label, 60)
     main.host.call("sessions.abort", key=f"agent:main:{label}")
     spans = main.balanced(label)
     run = next(span for span in spans if span["kind"] == "run")
@@ -73,8 +75,7 @@ def test_gateway_stop_loses_nothing(main: Install, label: str) -> None:
 
 
 def test_gateway_killed_in_the_middle_of_a_run(main: Install, label: str) -> None:
-    begin(main, label, "slow-tool seconds=60", 1)
-    wait_until(lambda: main.entries(label)[0].outcome, lambda found: found == "ok", "the tool was asked for")
+    begin_slow_tool(main, label, 10)
     main.host.kill_gateway()
     main.host.start_gateway()
     after = f"{label}-after"
@@ -94,14 +95,23 @@ def test_server_away_while_the_gateway_is_killed(
         relay.go_away()
         labels = [f"{label}-{number}" for number in range(3)]
         for number, session in enumerate(labels):
-            reply = install.host.ask(f"[[scenario:multi-tool label={session}]] Please.", session)
-            assert "the code is alpha-42" in reply.result(60)
+            reply = install.host.ask(f"[[scenario:busy tools=30 label={session}]] Please.", session)
+            assert "All steps are done." in reply.result(90)
             if number == 1:
                 install.host.kill_gateway()
                 install.host.start_gateway()
+        waiting = wait_until(
+            lambda: install.host.plugin_status()["spool"]["num_waiting"],
+            lambda found: found > MAX_BATCH_EVENTS,
+            "more than a batch waits",
+        )
         relay.come_back()
         install.balanced(*labels, within_s=90.0)
         install.all_events_arrived()
+        sender = install.host.plugin_status()["sender"]
+        print(f"\n{waiting} events waited and went out in {sender['batches']} batches")
+        assert sender["batches"] > 1
+        assert sender["retries"] > 0
     finally:
         install.host.close()
         relay.close()

@@ -8,6 +8,7 @@
  */
 
 import { Ballast } from "./ballast.mjs";
+import { Durations } from "./durations.mjs";
 
 const MAX_SESSIONS = 2_000;
 
@@ -29,6 +30,8 @@ export class Capture {
     this._lastAgentEvent = new Map();
     this.num_events = 0;
     this.num_failures = 0;
+    /** What the hooks cost the agents. */
+    this.durations = new Durations();
   }
 
   /**
@@ -38,6 +41,13 @@ export class Capture {
    * @returns {unknown} the guard's decision, for gate hooks
    */
   handle(hook, event, ctx) {
+    const startedMs = performance.now();
+    const decision = this._handle(hook, event, ctx);
+    this.durations.add((performance.now() - startedMs) * 1000);
+    return decision;
+  }
+
+  _handle(hook, event, ctx) {
     this.record(hook, event, ctx);
     const ask = GUARDED[hook];
     if (ask === undefined) return undefined;

@@ -184,6 +184,7 @@ class ProcessState {
       capture: this.settings.capture,
       num_events: this._capture.num_events,
       num_failures: this._capture.num_failures,
+      hooks: this._capture.durations.summary(),
       spool: open && {
         folder: open.folder,
         spool_id: open.spool.spoolId,

@@ -40,6 +40,10 @@ export function describeStatus(status, { settings, control, nowMs }) {
     lines.push(`Lost:        ${lossOf(status)}`);
   }
   lines.push(`Recorded:    ${status.num_events} events; ${captureOf(status.capture)}`);
+  if (status.hooks?.num > 0) {
+    const { p50_us: p50, p99_us: p99 } = status.hooks;
+    lines.push(`Cost:        a hook takes ${milliseconds(p50)} ms as a rule, ${milliseconds(p99)} ms at the 99th percentile`);
+  }
   return [...lines, ...guardLines(status.guard)];
 }
 
@@ -91,6 +95,10 @@ function ago(ms) {
   const seconds = Math.max(0, Math.round(ms / 1000));
   if (seconds < 120) return `${seconds} s ago`;
   return seconds < 7_200 ? `${Math.round(seconds / 60)} min ago` : `${Math.round(seconds / 3_600)} h ago`;
+}
+
+function milliseconds(us) {
+  return (us / 1000).toFixed(2);
 }
 
 function megabytes(bytes) {
