@@ -1,5 +1,6 @@
 """Our own code throws wherever it is asked for anything: nobody is blocked, and every run ends well."""
 
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -63,5 +64,6 @@ def test_runs_end_well_and_the_gateway_stops(broken: Install, label: str) -> Non
     ]
     # The parts were met, and say so.
     log = broken.host.log_file.read_text()
-    assert "broken on purpose" in log
+    for part in ("guard in before_agent_run", "guard in before_tool_call", "[a-z_]+", ".* could not be written"):
+        assert re.search(f"clawtrace: {part}: broken on purpose", log), part
     assert broken.host.stop_gateway() < 30

@@ -78,6 +78,8 @@ def test_a_runaway_is_aborted_at_its_limit(guarded: Install, label: str) -> None
     spans = guarded.balanced(label)
     run = next(span for span in spans if span["kind"] == "run")
     assert run["status"] in ("error", "blocked")
+    # Events are stored in a table and a commit of their own.
+    guarded.doors.wait_until_stored()
     decisions = guarded.doors.sql(
         guarded.read_key, f"SELECT run_id FROM events WHERE agent_id = '{guarded.agent_id}' AND hook = 'guard_decision'"
     )
