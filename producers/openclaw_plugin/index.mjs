@@ -89,10 +89,19 @@ function subscribe(api, state) {
     void subscribeDiagnostics(state);
     void findAbort(state);
   }
-  attempt(() => {
-    const enqueue = api.session?.workflow?.enqueueNextTurnInjection ?? api.enqueueNextTurnInjection;
-    if (enqueue) state.host.enqueueNote = (sessionKey, text) => enqueue({ sessionKey, text, placement: "prepend_context" });
-  });
+  attempt(() => openNoteDoor(api, state));
+}
+
+/** Only the instance of the gateway may queue a note; the others are refused without a word. */
+function openNoteDoor(api, state) {
+  const enqueue = api.session?.workflow?.enqueueNextTurnInjection ?? api.enqueueNextTurnInjection;
+  const isFull = api.registrationMode === "full";
+  if (!enqueue || (state.host.hasFullNoteDoor && !isFull)) return;
+  state.host.hasFullNoteDoor = isFull;
+  state.host.enqueueNote = async (sessionKey, text) => {
+    const { enqueued } = await enqueue({ sessionKey, text, placement: "prepend_context" });
+    if (!enqueued) state.sayOnce("clawtrace: OpenClaw did not take a note of the guard; agents are not told of it");
+  };
 }
 
 /** Trusted events are meant for authorised consumers: best effort. The hooks alone are enough to count tokens. */

@@ -56,6 +56,7 @@ export class Host {
     this.services = [];
     this.disposers = [];
     this.subscriptions = [];
+    this.notes = [];
     this.handlers = {};
   }
 
@@ -74,6 +75,16 @@ export class Host {
       registerCli: () => {},
       registerService: (service) => void this.services.push(service),
       agent: { events: { registerAgentEventSubscription: (subscription) => void this.subscriptions.push(subscription) } },
+      session: {
+        workflow: {
+          // As measured: every instance has it, only the gateway's does anything.
+          enqueueNextTurnInjection: async (injection) => {
+            const enqueued = registrationMode === "full";
+            if (enqueued) this.notes.push(injection);
+            return { enqueued, id: "", sessionKey: injection.sessionKey };
+          },
+        },
+      },
       lifecycle: { onDispose: (dispose) => void this.disposers.push(dispose) },
     });
     // Later registrations serve the hooks of agents, as measured.

@@ -75,6 +75,20 @@ test("wanted diagnostic events are recorded, once for both instances", async (t)
   assert.deepEqual([gateway.events[0].hook, gateway.events[0].event.trace], ["diagnostic", trace]);
 });
 
+test("a note is queued by the instance that may, and a refusal is said once", async (t) => {
+  const { host } = await start(t);
+  await host.load("full");
+  await host.load("discovery");
+  await globalThis[SYMBOL].host.enqueueNote("agent:main:main", "finish soon");
+  assert.deepEqual(host.notes, [{ sessionKey: "agent:main:main", text: "finish soon", placement: "prepend_context" }]);
+  globalThis[SYMBOL].close();
+  delete globalThis[SYMBOL];
+  await host.load("discovery");
+  for (const text of ["one", "two"]) await globalThis[SYMBOL].host.enqueueNote("agent:main:main", text);
+  assert.equal(host.notes.length, 1);
+  assert.equal(host.lines.filter((line) => line.includes("did not take a note")).length, 1);
+});
+
 test("a throw inside of our code reaches nobody", async (t) => {
   const { host } = await start(t);
   await host.load("full");
