@@ -10,6 +10,7 @@ from infra.runtime.topics import TopicSpec
 from stream_jobs.contracts.alert import AlertBatch
 from stream_jobs.contracts.card import CardBatch
 from stream_jobs.contracts.span import SpanBatch
+from stream_jobs.contracts.spend import SpendBatch
 from stream_jobs.contracts.trace import TraceBatch
 
 SPANS = TopicSpec(
@@ -37,5 +38,12 @@ CARDS = TopicSpec(
     readers=("sink",),
 )
 
-OUTPUTS: tuple[TopicSpec, ...] = (SPANS, TRACES, ALERTS, CARDS)
+SPEND = TopicSpec(
+    name="clawtrace.spend.v1",
+    record_type=SpendBatch,
+    description="Differences in the cost of model calls, from which budgets are settled.",
+    readers=("budgets",),
+)
+
+OUTPUTS: tuple[TopicSpec, ...] = (SPANS, TRACES, ALERTS, CARDS, SPEND)
 TOPICS: tuple[TopicSpec, ...] = tuple(spec for output in OUTPUTS for spec in (output, output.dead_letter))

@@ -1,7 +1,7 @@
 """Tokens and dollars of model calls, and what they add to their run.
 
 Upstream: messages (through the usage join), diagnostic events, the sums of ``llm_output``.
-Downstream: ``CallState``; totals of runs; the runaway rule.
+Downstream: ``CallState``; totals of runs; facts ``call_usage``.
 Guarantee: however often and by whomever the tokens of a call are told, they count once: those of the message,
 else of the diagnostic event, else what the run's own sum leaves for the one call that has none.
 """
@@ -10,7 +10,7 @@ from decimal import Decimal
 
 from producers.contracts.event import Event
 from producers.contracts.usage import OpenClawUsage, TokenUsage, reported_cost_usd
-from stream_jobs.core.runaway import alert_run_cost
+from stream_jobs.core.facts import Fact
 from stream_jobs.core.state import NO_TOKENS, CallState, RunState
 from stream_jobs.core.workspace import Workspace
 
@@ -21,6 +21,7 @@ MAX_MISSING = 32
 MAX_TOKENS = 10**12
 
 _MAX_USD = Decimal(10) ** 9
+_ZERO = Decimal(0)
 
 
 def dollars_of(text: str | None) -> Decimal | None:
@@ -62,6 +63,7 @@ def count_usage(
     """Take what one source tells of a call's tokens, price the call, and bring the run's totals up to it."""
     _add_to_run(run, call, -1)
     was_unpriced, was_missing = _is_unpriced(call), is_missing(call)
+    was_usd, was_usage = call.cost_usd, call.usage
     if message is not None:
         call.message_usage, call.message_usd = message
     if diagnostic is not None:
@@ -76,7 +78,7 @@ def count_usage(
     note_missing(run, call, was_missing)
     ws.touch(call)
     ws.touch(run)
-    _check_limit(ws, run, call, event)
+    _note_difference(ws, call, event, was_usd, was_usage)
 
 
 def _price(ws: Workspace, call: CallState) -> None:
@@ -123,29 +125,13 @@ def _agree(left: TokenUsage, right: TokenUsage) -> bool:
     )
 
 
-def _check_limit(ws: Workspace, run: RunState, call: CallState, event: Event) -> None:
-    if run.is_alerted or not run.trace_id:
-        return
-    limit_usd = ws.rules.run_cost_limit_usd(ws.tenant_id, ws.agent_id)
-    if run.cost_usd < limit_usd:
-        return
-    run.is_alerted = True
-    alert = alert_run_cost(
-        tenant_id=ws.tenant_id,
-        agent_id=ws.agent_id,
-        trace_id=run.trace_id,
-        run_id=run.run_id,
-        span_id=call.span_id,
-        session_key=run.session_key,
-        model=f"{call.provider}/{call.model}",
-        cost_usd=run.cost_usd,
-        limit_usd=limit_usd,
-        num_model_calls=run.num_calls,
-        usage=run.usage,
-        at_us=event.at_us,
-        rev=ws.rev,
-    )
-    ws.alerts[alert.alert_id] = alert
+def _note_difference(
+    ws: Workspace, call: CallState, event: Event, was_usd: Decimal | None, was_usage: TokenUsage | None
+) -> None:
+    usd = (call.cost_usd or _ZERO) - (was_usd or _ZERO)
+    usage = (call.usage or NO_TOKENS) - (was_usage or NO_TOKENS)
+    if usd or usage != NO_TOKENS:
+        ws.facts.append(Fact("call_usage", call.ref, event.at_us, event.seq, usd, usage))
 
 
 # --- the one call whose message never came

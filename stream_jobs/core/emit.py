@@ -107,6 +107,8 @@ def _flags(node: Node) -> list[str]:
     flags = ["payload_cut"] if node.payload_cut else []
     if isinstance(node, RunState) and node.is_orphan:
         flags.append("orphan")
+    if isinstance(node, RunState | ToolState):
+        flags += node.flags
     return flags
 
 

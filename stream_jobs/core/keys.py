@@ -59,6 +59,11 @@ def child_ref(parent_ref: str, number: int) -> str:
     return f"k{SEPARATOR}{parent_ref}{SEPARATOR}{number}"
 
 
+def memory_ref(name: str) -> str:
+    """Key of what a rule remembers; the name begins with the rule's own."""
+    return f"m{SEPARATOR}{name}"
+
+
 def payload_ref(payload_id: str) -> str:
     """Key of a text; its id is the event's id and a letter, so it is written once."""
     return f"p{SEPARATOR}{payload_id}"

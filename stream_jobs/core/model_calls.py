@@ -43,6 +43,7 @@ def on_call_started(ws: Workspace, event: Event, run: RunState) -> None:
     call = see_call(ws, event, run)
     _take_model(call, hook)
     call.started_seq, call.started_at_us = event.seq, event.at_us
+    ws.note("call_started", call.ref, event)
     call.attempt = _attempt_of(run, call)
     run.open_seq = max(run.open_seq, event.seq)
     if call.usage is not None:
@@ -56,6 +57,7 @@ def on_call_ended(ws: Workspace, event: Event, run: RunState) -> CallState:
     _take_model(call, hook)
     call.ended_seq = event.seq
     call.ended_at_us = event.at_us
+    ws.note("call_ended", call.ref, event)
     call.duration_ms = NO_SEQ
     _take_duration(call, hook, event)
     if call.started_seq == NO_SEQ:

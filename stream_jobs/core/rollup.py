@@ -32,6 +32,11 @@ class Contribution(NamedTuple):
 _NOTHING = Contribution((0,) * _NUM_COUNTS, NO_TOKENS, _ZERO, _ZERO)
 
 
+def is_open(trace: TraceState) -> bool:
+    """Whether any run of a trace has not ended."""
+    return bool(trace.counts) and trace.counts[OPEN] > 0
+
+
 def contribution_of(node: Node) -> Contribution | None:
     """Return what a node adds to its trace now; None when it is no span yet."""
     if not node.is_span:

@@ -58,6 +58,8 @@ def see_run(ws: Workspace, event: Event, harness_id: str | None, harness_parent_
 
 
 def _see_earlier(ws: Workspace, run: RunState, event: Event) -> None:
+    if not run.seen:
+        ws.note("run_started", run.ref, event)
     run.seen = True
     run.first_seq = event.seq
     run.session_key = run.session_key or event.session_key or ""
@@ -195,6 +197,7 @@ def on_subagent_spawned(ws: Workspace, event: Event) -> None:
     run = ws.run(event.run_id or "")
     run.requester_session = run.requester_session or ctx.requester_session_key or ""
     run.session_key = run.session_key or ctx.child_session_key or ""
+    ws.note("subagent_spawned", run.ref, event)
     ws.change(run.ref)
     ws.to_relink[run.run_id] = None
 

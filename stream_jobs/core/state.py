@@ -106,7 +106,9 @@ class RunState(Node, array_like=True):
     num_missing_unnamed: int = 0
     remainder_id: str = ""
     is_mismatch: bool = False
-    is_alerted: bool = False
+    # Its place in stored values is taken.
+    was_alerted: bool = False
+    flags: list[str] = []
 
     @property
     def is_side_run(self) -> bool:
@@ -167,6 +169,7 @@ class ToolState(Node, array_like=True):
     ended_seq: int = NO_SEQ
     duration_ms: int = NO_SEQ
     exit_code: int | None = None
+    flags: list[str] = []
 
 
 class TopRun(msgspec.Struct, array_like=True, order=True):

@@ -12,23 +12,29 @@ from typing import Final
 import msgspec
 
 from producers.contracts.event import Event, EventBatch
+from producers.contracts.guard import Verdict
 from stream_jobs.contracts.alert import Alert
+from stream_jobs.contracts.card import Card
 from stream_jobs.contracts.span import Span
+from stream_jobs.contracts.spend import Spend
 from stream_jobs.contracts.trace import Trace
 from stream_jobs.core import model_calls, runs, tool_calls, usage_join
 from stream_jobs.core.cost import PriceBook
+from stream_jobs.core.detect.rulebook import RuleBook
+from stream_jobs.core.detect.rules import detect, read_rules
 from stream_jobs.core.emit import make_span, make_trace, settle_run
+from stream_jobs.core.facts import Fact
 from stream_jobs.core.hook_payloads import read_diagnostic, read_run_hook
 from stream_jobs.core.intervals import add_seq
 from stream_jobs.core.keys import payload_ref, spool_ref, trace_ref
 from stream_jobs.core.pending import settle_pending
-from stream_jobs.core.rollup import add_to_trace
-from stream_jobs.core.runaway import RuleBook
+from stream_jobs.core.rollup import OPEN, Contribution, add_to_trace, is_open
+from stream_jobs.core.spend import spends_of
 from stream_jobs.core.state import RunState, StateReader, TraceState
 from stream_jobs.core.tree import relink_runs
 from stream_jobs.core.workspace import Workspace
 
-__all__ = ["PriceBook", "RuleBook", "StateReader", "StitchResult", "stitch_batch"]
+__all__ = ["PriceBook", "RuleBook", "StateReader", "StitchResult", "read_rules", "stitch_batch"]
 
 
 class StitchResult(msgspec.Struct, kw_only=True):
@@ -39,6 +45,9 @@ class StitchResult(msgspec.Struct, kw_only=True):
     spans: list[Span] = []
     traces: list[Trace] = []
     alerts: list[Alert] = []
+    verdicts: list[Verdict] = []
+    cards: list[Card] = []
+    spends: list[Spend] = []
     counts: dict[str, int] = {}
     rejects: list[tuple[str, str]] = []
 
@@ -54,6 +63,7 @@ def stitch_batch(state: StateReader, batch: EventBatch, rev: int, pricer: PriceB
         agent_id=batch.agent_id,
         spool_id=batch.spool_id,
         rev=rev,
+        received_at_us=batch.received_at_us,
         pricer=pricer,
         rules=rules,
     )
@@ -61,13 +71,17 @@ def stitch_batch(state: StateReader, batch: EventBatch, rev: int, pricer: PriceB
     if ws.counts["duplicates"] == len(batch.events):
         return StitchResult(counts=dict(ws.counts))
     relink_runs(ws)
-    spans, traces = _outputs(ws)
+    spends = spends_of(ws)
+    traces = _settle(ws, batch)
+    detect(ws)
     return StitchResult(
         changes=ws.changes(),
         payloads={ws.key(payload_ref(text_id)): text for text_id, text in ws.texts.items()},
-        spans=spans,
-        traces=traces,
+        spans=_spans(ws),
+        traces=[make_trace(ws, trace) for trace in traces.values()],
         alerts=list(ws.alerts.values()),
+        verdicts=list(ws.verdicts.values()),
+        spends=spends,
         counts=dict(ws.counts),
         rejects=rejects,
     )
@@ -91,25 +105,51 @@ def _apply_events(ws: Workspace, events: list[Event]) -> list[tuple[str, str]]:
                 rejects.append((event.event_id, str(error)))
         if spool.pending:
             settle_pending(ws)
+        # After each event, not after the batch: what a rule sees must not depend on how events were cut into batches.
+        detect(ws)
     ws.change(spool_ref(ws.spool_id))
     return rejects
 
 
-def _outputs(ws: Workspace) -> tuple[list[Span], list[Trace]]:
-    spans: list[Span] = []
+def _settle(ws: Workspace, batch: EventBatch) -> dict[str, TraceState]:
+    """Say of each run whether it has ended, bring the sums of the traces up to their spans; return these traces."""
     traces: dict[str, TraceState] = {}
+    at_us = max((event.at_us for event in batch.events), default=batch.received_at_us)
     for node in ws.touched.values():
+        before = ws.before.get(node.ref)
         if isinstance(node, RunState):
             settle_run(ws, node)
+            _note_end(ws, node, before, at_us)
         trace = ws.find_trace(node.trace_id) if node.is_span else None
         if trace is None:
             continue
-        add_to_trace(trace, node, ws.before.get(node.ref))
+        add_to_trace(trace, node, before)
         if trace.trace_id not in traces:
             traces[trace.trace_id] = trace
             ws.change(trace_ref(trace.trace_id))
-        spans.append(make_span(ws, node, trace))
-    return spans, [make_trace(ws, trace) for trace in traces.values()]
+    for trace_id, trace in traces.items():
+        if not is_open(trace):
+            ws.facts.append(Fact("trace_closed", trace_id, at_us))
+    return traces
+
+
+def _spans(ws: Workspace) -> list[Span]:
+    """Make the spans of all nodes that were touched, by events or by rules."""
+    spans = []
+    for node in ws.touched.values():
+        trace = ws.find_trace(node.trace_id) if node.is_span else None
+        if trace is not None:
+            spans.append(make_span(ws, node, trace))
+    return spans
+
+
+def _note_end(ws: Workspace, run: RunState, before: Contribution | None, at_us: int) -> None:
+    was_running = before is None or before.counts[OPEN] > 0
+    is_running = run.status == "running"
+    if was_running and not is_running:
+        ws.facts.append(Fact("run_ended", run.ref, run.ended_at_us or at_us))
+    elif is_running and not was_running:
+        ws.facts.append(Fact("run_reopened", run.ref, at_us))
 
 
 def _on_model_call_started(ws: Workspace, event: Event) -> None:

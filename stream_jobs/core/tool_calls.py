@@ -36,6 +36,7 @@ def on_before_tool_call(ws: Workspace, event: Event, run: RunState) -> None:
     hook = read_tool_hook(event.payload)
     tool = _see_tool(ws, event, run, event.tool_call_id)
     tool.started_seq, tool.started_at_us = event.seq, event.at_us
+    ws.note("tool_started", tool.ref, event)
     _take_input(ws, tool, event, hook, _FROM_BEFORE)
 
 
@@ -46,6 +47,7 @@ def on_after_tool_call(ws: Workspace, event: Event, run: RunState) -> None:
     hook = read_tool_hook(event.payload)
     tool = _see_tool(ws, event, run, event.tool_call_id)
     tool.ended_seq, tool.ended_at_us = event.seq, event.at_us
+    ws.note("tool_ended", tool.ref, event)
     tool.duration_ms = whole_ms(hook.event.duration_ms)
     if tool.started_seq == NO_SEQ:
         tool.started_at_us = event.at_us - 1_000 * max(tool.duration_ms, 0)

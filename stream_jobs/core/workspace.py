@@ -6,19 +6,22 @@ Guarantee: the store is never written; what comes out is in the order of first c
 """
 
 from collections import Counter
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
 from producers.contracts.event import Event
-from stream_jobs.contracts.alert import Alert
+from producers.contracts.guard import Verdict
+from stream_jobs.contracts.alert import Alert, AlertRule
 from stream_jobs.core.cost import PriceBook
+from stream_jobs.core.facts import Fact, FactKind
 from stream_jobs.core.keys import (
     SEPARATOR,
     call_ref,
     child_ref,
     harness_ref,
     join_ref,
+    memory_ref,
     payload_ref,
     run_ref,
     session_ref,
@@ -28,7 +31,6 @@ from stream_jobs.core.keys import (
     wait_ref,
 )
 from stream_jobs.core.rollup import Contribution, contribution_of
-from stream_jobs.core.runaway import RuleBook
 from stream_jobs.core.state import (
     CallState,
     JoinState,
@@ -42,6 +44,9 @@ from stream_jobs.core.state import (
     TraceState,
     WaitState,
 )
+
+if TYPE_CHECKING:
+    from stream_jobs.core.detect.rulebook import RuleBook, Settings
 
 Value = TypeVar("Value", bound=msgspec.Struct)
 
@@ -71,17 +76,23 @@ class Workspace:
         agent_id: str,
         spool_id: str,
         rev: int,
+        received_at_us: int,
         pricer: PriceBook,
-        rules: RuleBook,
+        rules: "RuleBook",
     ) -> None:
         self.tenant_id = tenant_id
         self.agent_id = agent_id
         self.spool_id = spool_id
         self.rev = rev
+        # By the server's clock, unlike the instants of events.
+        self.received_at_us = received_at_us
         self.pricer = pricer
         self.rules = rules
         self.counts: Counter[str] = Counter()
         self.alerts: dict[str, Alert] = {}
+        self.verdicts: dict[str, Verdict] = {}
+        self.facts: list[Fact] = []
+        self._num_taken = 0
         self.texts: dict[str, bytes] = {}
         self.touched: dict[str, Node] = {}
         self.touched_traces: dict[str, TraceState] = {}
@@ -122,6 +133,40 @@ class Workspace:
         if node.ref not in self.touched:
             self.touched[node.ref] = node
             self._changed[node.ref] = None
+
+    def note(self, kind: FactKind, ref: str, event: Event) -> None:
+        """Note a fact for the rules."""
+        self.facts.append(Fact(kind, ref, event.at_us, event.seq))
+
+    def take_facts(self) -> list[Fact]:
+        """Return the facts noted since the last time; all stay in ``facts``."""
+        taken, self._num_taken = self.facts[self._num_taken :], len(self.facts)
+        return taken
+
+    def settings(self, rule: AlertRule, settings_type: "type[Settings]") -> "Settings":
+        """Return the settings of a rule for this agent."""
+        return self.rules.find(rule, settings_type, self.tenant_id, self.agent_id)
+
+    def memory(self, name: str, type_: type[Value]) -> Value:
+        """Return what a rule remembers under a name, made (not stored unless changed) when there is nothing."""
+        ref = memory_ref(name)
+        value = self._values.get(ref)
+        if value is None:
+            raw = None if ref in self._values else self._reader.get(self.key(ref))
+            value = type_() if raw is None else msgspec.msgpack.decode(raw, type=type_)
+            self._values[ref] = value
+        assert isinstance(value, type_)
+        return value
+
+    def change_memory(self, name: str) -> None:
+        """Note that what a rule remembers was changed in place."""
+        self._changed[memory_ref(name)] = None
+
+    def forget_memory(self, name: str) -> None:
+        """Drop what a rule remembers under a name."""
+        ref = memory_ref(name)
+        self._values[ref] = None
+        self._changed[ref] = None
 
     def find_node(self, ref: str) -> Node | None:
         """Return a run, model call or tool call by its key, or None."""

@@ -10,8 +10,11 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from producers.contracts.event import EventBatch
+from producers.contracts.guard import Verdict
 from stream_jobs.contracts.alert import Alert
+from stream_jobs.contracts.card import Card
 from stream_jobs.contracts.span import Span
+from stream_jobs.contracts.spend import Spend
 from stream_jobs.contracts.trace import Trace
 from stream_jobs.processors.dead_letter import Headers
 from stream_jobs.processors.state import PartitionState, PartitionStore
@@ -30,6 +33,12 @@ class Stitched(Protocol):
     def traces(self) -> Sequence[Trace]: ...
     @property
     def alerts(self) -> Sequence[Alert]: ...
+    @property
+    def verdicts(self) -> Sequence[Verdict]: ...
+    @property
+    def cards(self) -> Sequence[Card]: ...
+    @property
+    def spends(self) -> Sequence[Spend]: ...
     @property
     def counts(self) -> Mapping[str, int]: ...
     @property

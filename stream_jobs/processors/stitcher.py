@@ -193,16 +193,7 @@ class Stitcher:
         result = self._core(partition.state, batch, rev)
         metrics.CORE_SECONDS.observe(time.perf_counter() - started)
         source = work.record
-        outputs = output_records(
-            self._topology,
-            tenant_id=batch.tenant_id,
-            agent_id=batch.agent_id,
-            rev=rev,
-            spans=result.spans,
-            traces=result.traces,
-            alerts=result.alerts,
-        )
-        for name, topic, value in outputs:
+        for name, topic, value in output_records(self._topology, batch, rev, result):
             work.sends.append((topic, source.partition, agent_key, value, None))
             metrics.OUTPUTS.labels(name).inc()
         if result.rejects:

@@ -13,7 +13,7 @@ from infra.runtime.topics import MAX_RECORD_BYTES, TopicSpec
 from lakehouse.sink.feeds import FEEDS, SeenState
 from producers.contracts.event import decode_event_batch
 from producers.contracts.guard import decode_guard_message
-from stream_jobs.core.stitch import PriceBook, RuleBook, stitch_batch
+from stream_jobs.core.stitch import PriceBook, read_rules, stitch_batch
 from tests.contract.generate import SPECS, contract_folder, expected_schemas, schema_of
 
 STAGE_OF: dict[str, str] = {spec.name: stage for stage, specs in SPECS.items() for spec in specs}
@@ -71,7 +71,7 @@ def read_as_sink(topic: str, value: bytes) -> int:
 
 def read_as_stitcher(topic: str, value: bytes) -> int:
     """Spans that the stitcher makes of a record."""
-    result = stitch_batch({}, decode_event_batch(value), 0, PriceBook.from_toml(""), RuleBook.from_toml(""))
+    result = stitch_batch({}, decode_event_batch(value), 0, PriceBook.from_toml(""), read_rules(""))
     return len(result.spans)
 
 

@@ -22,14 +22,14 @@ from confluent_kafka.admin import AdminClient  # type: ignore[attr-defined]
 from infra.runtime.kafka import provision_topics
 from infra.runtime.settings import PORT_OFFSETS
 from producers.contracts.event import record_key
-from producers.contracts.topics import EVENTS
-from stream_jobs.contracts.topics import ALERTS, SPANS, TRACES
+from producers.contracts.topics import EVENTS, GUARD
+from stream_jobs.contracts.topics import ALERTS, CARDS, SPANS, SPEND, TRACES
 from stream_jobs.processors.topology import Topology
 from tests.integration.stream_jobs.standin import value_of
 
 ROOT = Path(__file__).resolve().parents[3]
 DEADLINE_S = 60.0
-OUTPUT_SPECS = (SPANS, TRACES, ALERTS)
+OUTPUT_SPECS = (SPANS, TRACES, ALERTS, CARDS, SPEND)
 
 
 class _Mark(msgspec.Struct):
@@ -73,7 +73,8 @@ class Install:
         self.topology = Topology.with_prefix(prefix)
         self.process: subprocess.Popen[bytes] | None = None
         self.port_base = free_port_base()
-        self._specs = [replace(spec, name=prefix + spec.name) for spec in (EVENTS, EVENTS.dead_letter, *OUTPUT_SPECS)]
+        specs = (EVENTS, EVENTS.dead_letter, GUARD, *OUTPUT_SPECS)
+        self._specs = [replace(spec, name=prefix + spec.name) for spec in specs]
         provision_topics(bootstrap, self._specs)
         self.command = [sys.executable, "-m", "tests.integration.stream_jobs.worker"]
         self._environment: dict[str, str] = {}

@@ -6,8 +6,11 @@ from dataclasses import dataclass, field
 import msgspec
 
 from producers.contracts.event import Event, EventBatch, Source, encode_event_batch, event_id_of
+from producers.contracts.guard import Verdict
 from stream_jobs.contracts.alert import Alert
+from stream_jobs.contracts.card import Card
 from stream_jobs.contracts.span import Span
+from stream_jobs.contracts.spend import Spend
 from stream_jobs.contracts.trace import Trace
 from stream_jobs.processors.state import PartitionState
 
@@ -26,6 +29,9 @@ class Counted:
     spans: list[Span] = field(default_factory=list)
     traces: list[Trace] = field(default_factory=list)
     alerts: list[Alert] = field(default_factory=list)
+    verdicts: list[Verdict] = field(default_factory=list)
+    cards: list[Card] = field(default_factory=list)
+    spends: list[Spend] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
     rejects: list[tuple[str, str]] = field(default_factory=list)
 

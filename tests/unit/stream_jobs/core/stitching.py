@@ -9,19 +9,22 @@ from typing import Any
 import msgspec
 
 from producers.contracts.event import Event, EventBatch, Source
+from producers.contracts.guard import Verdict
 from producers.contracts.normalise import normalise_event
 from producers.contracts.wire import WireEvent
 from stream_jobs.contracts.alert import Alert
+from stream_jobs.contracts.card import Card
 from stream_jobs.contracts.span import Span
+from stream_jobs.contracts.spend import Spend
 from stream_jobs.contracts.trace import Trace
 from stream_jobs.core.cost import PriceBook
-from stream_jobs.core.runaway import RuleBook
-from stream_jobs.core.stitch import StitchResult, stitch_batch
+from stream_jobs.core.detect.rulebook import RuleBook
+from stream_jobs.core.stitch import StitchResult, read_rules, stitch_batch
 from tests.captures import AGENT_EVENT_FILES, ROOT, hook_lines
 
 SPOOL_ID = "0b9d1c9e-6f6c-4d86-a1a5-6f0f4b8f7a10"
 PRICES = PriceBook.from_toml((ROOT / "producers/replay/captures/prices.toml").read_text())
-RULES = RuleBook.from_toml('[run_cost]\nlimit_usd = "5"\n')
+RULES = read_rules('[run_cost]\nlimit_usd = "5"\n')
 
 _AGENT_EVENT_HOOKS = {"onInternalDiagnosticEvent": "diagnostic", "agentEventSubscription": "agent_event"}
 
@@ -81,6 +84,9 @@ class Replay:
     spans: dict[str, Span] = field(default_factory=dict)
     traces: dict[str, Trace] = field(default_factory=dict)
     alerts: list[Alert] = field(default_factory=list)
+    verdicts: list[Verdict] = field(default_factory=list)
+    cards: dict[str, Card] = field(default_factory=dict)
+    spends: list[Spend] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
     rejects: list[tuple[str, str]] = field(default_factory=list)
     next_rev: int = 0
@@ -100,6 +106,9 @@ class Replay:
         self.spans.update((span.span_id, span) for span in result.spans)
         self.traces.update((trace.trace_id, trace) for trace in result.traces)
         self.alerts += result.alerts
+        self.verdicts += result.verdicts
+        self.cards.update((card.trace_id, card) for card in result.cards)
+        self.spends += result.spends
         self.counts.update(result.counts)
         self.rejects += result.rejects
         return result

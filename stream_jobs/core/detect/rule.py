@@ -1,0 +1,25 @@
+"""The shape of a rule.
+
+Upstream: facts of a batch, and whatever the workspace knows.
+Downstream: ``alerting.set_alert``; marks on tool calls.
+Guarantee: a rule keeps its memory in the workspace under its own name, bounded, and never raises.
+"""
+
+from typing import ClassVar, Protocol
+
+from stream_jobs.contracts.alert import AlertRule
+from stream_jobs.core.detect.settings import RuleSettings
+from stream_jobs.core.facts import Fact, FactKind
+from stream_jobs.core.workspace import Workspace
+
+
+class Rule(Protocol):
+    """One rule: which facts it wants, and what it makes of them."""
+
+    name: ClassVar[AlertRule]
+    settings_type: ClassVar[type[RuleSettings]]
+    wants: ClassVar[frozenset[FactKind]]
+
+    def look(self, ws: Workspace, fact: Fact) -> None:
+        """Look at one fact of the kinds it wants."""
+        ...
