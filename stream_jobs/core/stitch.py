@@ -28,9 +28,9 @@ from stream_jobs.core.hook_payloads import read_diagnostic, read_run_hook
 from stream_jobs.core.intervals import add_seq
 from stream_jobs.core.keys import payload_ref, spool_ref, trace_ref
 from stream_jobs.core.pending import settle_pending
-from stream_jobs.core.rollup import OPEN, Contribution, add_to_trace, is_open
+from stream_jobs.core.rollup import add_to_trace, is_open
 from stream_jobs.core.spend import spends_of
-from stream_jobs.core.state import RunState, StateReader, TraceState
+from stream_jobs.core.state import StateReader, TraceState
 from stream_jobs.core.tree import relink_runs
 from stream_jobs.core.workspace import Workspace
 
@@ -66,6 +66,7 @@ def stitch_batch(state: StateReader, batch: EventBatch, rev: int, pricer: PriceB
         received_at_us=batch.received_at_us,
         pricer=pricer,
         rules=rules,
+        host_version=batch.source.host_version,
     )
     rejects = _apply_events(ws, batch.events)
     if ws.counts["duplicates"] == len(batch.events):
@@ -105,6 +106,8 @@ def _apply_events(ws: Workspace, events: list[Event]) -> list[tuple[str, str]]:
                 rejects.append((event.event_id, str(error)))
         if spool.pending:
             settle_pending(ws)
+        _settle_runs(ws, event.at_us)
+        ws.note("event", event.hook, event)
         # After each event, not after the batch: what a rule sees must not depend on how events were cut into batches.
         detect(ws)
     ws.change(spool_ref(ws.spool_id))
@@ -112,14 +115,12 @@ def _apply_events(ws: Workspace, events: list[Event]) -> list[tuple[str, str]]:
 
 
 def _settle(ws: Workspace, batch: EventBatch) -> dict[str, TraceState]:
-    """Say of each run whether it has ended, bring the sums of the traces up to their spans; return these traces."""
+    """Bring the sums of the traces up to their spans; return these traces."""
     traces: dict[str, TraceState] = {}
     at_us = max((event.at_us for event in batch.events), default=batch.received_at_us)
+    _settle_runs(ws, at_us)
     for node in ws.touched.values():
         before = ws.before.get(node.ref)
-        if isinstance(node, RunState):
-            settle_run(ws, node)
-            _note_end(ws, node, before, at_us)
         trace = ws.find_trace(node.trace_id) if node.is_span else None
         if trace is None:
             continue
@@ -143,13 +144,17 @@ def _spans(ws: Workspace) -> list[Span]:
     return spans
 
 
-def _note_end(ws: Workspace, run: RunState, before: Contribution | None, at_us: int) -> None:
-    was_running = before is None or before.counts[OPEN] > 0
-    is_running = run.status == "running"
-    if was_running and not is_running:
-        ws.facts.append(Fact("run_ended", run.ref, run.ended_at_us or at_us))
-    elif is_running and not was_running:
-        ws.facts.append(Fact("run_reopened", run.ref, at_us))
+def _settle_runs(ws: Workspace, at_us: int) -> None:
+    """Say of each run that was touched since the last time whether it has ended."""
+    for run in ws.to_settle.values():
+        was_running = run.status == "running"
+        settle_run(ws, run)
+        is_running = run.status == "running"
+        if was_running and not is_running:
+            ws.facts.append(Fact("run_ended", run.ref, run.ended_at_us or at_us))
+        elif is_running and not was_running:
+            ws.facts.append(Fact("run_reopened", run.ref, at_us))
+    ws.to_settle.clear()
 
 
 def _on_model_call_started(ws: Workspace, event: Event) -> None:

@@ -79,6 +79,7 @@ class Workspace:
         received_at_us: int,
         pricer: PriceBook,
         rules: "RuleBook",
+        host_version: str = "",
     ) -> None:
         self.tenant_id = tenant_id
         self.agent_id = agent_id
@@ -86,6 +87,8 @@ class Workspace:
         self.rev = rev
         # By the server's clock, unlike the instants of events.
         self.received_at_us = received_at_us
+        # Of OpenClaw, as the plugin told it with this batch; "" when it did not.
+        self.host_version = host_version
         self.pricer = pricer
         self.rules = rules
         self.counts: Counter[str] = Counter()
@@ -97,6 +100,7 @@ class Workspace:
         self.touched: dict[str, Node] = {}
         self.touched_traces: dict[str, TraceState] = {}
         self.to_relink: dict[str, None] = {}
+        self.to_settle: dict[str, RunState] = {}
         self.before: dict[str, Contribution | None] = {}
         self._reader = reader
         self._prefix = f"{tenant_id}|{agent_id}{SEPARATOR}"
@@ -130,6 +134,8 @@ class Workspace:
 
     def touch(self, node: Node) -> None:
         """Note that a node was changed so that its span must be sent again."""
+        if isinstance(node, RunState):
+            self.to_settle[node.ref] = node
         if node.ref not in self.touched:
             self.touched[node.ref] = node
             self._changed[node.ref] = None
