@@ -23,3 +23,8 @@ class Rule(Protocol):
     def look(self, ws: Workspace, fact: Fact) -> None:
         """Look at one fact of the kinds it wants."""
         ...
+
+
+def heard_at_us(ws: Workspace, fact: Fact) -> int:
+    """Return when the server heard of a fact, by its own clock: what silence is measured by."""
+    return fact.at_us if fact.kind == "tick" else ws.received_at_us or fact.at_us

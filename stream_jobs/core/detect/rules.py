@@ -15,7 +15,9 @@ from stream_jobs.core.detect.settings import RuleSettings
 from stream_jobs.core.facts import FactKind
 from stream_jobs.core.workspace import Workspace
 
-RULES: Final[tuple[Rule, ...]] = (RunCost(),)
+RULES: Final[tuple[Rule, ...]] = (
+    RunCost(),
+)
 SETTINGS_TYPES: Final[dict[AlertRule, type[RuleSettings]]] = {rule.name: rule.settings_type for rule in RULES}
 _BY_KIND: Final[dict[FactKind, list[Rule]]] = {}
 for _rule in RULES:
