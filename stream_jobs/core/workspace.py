@@ -6,7 +6,8 @@ Guarantee: the store is never written; what comes out is in the order of first c
 """
 
 from collections import Counter
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, TypeVar, cast
 
 import msgspec
 
@@ -17,8 +18,12 @@ from stream_jobs.core.cost import PriceBook
 from stream_jobs.core.facts import Fact, FactKind
 from stream_jobs.core.keys import (
     SEPARATOR,
+    agent_ref,
+    attempt_ref,
+    attempts_ref,
     call_ref,
     child_ref,
+    guard_ref,
     harness_ref,
     join_ref,
     memory_ref,
@@ -29,10 +34,15 @@ from stream_jobs.core.keys import (
     tool_ref,
     trace_ref,
     wait_ref,
+    watch_ref,
 )
 from stream_jobs.core.rollup import Contribution, contribution_of
 from stream_jobs.core.state import (
+    AgentState,
+    AttemptsState,
+    AttemptState,
     CallState,
+    GuardState,
     JoinState,
     LinkState,
     Node,
@@ -43,6 +53,7 @@ from stream_jobs.core.state import (
     ToolState,
     TraceState,
     WaitState,
+    WatchPage,
 )
 
 if TYPE_CHECKING:
@@ -60,6 +71,11 @@ _TYPES: dict[str, type[msgspec.Struct]] = {
     "d": SpoolState,
     "h": LinkState,
     "w": WaitState,
+    "a": AttemptState,
+    "b": AttemptsState,
+    "g": GuardState,
+    "y": AgentState,
+    "o": WatchPage,
 }
 _DECODERS = {kind: msgspec.msgpack.Decoder(type_) for kind, type_ in _TYPES.items()}
 _encoder = msgspec.msgpack.Encoder()
@@ -102,6 +118,9 @@ class Workspace:
         self.to_relink: dict[str, None] = {}
         self.to_settle: dict[str, RunState] = {}
         self.before: dict[str, Contribution | None] = {}
+        self.was_open: dict[str, bool] = {}
+        # Runs that events of this batch told something of.
+        self.heard: dict[str, RunState] = {}
         self._reader = reader
         self._prefix = f"{tenant_id}|{agent_id}{SEPARATOR}"
         self._values: dict[str, msgspec.Struct | None] = {}
@@ -121,7 +140,20 @@ class Workspace:
         self._values[ref] = value
         if isinstance(value, Node):
             self.before[ref] = contribution_of(value)
+            self.was_open[ref] = value.is_open
         return value
+
+    def _get_or_make(self, ref: str, make: Callable[[], Value]) -> Value:
+        value = self.find(ref)
+        if value is None:
+            value = make()
+            self.put(ref, value)
+        return cast(Value, value)
+
+    @property
+    def has_changes(self) -> bool:
+        """Whether anything is to be written."""
+        return bool(self._changed or self._children)
 
     def put(self, ref: str, value: msgspec.Struct) -> None:
         """Take a new value."""
@@ -170,7 +202,10 @@ class Workspace:
 
     def forget_memory(self, name: str) -> None:
         """Drop what a rule remembers under a name."""
-        ref = memory_ref(name)
+        self.drop(memory_ref(name))
+
+    def drop(self, ref: str) -> None:
+        """Delete a value."""
         self._values[ref] = None
         self._changed[ref] = None
 
@@ -187,11 +222,7 @@ class Workspace:
     def run(self, run_id: str) -> RunState:
         """Return a run, made when it was unknown."""
         ref = run_ref(run_id)
-        value = self.find(ref)
-        if not isinstance(value, RunState):
-            value = RunState(ref=ref, run_id=run_id)
-            self.put(ref, value)
-        return value
+        return self._get_or_make(ref, lambda: RunState(ref=ref, run_id=run_id))
 
     def find_call(self, span_id: str) -> CallState | None:
         """Return a model call, or None."""
@@ -201,20 +232,37 @@ class Workspace:
     def call(self, span_id: str, run_id: str) -> CallState:
         """Return a model call, made when it was unknown."""
         ref = call_ref(span_id)
-        value = self.find(ref)
-        if not isinstance(value, CallState):
-            value = CallState(ref=ref, span_id=span_id, run_id=run_id)
-            self.put(ref, value)
-        return value
+        return self._get_or_make(ref, lambda: CallState(ref=ref, span_id=span_id, run_id=run_id))
 
     def tool(self, run_id: str, tool_call_id: str) -> ToolState:
         """Return a tool call, made when it was unknown."""
         ref = tool_ref(run_id, tool_call_id)
-        value = self.find(ref)
-        if not isinstance(value, ToolState):
-            value = ToolState(ref=ref, run_id=run_id, tool_call_id=tool_call_id)
-            self.put(ref, value)
+        return self._get_or_make(ref, lambda: ToolState(ref=ref, run_id=run_id, tool_call_id=tool_call_id))
+
+    def attempt(self, run_id: str, seq: int) -> AttemptState:
+        """Return an attempt, made when it was unknown."""
+        ref = attempt_ref(run_id, seq)
+        return self._get_or_make(ref, lambda: AttemptState(ref=ref, run_id=run_id, seq=seq))
+
+    def attempts(self, run_id: str) -> AttemptsState:
+        """Return what is known of the attempts of a run, made when there was nothing."""
+        return self._get_or_make(attempts_ref(run_id), AttemptsState)
+
+    def guard(self, guard_id: str, run_id: str) -> GuardState:
+        """Return a decision or a verdict, made when it was unknown."""
+        ref = guard_ref(guard_id)
+        return self._get_or_make(ref, lambda: GuardState(ref=ref, guard_id=guard_id, run_id=run_id))
+
+    def agent(self) -> AgentState:
+        """Return what is known of the agent itself; not stored unless changed."""
+        value = self.find(agent_ref())
+        if not isinstance(value, AgentState):
+            value = self._values[agent_ref()] = AgentState()
         return value
+
+    def watch_page(self, page: int) -> WatchPage:
+        """Return a page of watched runs, made when it was unknown."""
+        return self._get_or_make(watch_ref(page), WatchPage)
 
     def find_trace(self, trace_id: str) -> TraceState | None:
         """Return a trace, or None."""
@@ -223,21 +271,11 @@ class Workspace:
 
     def session(self, session_key: str) -> SessionState:
         """Return a session, made when it was unknown."""
-        ref = session_ref(session_key, self.spool_id)
-        value = self.find(ref)
-        if not isinstance(value, SessionState):
-            value = SessionState()
-            self.put(ref, value)
-        return value
+        return self._get_or_make(session_ref(session_key, self.spool_id), SessionState)
 
     def join(self, session_key: str) -> JoinState:
         """Return what is being joined in a session, made when there was none."""
-        ref = join_ref(session_key, self.spool_id)
-        value = self.find(ref)
-        if not isinstance(value, JoinState):
-            value = JoinState()
-            self.put(ref, value)
-        return value
+        return self._get_or_make(join_ref(session_key, self.spool_id), JoinState)
 
     def spool(self) -> SpoolState:
         """Return the spool of this batch, made when it was unknown."""
@@ -264,6 +302,13 @@ class Workspace:
         self._children[ref] = child.ref
         parent.num_children += 1
         self.change(parent.ref)
+
+    def children(self, parent: Node) -> Iterator[Node]:
+        """Yield the nodes that hang directly under a parent now."""
+        for number in range(parent.num_children):
+            child = self.child(parent, number)
+            if child is not None and child.parent_ref == parent.ref:
+                yield child
 
     def child(self, parent: Node, number: int) -> Node | None:
         """Return the n-th child a parent was ever given."""
