@@ -8,6 +8,8 @@ else of the diagnostic event, else what the run's own sum leaves for the one cal
 
 from decimal import Decimal
 
+from msgspec.structs import replace
+
 from producers.contracts.event import Event
 from producers.contracts.usage import OpenClawUsage, TokenUsage, reported_cost_usd
 from stream_jobs.core.facts import Fact
@@ -44,7 +46,7 @@ def usage_of(usage: OpenClawUsage | None) -> Told:
     if usage is None:
         return None, None
     tokens = TokenUsage.from_openclaw(usage)
-    for name in ("input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens", "reasoning_tokens"):
+    for name in TokenUsage.__struct_fields__:
         if not 0 <= getattr(tokens, name) <= MAX_TOKENS:
             raise ValueError(f"usage: {name} is {getattr(tokens, name)}; must be 0 to {MAX_TOKENS}")
     return tokens, dollars_of(reported_cost_usd(usage))
@@ -81,14 +83,36 @@ def count_usage(
     _note_difference(ws, call, event, was_usd, was_usage)
 
 
+def price_again(ws: Workspace, run: RunState, call: CallState, price_id: str) -> bool:
+    """Price a known call by today's list if that gives the expected price; return whether anything changed."""
+    priced = _priced(ws, call)
+    if priced == (call.cost_usd, call.price_id) or priced[1] != price_id:
+        return False
+    was_usd, was_unpriced = call.cost_usd, _is_unpriced(call)
+    _add_to_run(run, call, -1)
+    call.cost_usd, call.price_id = priced
+    _add_to_run(run, call, 1)
+    if _is_unpriced(call) and not was_unpriced:
+        ws.counts["unpriced_calls"] += 1
+    ws.touch(call)
+    ws.touch(run)
+    # Money of the day of the call: told as of now, it would look like a burst of spending.
+    usd = (call.cost_usd or _ZERO) - (was_usd or _ZERO)
+    if usd:
+        ws.facts.append(Fact("call_usage", call.ref, call.started_at_us, usd=usd))
+    return True
+
+
 def _price(ws: Workspace, call: CallState) -> None:
-    call.cost_usd, call.price_id = None, ""
+    call.cost_usd, call.price_id = _priced(ws, call)
+
+
+def _priced(ws: Workspace, call: CallState) -> tuple[Decimal | None, str]:
     usage = call.usage
     if usage is None:
-        return
+        return None, ""
     price = ws.pricer.find_price(ws.tenant_id, call.provider, call.model, call.started_at_us)
-    if price is not None:
-        call.cost_usd, call.price_id = price.cost_usd(usage), price.price_id
+    return (None, "") if price is None else (price.cost_usd(usage), price.price_id)
 
 
 def _is_unpriced(call: CallState) -> bool:
@@ -163,7 +187,7 @@ def settle_remainder(ws: Workspace, run: RunState, event: Event) -> None:
         return
     holder = ws.find_call(run.remainder_id) if run.remainder_id else None
     held = holder.remainder_usage if holder is not None and holder.usage is holder.remainder_usage else None
-    left = run.reported_usage - run.usage + (held or NO_TOKENS)
+    left = _without_debt(run.reported_usage - run.usage + (held or NO_TOKENS))
     is_settled = bool(run.num_outputs) and run.num_outputs >= len(run.attempt_seqs)
     wanted = ""
     if is_settled and len(run.missing_ids) == 1 and not run.num_missing_unnamed and _is_amount(left):
@@ -178,6 +202,12 @@ def settle_remainder(ws: Workspace, run: RunState, event: Event) -> None:
     if is_mismatch and not run.is_mismatch:
         ws.counts["usage_mismatches"] += 1
     run.is_mismatch = is_mismatch
+
+
+def _without_debt(usage: TokenUsage) -> TokenUsage:
+    """Keep the hour's part within the writes: sums of OpenClaw may not tell it where the messages did."""
+    write_1h = max(0, min(usage.cache_write_1h_tokens, usage.cache_write_tokens))
+    return usage if write_1h == usage.cache_write_1h_tokens else replace(usage, cache_write_1h_tokens=write_1h)
 
 
 def _is_amount(usage: TokenUsage) -> bool:

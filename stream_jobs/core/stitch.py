@@ -28,6 +28,7 @@ from stream_jobs.core.hook_payloads import read_diagnostic, read_run_hook
 from stream_jobs.core.intervals import add_seq
 from stream_jobs.core.keys import payload_ref, spool_ref, trace_ref
 from stream_jobs.core.pending import settle_pending
+from stream_jobs.core.reprice import on_reprice
 from stream_jobs.core.rollup import add_to_trace, is_open
 from stream_jobs.core.spend import spends_of
 from stream_jobs.core.state import StateReader, TraceState
@@ -225,4 +226,5 @@ _HANDLERS: Final[dict[str, Handler]] = {
     "before_tool_call": _needs_run(_on_before_tool_call),
     "after_tool_call": _needs_run(_on_after_tool_call),
     "diagnostic": _on_diagnostic,
+    "reprice": on_reprice,
 }
