@@ -12,6 +12,8 @@ from stream_jobs.core.detect.settings import RuleSettings
 from stream_jobs.core.facts import Fact, FactKind
 from stream_jobs.core.workspace import Workspace
 
+_MAX_AHEAD_US = 60_000_000
+
 
 class Rule(Protocol):
     """One rule: which facts it wants, and what it makes of them."""
@@ -28,3 +30,10 @@ class Rule(Protocol):
 def heard_at_us(ws: Workspace, fact: Fact) -> int:
     """Return when the server heard of a fact, by its own clock: what silence is measured by."""
     return fact.at_us if fact.kind == "tick" else ws.received_at_us or fact.at_us
+
+
+def happened_at_us(ws: Workspace, fact: Fact) -> int:
+    """Return when a fact happened; an agent's clock that is ahead must not make all that follows look late."""
+    if fact.kind == "tick" or not ws.received_at_us:
+        return fact.at_us
+    return min(fact.at_us, ws.received_at_us + _MAX_AHEAD_US)

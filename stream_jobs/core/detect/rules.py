@@ -8,15 +8,35 @@ Guarantee: deterministic; a rule is added by one line here, and a test sees that
 from typing import Final
 
 from stream_jobs.contracts.alert import AlertRule
+from stream_jobs.core.detect.blindness import Blindness
+from stream_jobs.core.detect.context_growth import ContextGrowth
+from stream_jobs.core.detect.cost_forecast import CostForecast
+from stream_jobs.core.detect.cost_rate import CostRate
+from stream_jobs.core.detect.no_data import NoData
 from stream_jobs.core.detect.rule import Rule
 from stream_jobs.core.detect.rulebook import RuleBook
 from stream_jobs.core.detect.run_cost import RunCost
+from stream_jobs.core.detect.session_cost import SessionCost
 from stream_jobs.core.detect.settings import RuleSettings
+from stream_jobs.core.detect.stuck_run import StuckRun
+from stream_jobs.core.detect.subagent_death import SubagentDeath
+from stream_jobs.core.detect.tool_errors import ToolErrors
+from stream_jobs.core.detect.unpriced_model import UnpricedModel
 from stream_jobs.core.facts import FactKind
 from stream_jobs.core.workspace import Workspace
 
 RULES: Final[tuple[Rule, ...]] = (
     RunCost(),
+    SessionCost(),
+    CostRate(),
+    CostForecast(),
+    ContextGrowth(),
+    StuckRun(),
+    ToolErrors(),
+    SubagentDeath(),
+    UnpricedModel(),
+    NoData(),
+    Blindness(),
 )
 SETTINGS_TYPES: Final[dict[AlertRule, type[RuleSettings]]] = {rule.name: rule.settings_type for rule in RULES}
 _BY_KIND: Final[dict[FactKind, list[Rule]]] = {}
