@@ -22,7 +22,6 @@ FactKind = Literal[
     "tool_started",
     "tool_ended",
     "subagent_spawned",  # ref is the child's run
-    "subagent_died",  # it ended without a result; ref is the child's run
     "subagent_died",  # ref is the child's run; its requester was told so, or nothing was heard of it any more
     "trace_closed",  # or changed after its end; ref is the trace id
     "tick",  # time has passed; nothing else need have happened

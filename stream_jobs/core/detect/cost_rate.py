@@ -23,7 +23,7 @@ from stream_jobs.core.detect.baseline import QuantileSketch
 from stream_jobs.core.detect.rule import happened_at_us
 from stream_jobs.core.detect.settings import RuleSettings
 from stream_jobs.core.facts import Fact, FactKind
-from stream_jobs.core.state import CallState
+from stream_jobs.core.state import NO_TOKENS, CallState
 from stream_jobs.core.workspace import Workspace
 
 _MINUTE_US = 60_000_000
@@ -75,7 +75,8 @@ class CostRate:
             if memory.is_raised:
                 self._judge(ws, settings, memory, fact, fact.at_us // _MINUTE_US)
             return
-        if fact.usd <= 0:
+        # Dollars without tokens are a new price for an old call, no spending.
+        if fact.usd <= 0 or fact.usage == NO_TOKENS:
             return
         minute = happened_at_us(ws, fact) // _MINUTE_US
         _learn(memory, settings, minute, fact.usd)

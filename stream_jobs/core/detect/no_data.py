@@ -23,6 +23,8 @@ _MINUTE_US = 60_000_000
 _HOUR_US = 3_600_000_000
 # What a gateway still sends while it stops.
 _LAST_WORDS = frozenset({"gateway_stop", "session_end"})
+# Events that the server writes itself.
+_NOT_FROM_AGENT = frozenset({"reprice", "tick"})
 
 
 class NoDataSettings(RuleSettings):
@@ -55,6 +57,8 @@ class NoData:
         """Hear of the agent, or see for how long nobody has."""
         settings = ws.settings(self.name, NoDataSettings)
         if not settings.enabled or not settings.no_data_minutes:
+            return
+        if fact.ref in _NOT_FROM_AGENT:
             return
         heard = ws.memory(self.name, LastHeard)
         at_us = heard_at_us(ws, fact)

@@ -19,7 +19,7 @@ from stream_jobs.core.detect.alerting import set_alert
 from stream_jobs.core.detect.rule import happened_at_us
 from stream_jobs.core.detect.settings import RuleSettings
 from stream_jobs.core.facts import Fact, FactKind
-from stream_jobs.core.state import CallState, RunState
+from stream_jobs.core.state import NO_TOKENS, CallState, RunState
 from stream_jobs.core.workspace import Workspace
 
 _HOUR_US = 3_600_000_000
@@ -86,7 +86,7 @@ class SessionCost:
             return
         session_key = self._session_of(ws, run)
         if session_key and fact.usd:
-            self._add(ws, settings, session_key, fact)
+            self._add(ws, settings, session_key, fact, call)
             self._judge(ws, settings, session_key, fact, call)
 
     def _session_of(self, ws: Workspace, run: RunState) -> str:
@@ -99,13 +99,14 @@ class SessionCost:
             ws.change_memory(name)
         return found.session_key or run.session_key
 
-    def _add(self, ws: Workspace, settings: SessionCostSettings, session_key: str, fact: Fact) -> None:
+    def _add(self, ws: Workspace, settings: SessionCostSettings, session_key: str, fact: Fact, call: CallState) -> None:
         name = _name_of(session_key)
         spend = ws.memory(name, SessionSpend)
-        number = happened_at_us(ws, fact) // _HOUR_US
+        # By the call's own start: a new price for an old call belongs to the old hour.
+        number = min(call.started_at_us, happened_at_us(ws, fact)) // _HOUR_US
         found = next((it for it in spend.hours if it.hour == number), None) or HourSum(number)
         found.usd += fact.usd
-        found.num_calls += 1
+        found.num_calls += fact.usage != NO_TOKENS
         others = [it for it in spend.hours if it.hour != number]
         newest = max(it.hour for it in (*others, found))
         spend.hours = sorted(
