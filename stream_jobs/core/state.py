@@ -215,6 +215,8 @@ class AttemptState(Node, array_like=True):
     number: int = 1
     last_call_seq: int = NO_SEQ
     last_call_id: str = ""
+    # OpenClaw's span id of the attempt.
+    harness_id: str = ""
 
 
 class GuardState(Node, array_like=True):
@@ -231,6 +233,7 @@ class AttemptStart(msgspec.Struct, array_like=True):
 
     seq: int
     at_us: int = 0
+    harness_id: str = ""
 
 
 class AttemptEnd(msgspec.Struct, array_like=True):

@@ -110,6 +110,7 @@ class Workspace:
         self.counts: Counter[str] = Counter()
         self.alerts: dict[str, Alert] = {}
         self.verdicts: dict[str, Verdict] = {}
+        self.num_verdicts_shown = 0
         self.facts: list[Fact] = []
         self._num_taken = 0
         self.texts: dict[str, bytes] = {}
@@ -163,6 +164,10 @@ class Workspace:
     def change(self, ref: str) -> None:
         """Note that a value was changed in place."""
         self._changed[ref] = None
+
+    def is_changed(self, ref: str) -> bool:
+        """Whether a value was changed in this batch."""
+        return ref in self._changed
 
     def touch(self, node: Node) -> None:
         """Note that a node was changed so that its span must be sent again."""
