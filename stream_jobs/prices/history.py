@@ -19,10 +19,22 @@ SQL_PATH: Final = "/v1/sql"
 ROWS_PER_QUESTION: Final = 1_000
 # A trace is filed under the day of its first run, which may lie before that of a call.
 LONGEST_TRACE: Final = timedelta(days=7)
+# Tables keep twelve decimals; what differs by less is the same.
+_LEAST_USD: Final = Decimal("1e-12")
 
-_COLUMNS: Final = (
-    "span_id, tenant_id, agent_id, provider, model, started_at, input_tokens, cache_read_tokens, cache_write_tokens, "
-    "output_tokens, cost_usd, price_id"
+COLUMNS: Final = (
+    "span_id",
+    "tenant_id",
+    "agent_id",
+    "provider",
+    "model",
+    "started_at",
+    "input_tokens",
+    "cache_read_tokens",
+    "cache_write_tokens",
+    "output_tokens",
+    "cost_usd",
+    "price_id",
 )
 
 
@@ -61,7 +73,7 @@ def _rows(client: httpx2.Client, key: str, since: date, until: date, agent_id: s
     while True:
         # Every value is quoted here or our own; the API's guard admits nothing but one SELECT anyway.
         sql = (
-            f"SELECT {_COLUMNS} FROM spans WHERE kind = 'model_call' AND usage_source IS NOT NULL "  # noqa: S608
+            f"SELECT {', '.join(COLUMNS)} FROM spans WHERE kind = 'model_call' AND usage_source IS NOT NULL "  # noqa: S608
             f"AND trace_date BETWEEN DATE '{since - LONGEST_TRACE}' AND DATE '{until}' "
             f"AND started_at >= TIMESTAMP '{since} 00:00:00 UTC' "
             f"AND started_at < TIMESTAMP '{until + timedelta(days=1)} 00:00:00 UTC' "
@@ -96,7 +108,9 @@ def _change_of(book: PriceBook, row: dict[str, Any]) -> Change | None:
         return None
     was_usd = None if row["cost_usd"] is None else Decimal(row["cost_usd"])
     now_usd = None if price is None else price.cost_usd(_usage(row))
-    if was_usd == now_usd:
+    if was_usd is not None and now_usd is not None and abs(now_usd - was_usd) < _LEAST_USD:
+        return None
+    if was_usd is now_usd is None:
         return None
     return Change(row["span_id"], row["agent_id"], f"{provider}/{model}", was_usd, now_usd, price_id)
 
