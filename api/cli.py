@@ -27,6 +27,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "sql-token": ("api.commands:sql_token_app", "Print a token with which a person logs in to Trino."),
     "keys": ("producers.cli:keys_app", "Create, list and revoke access keys."),
     "guard": ("producers.cli:guard_app", "Limit what agents may spend; stop and release them."),
+    "prices": ("stream_jobs.prices.commands:prices_app", "Look up what models cost, set it, price history again."),
     "replay": ("producers.cli:replay_app", "Send captured runs to the gateway."),
     "import": ("producers.cli:import_app", "Fill in from OpenClaw's transcripts what was never captured."),
     "lake": ("lakehouse.cli:lake_app", "Create, evolve and look after the tables."),
