@@ -117,7 +117,8 @@ class Blindness:
         before_version = watch.host_version
         if not is_lost:
             watch.weight = min(watch.weight + 1, _MAX_WEIGHT)
-            watch.rate += (num_found / num_anchors - watch.rate) / watch.weight
+            # More than one each is as good as one: else few anchors, by chance with few hooks, would decide.
+            watch.rate += (min(num_found / num_anchors, 1.0) - watch.rate) / watch.weight
             watch.host_version = ws.host_version
         if is_lost == watch.is_raised or (is_lost and pair.hook in settings.ignore_hooks):
             return
