@@ -15,7 +15,8 @@ def role_of(run: RunState) -> str:
     if run.run_id.startswith("announce:"):
         if run.run_id.startswith("announce:requester-settle:"):
             return "settle"
-        return "wake" if run.run_id.endswith(":wake") else "announce"
+        # An announcement of a wake names it: announce:v1:<session>:announce:v1:…:wake.
+        return "wake" if run.run_id.endswith(":wake") and run.run_id.count("announce:v1:") == 1 else "announce"
     if run.run_id.startswith("skill-workshop-review:"):
         return "skill review"
     if run.trigger == "memory":

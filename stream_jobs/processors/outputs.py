@@ -34,19 +34,23 @@ _ENVELOPE_BYTES: Final = 2_000
 
 
 def output_records(
-    topology: Topology, batch: EventBatch, rev: int, result: Stitched
+    topology: Topology, batch: EventBatch, rev: int, result: Stitched, first_part: int = 0
 ) -> Iterator[tuple[str, str, bytes]]:
-    """Yield (short name, topic, value) of each output record, first what somebody waits for."""
+    """Yield (short name, topic, value) of each output record, first what somebody waits for.
+
+    Args:
+        first_part: number of the first part of each topic; several agents share the revision of a tick.
+    """
     tenant_id, agent_id = batch.tenant_id, batch.agent_id
     for verdict in result.verdicts:
         message = GuardMessage(
             tenant_id=tenant_id, agent_id=agent_id, rev=rev, issued_at_us=batch.received_at_us, body=verdict
         )
         yield "guard", topology.guard, _encoder.encode(message)
-    for part, alerts in enumerate(_parts(list(result.alerts))):
+    for part, alerts in enumerate(_parts(list(result.alerts)), first_part):
         alert_batch = AlertBatch(tenant_id=tenant_id, agent_id=agent_id, rev=rev, part=part, alerts=alerts)
         yield "alerts", topology.alerts, _encoder.encode(alert_batch)
-    for part, spends in enumerate(_parts(list(result.spends))):
+    for part, spends in enumerate(_parts(list(result.spends)), first_part):
         spend_batch = SpendBatch(
             tenant_id=tenant_id,
             agent_id=agent_id,
@@ -56,13 +60,13 @@ def output_records(
             spends=spends,
         )
         yield "spend", topology.spend, _encoder.encode(spend_batch)
-    for part, traces in enumerate(_parts(list(result.traces))):
+    for part, traces in enumerate(_parts(list(result.traces)), first_part):
         trace_batch = TraceBatch(tenant_id=tenant_id, agent_id=agent_id, rev=rev, part=part, traces=traces)
         yield "traces", topology.traces, _encoder.encode(trace_batch)
-    for part, spans in enumerate(_parts([_cut(span) for span in result.spans])):
+    for part, spans in enumerate(_parts([_cut(span) for span in result.spans]), first_part):
         span_batch = SpanBatch(tenant_id=tenant_id, agent_id=agent_id, rev=rev, part=part, spans=spans)
         yield "spans", topology.spans, _encoder.encode(span_batch)
-    for part, cards in enumerate(_parts(list(result.cards))):
+    for part, cards in enumerate(_parts(list(result.cards)), first_part):
         card_batch = CardBatch(tenant_id=tenant_id, agent_id=agent_id, rev=rev, part=part, cards=cards)
         yield "cards", topology.cards, _encoder.encode(card_batch)
 
