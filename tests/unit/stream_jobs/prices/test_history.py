@@ -9,6 +9,8 @@ import httpx2
 import msgspec
 import pytest
 
+from api.sqlguard.admit import admit_sql
+from api.sqlguard.manifest import view_columns
 from producers.contracts.normalise import normalise_event
 from producers.contracts.pricing.book import PriceBook
 from producers.contracts.wire import WireBatch, WireEvent
@@ -23,7 +25,7 @@ NEW = PriceBook.from_toml(
 
 
 class Stack:
-    """An API that answers from what a stitcher has sent, and a gateway that gives it what comes in."""
+    """An API that answers, behind the real guard, from what a stitcher has sent; a gateway that gives it what comes in."""
 
     agents: ClassVar = {"key-of-box-1": "box-1"}
 
@@ -37,6 +39,7 @@ class Stack:
         assert request.headers["authorization"] == "Bearer read-key"
         sql = msgspec.json.decode(request.content)["sql"]
         self.questions.append(sql)
+        admit_sql(sql, view_columns(), 2 * ROWS_PER_QUESTION)
         after = re.search(r"span_id > '([^']*)'", sql)
         assert after is not None
         calls = sorted((it for it in self.replay.of_kind("model_call") if it.usage_source), key=lambda it: it.span_id)
