@@ -1,9 +1,10 @@
 """The topics that stream_jobs own.
 
-Upstream: the stitcher writes them.
-Downstream: the sink, later the live view and the notifiers.
+Upstream: the stitcher writes them; budget alerts come from the keeper of budgets.
+Downstream: the sink and the keeper of budgets, later the live view and the notifiers.
 Guarantee: what comes from partition *p* of the events lies in partition *p* here, in the order of its source
-offsets; so one number per partition tells a reader what it has already seen.
+offsets; so one number per partition tells a reader what it has already seen. Budget alerts carry the number of the
+keeper's transaction instead, which grows as offsets do.
 """
 
 from infra.runtime.topics import TopicSpec
@@ -45,5 +46,14 @@ SPEND = TopicSpec(
     readers=("budgets",),
 )
 
+BUDGET_ALERTS = TopicSpec(
+    name="clawtrace.budget-alerts.v1",
+    record_type=AlertBatch,
+    description="Alerts about budgets as they change state; rev is the number of the keeper's transaction.",
+    readers=("sink",),
+)
+
 OUTPUTS: tuple[TopicSpec, ...] = (SPANS, TRACES, ALERTS, CARDS, SPEND)
-TOPICS: tuple[TopicSpec, ...] = tuple(spec for output in OUTPUTS for spec in (output, output.dead_letter))
+TOPICS: tuple[TopicSpec, ...] = tuple(
+    spec for output in (*OUTPUTS, BUDGET_ALERTS) for spec in (output, output.dead_letter)
+)

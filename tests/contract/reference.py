@@ -23,6 +23,7 @@ FOLDER = ROOT / "infra/reference"
 METRIC_MODULES = {
     "gateway": "producers.metrics",
     "stitcher": "stream_jobs.metrics",
+    "budgets": "stream_jobs.budgets.metrics",
     "sink and upkeep": "lakehouse.metrics",
     "api": "api.metrics",
     "gateway and api": "infra.runtime.metrics",
