@@ -95,7 +95,7 @@ class PingPong:
             scope="run",
             scope_id=view.run.run_id,
             state="alert" if period else "ok",
-            message=f"The same {period} calls ({', '.join(tools)}) took turns {settings.max_rounds} times with the same results."
+            message=f"{period} calls ({', '.join(tools)}) took turns {settings.max_rounds} times with the same results."
             if period
             else "The calls no longer take turns.",
             at_us=fact.at_us,

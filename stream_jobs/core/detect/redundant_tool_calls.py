@@ -4,7 +4,8 @@ Upstream: tool calls as they begin or, without a beginning, end.
 Downstream: the mark ``redundant`` on tool calls; counts for the TraceCard; alerts.
 Guarantee: marked are the calls that another one of the same tool in the trace is at least ``min_percent`` similar to.
 The alert wants more, since reading thirty files of a folder is similar too: only calls whose answer the trace had
-already been given count, once a trace. Memory: ``max_texts`` different texts a tool and trace; more are counted as forgotten.
+already been given count, and it fires once a trace. Memory: ``max_texts`` different texts a tool and trace; more are
+counted as forgotten.
 """
 
 from typing import Annotated, ClassVar
@@ -118,8 +119,7 @@ class RedundantToolCalls:
             settings,
             self.name,
             scope="run",
-            scope_id=(tool.trace_id and _root_run_id(ws, tool)) or tool.run_id,
-            about=scope,
+            scope_id=tool.run_id,
             state="alert",
             message=f"{memory.num_known} of {memory.num_calls} tool calls asked nearly the same as an earlier one and "
             "were answered the same.",
