@@ -3,7 +3,7 @@
 import re
 from datetime import date
 from decimal import Decimal
-from typing import Any, ClassVar
+from typing import Any
 
 import httpx2
 import msgspec
@@ -25,9 +25,7 @@ NEW = PriceBook.from_toml(
 
 
 class Stack:
-    """An API that answers, behind the real guard, from what a stitcher has sent; a gateway that gives it what comes in."""
-
-    agents: ClassVar = {"key-of-box-1": "box-1"}
+    """An API that answers, behind the real guard, from what a stitcher has sent, and a gateway that feeds it."""
 
     def __init__(self, pricer: PriceBook = PRICES) -> None:
         self.replay = Replay(pricer=pricer).feed_each(events_of(lines_of("subagent")), 7)
