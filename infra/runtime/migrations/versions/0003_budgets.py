@@ -51,7 +51,7 @@ def upgrade() -> None:
         sa.Column("only", sa.Boolean, primary_key=True),
         sa.Column("rev", sa.BigInteger, nullable=False),
         sa.Column("last_audit_id", sa.BigInteger, nullable=False),
-        sa.CheckConstraint("only", name="budget_keeper_one_row"),
+        sa.CheckConstraint('"only"', name="budget_keeper_one_row"),
         schema=SCHEMA,
     )
     op.bulk_insert(keeper, [{"only": True, "rev": 0, "last_audit_id": 0}])
