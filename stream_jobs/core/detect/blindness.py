@@ -70,6 +70,8 @@ class Watch(msgspec.Struct, array_like=True):
     num_found: int = 0
     rate: float = 0.0
     weight: int = 0
+    # Of the last window that was as usual, and of the one that is being counted.
+    usual_version: str = ""
     host_version: str = ""
     is_raised: bool = False
 
@@ -100,6 +102,8 @@ class Blindness:
             if pair.anchor == counted:
                 # Judged before this one is counted: what belongs to the last one has come by now.
                 self._judge(ws, settings, fact, pair, watch)
+                if not watch.num_anchors:
+                    watch.host_version = ws.host_version
                 watch.num_anchors += 1
             else:
                 watch.num_found += 1
@@ -114,12 +118,12 @@ class Blindness:
         num_anchors, num_found = watch.num_anchors, watch.num_found
         watch.num_anchors = watch.num_found = 0
         is_lost = is_watched and num_found <= (1 - settings.lost_share) * expected
-        before_version = watch.host_version
+        before_version = watch.usual_version
         if not is_lost:
             watch.weight = min(watch.weight + 1, _MAX_WEIGHT)
             # More than one each is as good as one: else few anchors, by chance with few hooks, would decide.
             watch.rate += (min(num_found / num_anchors, 1.0) - watch.rate) / watch.weight
-            watch.host_version = ws.host_version
+            watch.usual_version = watch.host_version
         if is_lost == watch.is_raised or (is_lost and pair.hook in settings.ignore_hooks):
             return
         watch.is_raised = is_lost

@@ -129,8 +129,8 @@ class CostRate:
             scope="agent",
             scope_id=ws.agent_id,
             state=state,
-            message=f"An agent has spent {worst.spent:.2f} USD in {worst.minutes} minutes, {times or 'many'} times what "
-            "is usual when it is busy.",
+            message=f"An agent has spent {worst.spent:.2f} USD in {worst.minutes} minutes, {times or 'many'} times "
+            "what is usual when it is busy.",
             at_us=fact.at_us,
             labels={
                 "run_id": call.run_id if call is not None else "",

@@ -1,6 +1,6 @@
 """Rule ``subagent_death``: a sub-agent ended without doing what it was started for.
 
-Upstream: facts ``subagent_died``, ``run_ended``, ``run_reopened``, ``tick``.
+Upstream: facts ``event``, ``subagent_died``, ``run_ended``, ``run_reopened``, ``tick``.
 Downstream: alerts.
 Guarantee: one alert for each child run. An attempt that failed and is tried again is no death: without OpenClaw's
 final word on the run the rule waits for ``grace_s``. A run that was stopped on request is none either. Ok again when
@@ -44,7 +44,7 @@ class SubagentDeath:
 
     name: ClassVar[AlertRule] = "subagent_death"
     settings_type: ClassVar[type[RuleSettings]] = SubagentDeathSettings
-    wants: ClassVar[frozenset[FactKind]] = frozenset({"subagent_died", "run_ended", "run_reopened", "tick"})
+    wants: ClassVar[frozenset[FactKind]] = frozenset({"event", "subagent_died", "run_ended", "run_reopened", "tick"})
 
     def look(self, ws: Workspace, fact: Fact) -> None:
         """See how a child's run ended, and whether that was the end."""
@@ -52,11 +52,10 @@ class SubagentDeath:
         if not settings.enabled:
             return
         memory = ws.memory(self.name, Waiting)
-        if fact.kind == "tick":
-            for run_id, since_us in list(memory.since.items()):
-                child = ws.find_run(run_id)
-                if child is not None and fact.at_us - since_us >= settings.grace_s * _SECOND_US:
-                    self._raise(ws, settings, memory, child, fact)
+        if fact.kind in ("tick", "event"):
+            # An event may have been the final word on a run that had ended before.
+            if fact.kind == "tick" or fact.ref == "agent_event":
+                self._judge_waiting(ws, settings, memory, fact)
             return
         run = ws.find_node(fact.ref)
         if not isinstance(run, RunState):
@@ -65,6 +64,13 @@ class SubagentDeath:
             self._raise(ws, settings, memory, run, fact)
         elif _is_subagent(run):
             self._hear(ws, settings, memory, run, fact)
+
+    def _judge_waiting(self, ws: Workspace, settings: SubagentDeathSettings, memory: Waiting, fact: Fact) -> None:
+        for run_id, since_us in list(memory.since.items()):
+            run = ws.find_run(run_id)
+            is_over = fact.kind == "tick" and fact.at_us - since_us >= settings.grace_s * _SECOND_US
+            if run is not None and run.status == "error" and (is_over or run.verdict_seq > run.open_seq):
+                self._raise(ws, settings, memory, run, fact)
 
     def _hear(self, ws: Workspace, settings: SubagentDeathSettings, memory: Waiting, run: RunState, fact: Fact) -> None:
         if run.status != "error" or _was_stopped(run):

@@ -62,7 +62,7 @@ class Run:
     def __init__(self, story: Story, session: str, parent: "Run | None", run_id: str) -> None:
         self.story, self.session = story, session
         self.run_id = run_id or story.next_id("run")
-        self.trace_id = parent.trace_id if parent else hashlib.sha256(self.run_id.encode()).hexdigest()[:32]
+        self.trace_id: str = parent.trace_id if parent else hashlib.sha256(self.run_id.encode()).hexdigest()[:32]
         self.harness_id = f"harness-{self.run_id}"
         if parent is not None:
             ctx = {"requesterSessionKey": parent.session, "childSessionKey": session, "runId": self.run_id}
@@ -104,12 +104,15 @@ class Run:
             message |= {"stopReason": "error", "errorMessage": "429 too many requests", "usage": {}}
         self.story.hook("before_message_write", {"message": message}, {"sessionKey": self.session})
 
-    def tool(self, name: str = "exec", *, error: str = "", is_answered: bool = True, **details: Any) -> None:
+    def tool(
+        self, name: str = "exec", *, error: str = "", is_answered: bool = True, num_before: int = 1, **details: Any
+    ) -> None:
         """A tool call; without an answer after_tool_call is missing."""
         event = {"toolName": name, "runId": self.run_id, "toolCallId": self.story.next_id("tool"), "params": {}}
         ctx = {"runId": self.run_id, "sessionKey": self.session}
         trace = {"traceId": self.trace_id, "spanId": f"span-{self.run_id}", "parentSpanId": self.harness_id}
-        self.story.hook("before_tool_call", event, {**ctx, "trace": trace})
+        for _ in range(num_before):
+            self.story.hook("before_tool_call", event, {**ctx, "trace": trace})
         if is_answered:
             after: dict[str, Any] = {"result": {"content": [], "details": details}, "durationMs": 1}
             self.story.hook("after_tool_call", {**event, **after, **({"error": error} if error else {})}, ctx)

@@ -34,11 +34,8 @@ MONEY_AND_HEALTH = {
 }
 
 
-def alerts_of(scenario: str, with_agent_events: bool, times: int = 1) -> Replay:
-    events = []
-    for _ in range(times):
-        # The same run ids again would be the same runs.
-        events += events_of(lines_of(scenario, with_agent_events=with_agent_events), first_seq=len(events))
+def alerts_of(scenario: str, with_agent_events: bool) -> Replay:
+    events = events_of(lines_of(scenario, with_agent_events=with_agent_events))
     return Replay(pricer=PRICES, rules=DEFAULTS).feed_each(events, 7)
 
 
