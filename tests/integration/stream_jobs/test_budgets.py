@@ -15,12 +15,16 @@ import pytest
 from infra.runtime.settings import StackSettings
 from producers.contracts.guard import Allowance, Verdict
 from producers.gateway.guard_ledger import GuardLedger
+from stream_jobs.budgets.admin import list_budgets
+from stream_jobs.budgets.admin import set_budget as set_by_hand
+from stream_jobs.contracts.budget import BudgetWindow
 from tests.integration.stream_jobs.harness import wait_until
 from tests.integration.stream_jobs.keeping import TENANT, Keeping
 
 pytestmark = pytest.mark.kafka
 
 AGENTS = ("laptop", "office", "server")
+WINDOWS: tuple[BudgetWindow, ...] = ("1h", "5h", "day", "month")
 
 
 @pytest.fixture
@@ -59,38 +63,67 @@ def in_force(keeping: Keeping, agent_id: str) -> tuple[list[Verdict], list[Allow
     return ledger.in_force((TENANT, agent_id), now_us)[:2]
 
 
+def make_budgets(keeping: Keeping) -> int:
+    """Budgets of all windows for all and for each agent, with limits between 0.5 and 30 dollars; returns how many."""
+    scopes = [(agent_id, inside) for agent_id in (None, *AGENTS) for inside in (None, "main")]
+    for number, (agent_id, inside) in enumerate(scopes):
+        for place, window in enumerate(WINDOWS):
+            set_by_hand(
+                keeping.engine,
+                tenant_id=TENANT,
+                agent_id=agent_id,
+                openclaw_agent_id=inside,
+                session_prefix=None,
+                window=window,
+                usd=str(Decimal("0.5") + number * 4 + place),
+                tokens=None,
+                warn=None,
+                action="abort",
+                grace_percent=None,
+            )
+    return len(scopes) * len(WINDOWS)
+
+
 def test_killed_again_and_again_it_counts_everything_once_and_tells_each_alert_once(keeping: Keeping) -> None:
     chooser = random.Random(1)
-    set_budget(keeping, "--window", "month", "--usd", "10")
-    set_budget(keeping, "--window", "month", "--usd", "1000", "--agent", "laptop", "--action", "none")
-    process = keeping.start()
-    wait_until(keeping.is_ready, "ready", log=keeping.log)
-    for number in range(600):
-        agent_id = chooser.choice(AGENTS)
-        keeping.spend(agent_id, f"0.{chooser.randrange(1, 400):04}", partition=AGENTS.index(agent_id))
-        if number % 60 == 59:
-            keeping.flush()
-            # At a moment that nobody chose: before, in or after a transaction, or while it sends.
-            wait_until(lambda: bool(keeping.counted()), "it has begun", log=keeping.log)
-            process.send_signal(signal.SIGKILL)
-            process.wait(10)
-            keeping.send_again(chooser.randrange(1, 20))
-            process = keeping.start()
+    num_budgets = make_budgets(keeping)
+    num_kills = 12
+    for _ in range(num_kills):
+        process = keeping.start()
+        before = keeping.counted()
+        for number in range(chooser.randrange(40, 80)):
+            agent_id = chooser.choice(AGENTS)
+            keeping.spend(agent_id, f"0.{chooser.randrange(1, 4000):04}", partition=AGENTS.index(agent_id))
+            if number == 20:
+                keeping.flush()
+                wait_until(lambda before=before: keeping.counted() != before, "it is at work", log=keeping.log)
+            elif number > 20:
+                # One transaction each or so: the kill hits one before, in or after its commit, or while it sends.
+                keeping.flush()
+        process.send_signal(signal.SIGKILL)
+        process.wait(10)
+        keeping.send_again(chooser.randrange(1, 20))
+    keeping.start()
     keeping.wait_counted()
     total = sum(keeping.ledger.values(), Decimal(0))
-    assert total > 10
-    done = keeping.clawtrace("budget", "list", "--json")
-    spent = {shown["agent_id"]: Decimal(shown["spent"]) for shown in json.loads(done.stdout)}
-    assert spent == {None: total, "laptop": keeping.ledger["laptop"]}
-    levels = [(alert.state, alert.evidence["threshold_percent"]) for alert in keeping.alerts()]
-    # Many spends may be taken up at once after a restart, so a warning may be passed over; none comes twice.
-    assert len(levels) == len(set(levels))
-    assert levels[-1] == ("alert", "100")
-    for agent_id in AGENTS:
-        verdicts, _ = in_force(keeping, agent_id)
-        assert [(it.action, it.scope) for it in verdicts] == [("abort", "tenant")]
-    process.terminate()
-    assert process.wait(10) == 0
+    wanted = {None: total, **keeping.ledger}
+    stored = list_budgets(keeping.engine)
+    assert len(stored) == num_budgets
+    for standing in stored:
+        assert standing.spent == wanted[standing.stored.budget.agent_id], standing.stored.budget
+    told = [(it.labels["budget_id"], it.state, it.evidence["threshold_percent"]) for it in keeping.alerts()]
+    # Several spends may be taken up at once, so a warning may be passed over; none comes twice, and no end is missing.
+    assert len(told) == len(set(told))
+    used_up = {standing.stored.budget.budget_id for standing in stored if standing.percent >= 100}
+    assert len(used_up) > num_budgets / 2
+    assert {budget_id for budget_id, state, _ in told if state == "alert"} == used_up
+    print(f"{num_kills} kills, {len(told)} alerts of {num_budgets} budgets, {len(keeping.told())} records for guards")
+    by_agent = {agent_id: {it.verdict_id.split("-")[1] for it in in_force(keeping, agent_id)[0]} for agent_id in AGENTS}
+    for standing in stored:
+        budget = standing.stored.budget
+        covered = [agent_id for agent_id in AGENTS if budget.agent_id in (None, agent_id)]
+        stopped = [agent_id for agent_id in AGENTS if budget.budget_id in by_agent[agent_id]]
+        assert stopped == (covered if budget.budget_id in used_up else [])
 
 
 def test_two_keepers_of_which_one_works(keeping: Keeping) -> None:
