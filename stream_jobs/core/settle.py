@@ -14,6 +14,7 @@ from stream_jobs.contracts.span import Span
 from stream_jobs.contracts.spend import Spend
 from stream_jobs.contracts.trace import Trace
 from stream_jobs.core.attempts import settle_attempt
+from stream_jobs.core.cards.card import make_cards
 from stream_jobs.core.detect.rules import detect
 from stream_jobs.core.emit import make_span, make_trace, settle_run
 from stream_jobs.core.facts import Fact
@@ -69,6 +70,7 @@ def settle(ws: Workspace, at_us: int) -> StitchResult:
             _add(ws, node, traces)
     agent_changed = ws.is_changed(agent_ref())
     agent = ws.agent()
+    cards = make_cards(ws, traces.values())
     return StitchResult(
         changes=ws.changes(),
         payloads={ws.key(payload_ref(text_id)): text for text_id, text in ws.texts.items()},
@@ -76,6 +78,7 @@ def settle(ws: Workspace, at_us: int) -> StitchResult:
         traces=[make_trace(ws, trace) for trace in traces.values()],
         alerts=list(ws.alerts.values()),
         verdicts=list(ws.verdicts.values()),
+        cards=cards,
         spends=spends,
         counts=dict(ws.counts),
         due=AgentDue(agent.next_due_us, agent.active_until_us) if agent_changed else None,
