@@ -40,8 +40,12 @@ def on_compaction_hook(ws: Workspace, event: Event) -> None:
 def note_compaction_run(ws: Workspace, run: RunState) -> None:
     """A compaction's run has shown itself, or earlier than was known."""
     spool = ws.spool()
-    spool.compactions = [it for it in spool.compactions if it.what != _RUN or it.run_id != run.run_id]
-    _add(ws, CompactionSign(run.first_seq, _RUN, run.session_key, run.run_id))
+    known = [it for it in spool.compactions if it.what == _RUN and it.run_id == run.run_id]
+    for sign in known:
+        spool.compactions.remove(sign)
+    if not run.input_id:
+        is_closed = any(it.is_closed for it in known)
+        _add(ws, CompactionSign(run.first_seq, _RUN, run.session_key, run.run_id, is_closed=is_closed))
 
 
 def _add(ws: Workspace, sign: CompactionSign) -> None:
@@ -63,16 +67,27 @@ def settle_compactions(ws: Workspace) -> None:
 
 
 def _join(ws: Workspace, spool: SpoolState, left: CompactionSign, right: CompactionSign) -> None:
-    if right.what == _BEFORE:
+    """Join two neighbours. A hook is done with then, a run when it is joined to its beginning and to its end."""
+    if left.what == _BEFORE and right.what == _RUN:
+        _begin(ws, ws.run(right.run_id), left)
         _forget(spool, left)
-    elif left.what == _BEFORE and right.what == _RUN:
-        run = ws.run(right.run_id)
-        _begin(ws, run, left)
+        if right.is_closed:
+            _forget(spool, right)
+    elif left.what == _RUN:
+        if right.what == _AFTER and not left.is_closed:
+            _end(ws, ws.run(left.run_id), right)
+            _forget(spool, right)
+        left.is_closed = True
+        if ws.run(left.run_id).input_id:
+            _forget(spool, left)
+    elif left.what == _BEFORE and right.what == _AFTER:
+        if _infer(ws, spool, left):
+            _end(ws, ws.run(left.run_id), right)
+            _forget(spool, left)
+            _forget(spool, right)
+    else:
+        # An end whose beginning is not known, or a beginning that nothing followed.
         _forget(spool, left)
-    elif right.what == _AFTER and (left.what == _RUN or (left.what == _BEFORE and _infer(ws, spool, left))):
-        _end(ws, ws.run(left.run_id), right)
-        _forget(spool, left)
-        _forget(spool, right)
 
 
 def _forget(spool: SpoolState, sign: CompactionSign) -> None:

@@ -337,6 +337,8 @@ class CompactionSign(msgspec.Struct, array_like=True, order=True):
     run_id: str = ""
     at_us: int = 0
     text_id: str = ""
+    # Of a run: nothing after it can be its end any more.
+    is_closed: bool = False
 
 
 class SpoolState(msgspec.Struct, array_like=True):
