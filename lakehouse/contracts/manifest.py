@@ -65,7 +65,7 @@ _NOTES: dict[str, tuple[str, ...]] = {
         "In force while expires_at is ahead; one that was taken back ends when it was.",
         "verdict_id tells who said it: by-hand-… a person, budget-… a budget, else a rule.",
     ),
-    "cards": ("top_cost_spans, redundant_tool_calls and sub_agents are JSON text.",),
+    "cards": ("top_cost_spans, redundant_tool_calls, sub_agents, critical_path and reread_bill are JSON text.",),
 }
 
 _EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
