@@ -99,12 +99,14 @@ def look(ws: Workspace, run_id: str | None) -> None:
 def settle_runs(ws: Workspace, at_us: int) -> None:
     """Say of each run that was touched since the last time whether it has ended."""
     for run in ws.to_settle.values():
-        was_running = run.status == "running"
+        before = run.status
         settle_run(ws, run)
-        is_running = run.status == "running"
-        if was_running and not is_running:
+        if run.status == before:
+            continue
+        # One that silence had closed may turn out to have ended, without going on in between.
+        if run.status != "running" and before in ("running", "incomplete"):
             ws.facts.append(Fact("run_ended", run.ref, run.ended_at_us or at_us))
-        elif is_running and not was_running:
+        elif run.status == "running":
             ws.facts.append(Fact("run_reopened", run.ref, at_us))
     ws.to_settle.clear()
 

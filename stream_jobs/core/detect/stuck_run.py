@@ -87,6 +87,9 @@ class StuckRun:
         if not isinstance(run, RunState):
             return
         memory = ws.memory(self.name, OpenRuns)
+        if run.status == "incomplete":
+            # Closed because nothing was heard of it: just that is what this rule tells of.
+            return
         if run.status != "running":
             self._let_go(ws, settings, memory, run.run_id, fact, "The run has ended.")
             return

@@ -7,11 +7,8 @@ from typing import Any
 from producers.contracts.event import Event
 from stream_jobs.contracts.alert import Alert
 from stream_jobs.core.detect.rulebook import RuleBook
-from stream_jobs.core.detect.rules import detect
-from stream_jobs.core.facts import Fact
-from stream_jobs.core.stitch import read_rules
-from stream_jobs.core.workspace import Workspace
-from tests.unit.stream_jobs.core.stitching import SPOOL_ID, Replay, make_event
+from stream_jobs.core.stitch import read_rules, tick_agent
+from tests.unit.stream_jobs.core.stitching import Replay, make_event
 
 # A Monday at 00:00 UTC.
 START_MS = 1_795_392_000_000
@@ -108,7 +105,10 @@ class Run:
         self, name: str = "exec", *, error: str = "", is_answered: bool = True, num_before: int = 1, **details: Any
     ) -> None:
         """A tool call; without an answer after_tool_call is missing."""
-        event = {"toolName": name, "runId": self.run_id, "toolCallId": self.story.next_id("tool"), "params": {}}
+        tool_call_id = self.story.next_id("tool")
+        event: dict[str, Any] = {"toolName": name, "runId": self.run_id, "toolCallId": tool_call_id}
+        # Never twice the same, which would be a matter of other rules.
+        event["params"] = {"path": hashlib.sha256(tool_call_id.encode()).hexdigest()}
         ctx = {"runId": self.run_id, "sessionKey": self.session}
         trace = {"traceId": self.trace_id, "spanId": f"span-{self.run_id}", "parentSpanId": self.harness_id}
         for _ in range(num_before):
@@ -143,26 +143,16 @@ def go_on(replay: Replay, story: Story, since: int = 0, size: int = 500) -> None
 
 def tick(replay: Replay, at_ms: int) -> list[Alert]:
     """Let the server's clock tell that time has passed."""
-    ws = Workspace(
-        replay.store,
-        tenant_id="acme01",
-        agent_id="box-1",
-        spool_id=SPOOL_ID,
-        rev=replay.next_rev,
-        received_at_us=at_ms * 1_000,
-        pricer=replay.pricer,
-        rules=replay.rules,
-    )
+    result = tick_agent(replay.store, "acme01", "box-1", at_ms * 1_000, replay.next_rev, replay.pricer, replay.rules)
     replay.next_rev += 1
-    ws.facts.append(Fact("tick", "", at_ms * 1_000))
-    detect(ws)
-    for key, value in ws.changes().items():
+    for key, value in result.changes.items():
         if value is None:
             replay.store.pop(key, None)
         else:
             replay.store[key] = value
-    replay.alerts += ws.alerts.values()
-    return list(ws.alerts.values())
+    replay.spans.update((span.span_id, span) for span in result.spans)
+    replay.alerts += result.alerts
+    return result.alerts
 
 
 def calls_until(replay: Replay, events: list[Event], rule: str) -> tuple[int, Alert]:
