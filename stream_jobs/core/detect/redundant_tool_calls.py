@@ -3,9 +3,9 @@
 Upstream: tool calls as they begin or, without a beginning, end.
 Downstream: the mark ``redundant`` on tool calls; counts for the TraceCard; alerts.
 Guarantee: marked are the calls that another one of the same tool in the trace is at least ``min_percent`` similar to.
-The alert wants more, since reading thirty files of a folder is similar too: only calls whose answer the trace had
-already been given count, and it fires once a trace. Memory: ``max_texts`` different texts a tool and trace; more are
-counted as forgotten.
+The alert wants more, since reading thirty files of a folder is similar too: only calls count whose answer had just
+been given, without a failure, and without waiting or writing in between; it fires once a trace. Memory: ``max_texts``
+different texts a tool and trace; more are counted as forgotten.
 """
 
 from typing import Annotated, ClassVar
@@ -45,6 +45,17 @@ class RedundantToolCallsSettings(RuleSettings):
     min_share_percent: Annotated[
         int, Field(ge=0, le=100, description="And at least this share of the trace's tool calls.")
     ] = 50
+    pause_s: Annotated[int, Field(gt=0, description="After so many seconds, asking again is sensible.")] = 60
+
+
+class KnownAnswer(msgspec.Struct, array_like=True):
+    """An answer, when it was last given, and what its run had done by then."""
+
+    answered: str
+    run: str
+    at_us: int
+    num_waits: int
+    num_new_writes: int
 
 
 class RedundantTool(msgspec.Struct, array_like=True):
@@ -53,7 +64,7 @@ class RedundantTool(msgspec.Struct, array_like=True):
     num_redundant: int = 0
     num_known: int = 0
     span_ids: list[str] = []
-    answers: list[str] = []
+    answers: list[KnownAnswer] = []
 
 
 class RedundantCalls(msgspec.Struct, array_like=True):
@@ -103,10 +114,17 @@ class RedundantToolCalls:
         counts = memory.tools.get(tool.tool_name)
         if counts is None:
             return
-        is_known = view.answered in counts.answers
-        counts.answers = [*(it for it in counts.answers if it != view.answered), view.answered][-_MAX_ANSWERS:]
+        known = next((it for it in counts.answers if it.answered == view.answered), None)
+        own = digest_of(view.run.run_id)[:16]
+        answer = KnownAnswer(view.answered, own, fact.at_us, view.num_waits, view.num_new_writes)
+        counts.answers = [*(it for it in counts.answers if it is not known), answer][-_MAX_ANSWERS:]
         ws.change_memory(memory_name_of(scope))
-        if not is_known or view.is_wait or MARK not in tool.flags:
+        if known is None or MARK not in tool.flags or view.is_wait or view.is_failed or view.is_answering:
+            return
+        # To ask again after waiting, or after writing something, is sensible.
+        pause_us = tool.started_at_us - known.at_us
+        has_acted = (known.num_waits, known.num_new_writes) != (view.num_waits, view.num_new_writes)
+        if pause_us >= settings.pause_s * 1_000_000 or (known.run == own and has_acted):
             return
         counts.num_known += 1
         memory.num_known += 1
