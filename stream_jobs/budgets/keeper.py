@@ -83,13 +83,14 @@ class Keeper:
         """Wait a little for spends, take them up, do what is due."""
         records = self._source.poll(POLL_S)
         now_us = self._clock_us()
-        if not records and not self._is_look_due(now_us):
+        is_look_due = self._is_look_due(now_us)
+        if not records and not is_look_due:
             return
         started_s = time.monotonic()
         batches, has_told = self._take_up(records, now_us)
         metrics.TRANSACTION_SECONDS.observe(time.monotonic() - started_s)
         # Also what a command has written, and before what is newer: readers drop what comes out of order.
-        if has_told or not records:
+        if has_told or is_look_due:
             self._send_unsent()
         ended_us = self._clock_us()
         for batch in batches:

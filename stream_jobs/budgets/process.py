@@ -13,6 +13,7 @@ from types import FrameType
 from typing import Final
 
 import structlog
+from confluent_kafka import KafkaException
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -73,7 +74,7 @@ class BudgetsProcess:
             try:
                 engine = make_engine(self._settings, pool_size=1)
                 self._run_stretch(engine)
-            except (SQLAlchemyError, DatabaseAway, KafkaAway, PlaceGone) as error:
+            except (SQLAlchemyError, DatabaseAway, KafkaAway, KafkaException, PlaceGone) as error:
                 reason = str(away(error) if isinstance(error, SQLAlchemyError) else error).splitlines()[0]
                 self._state = f"waiting: {reason}"
                 _log.warning("waiting", reason=reason, seconds=wait_s)

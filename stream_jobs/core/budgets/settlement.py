@@ -25,6 +25,8 @@ from stream_jobs.core.budgets.windows import DAY_US, HOUR_US, bucket_of, first_b
 LEFT_BELOW_PERCENT: Final = 90
 # Who was not seen for so long is forgotten, unless it is told something.
 FORGET_US: Final = HOUR_US
+# So many are remembered; those seen longest ago go first.
+MAX_HOLDERS: Final = 2_000
 # A forecast from less of the window says nothing.
 _FORECAST_FROM: Final = Decimal("0.05")
 # Agent of alerts about all agents of a tenant.
@@ -259,6 +261,9 @@ def _forget(state: BudgetState, now_us: int) -> None:
         or holder.released_until_us > now_us
         or now_us - holder.seen_at_us < FORGET_US
     }
+    if (num_too_many := len(state.holders) - MAX_HOLDERS) > 0:
+        for key in sorted(state.holders, key=lambda key: state.holders[key].seen_at_us)[:num_too_many]:
+            del state.holders[key]
 
 
 def _next_look_us(budget: Budget, state: BudgetState, now_us: int) -> int:
