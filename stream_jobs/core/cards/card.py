@@ -23,6 +23,7 @@ from stream_jobs.contracts.card import (
 )
 from stream_jobs.core.cards.critical_path import critical_path
 from stream_jobs.core.cards.log import (
+    MAX_REPLIES,
     CardLog,
     card_log,
     is_failed_step,
@@ -163,11 +164,17 @@ def _sub_agents(ws: Workspace, log: CardLog, tree: Tree) -> list[SubAgent]:
                 name=run.label or "",
                 status=run.status,
                 cost_usd=usd if any(it.num_priced for it in runs) else None,
-                output_used_in_final=overlap(reply_text(ws.text(run.output_id)), final),
+                output_used_in_final=_used_in(ws, [it for it in runs if it.session_key == run.session_key], final),
             )
         )
     found.sort(key=lambda it: -(it.cost_usd or Decimal(0)))
     return found[:MAX_SUB_AGENTS]
+
+
+def _used_in(ws: Workspace, runs: list[RunState], final: str) -> float | None:
+    """Return the overlap of what a sub-agent said with the final reply: the most of any run of its session."""
+    found = (overlap(reply_text(ws.text(run.output_id)), final) for run in runs[-MAX_REPLIES:])
+    return max((it for it in found if it is not None), default=None)
 
 
 def _final_reply(ws: Workspace, log: CardLog) -> str:

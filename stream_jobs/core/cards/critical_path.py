@@ -2,7 +2,7 @@
 
 Upstream: ``walk``.
 Downstream: the card.
-Guarantee: every instant between the start of the root and the end of the last span belongs to exactly one span, so
+Guarantee: every instant between the start of the first span and the end of the last belongs to exactly one span, so
 the parts add up to the duration; each span is looked at once.
 
 The way goes backwards from the end. Within a span, of the children that began before now the one that ended last is
@@ -27,7 +27,9 @@ def critical_path(tree: Tree) -> list[PathPart]:
     """Return the spans of the path, in order of time."""
     ends = _ends(tree)
     root = tree.root
-    stack = [_Frame(root, ends[root.ref], _by_end(tree, root, ends))]
+    # The host may have worked for the run before the run began.
+    start_us = min(node.started_at_us for node in tree.nodes)
+    stack = [_Frame(root, start_us, ends[root.ref], _by_end(tree, root, ends))]
     path: list[PathPart] = []
     while stack:
         frame = stack[-1]
@@ -40,16 +42,16 @@ def critical_path(tree: Tree) -> list[PathPart]:
         end_us = min(ends[child.ref], frame.now_us)
         frame.own_us += frame.now_us - end_us
         frame.now_us = max(child.started_at_us, frame.start_us)
-        stack.append(_Frame(child, end_us, _by_end(tree, child, ends), frame.start_us))
+        stack.append(_Frame(child, frame.now_us, end_us, _by_end(tree, child, ends)))
     path = [part for part in path if part.self_us > 0]
     return sorted(path, key=lambda it: (it.node.started_at_us, it.node.ref))
 
 
 class _Frame:
-    def __init__(self, node: Node, now_us: int, children: list[Node], not_before_us: int = 0) -> None:
+    def __init__(self, node: Node, start_us: int, now_us: int, children: list[Node]) -> None:
         self.node = node
+        self.start_us = start_us
         self.now_us = now_us
-        self.start_us = max(node.started_at_us, not_before_us)
         self.own_us = 0
         self._children = iter(children)
 

@@ -52,7 +52,7 @@ class Agent(Script):
         self.use("exec", text, exit_code=exit_code, command=command)
 
 
-def alerts_of(agent: Script, rule: AlertRule, *, size: int = 7, rules: str = "") -> list[Alert]:
+def alerts_of(agent: Script, rule: AlertRule, *, size: int = 1, rules: str = "") -> list[Alert]:
     """Return the alerts of one rule, stitched in batches of that size."""
     stitched = Replay(rules=read_rules(rules)).feed_each(agent.events, size)
     assert stitched.rejects == []

@@ -128,7 +128,7 @@ def test_batches_and_repetition_make_no_difference(scenario: str) -> None:
 
 def test_a_hook_that_fires_twice_is_one_call() -> None:
     agent = Agent()
-    for number in range(9):
+    for _ in range(9):
         agent.run("make status", "waiting")
         again = agent.events[-2:]
         for event in again:
