@@ -133,9 +133,10 @@ def allowance_of(budget: Budget, agent_id: str, lease: Lease, *, expires_at_us: 
 
 
 def _share(budget: Budget, state: BudgetState, free: Decimal, now_us: int) -> Decimal:
-    """A holder's part of what is free, when that is not enough for all."""
+    """A holder's part of what is free, when that is not enough for all; one part is for an install that may come."""
     num_active = max(sum(now_us - it.seen_at_us < ACTIVE_US for it in state.holders.values()), 1)
-    share = min(max(free / num_active, budget.limit / LEAST_PART), free)
+    num_parts = num_active + (budget.agent_id is None)
+    share = min(max(free / num_parts, budget.limit / LEAST_PART), free)
     return share.quantize(_STEP, ROUND_DOWN)
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from stream_jobs.contracts.budget import InvalidBudget, check_budget
 from stream_jobs.core.budgets.leases import LATE_US, LEASE_US
-from stream_jobs.core.budgets.settlement import is_under, release, retire
+from stream_jobs.core.budgets.settlement import MAX_HOLDERS, is_under, release, retire
 from stream_jobs.core.budgets.state import encode_state
 from stream_jobs.core.budgets.windows import DAY_US, HOUR_US, MINUTE_US, window_end
 from tests.unit.stream_jobs.budgets.making import NOW_US, S_US, Guard, Kept, allowances, budget, spend, verdicts
@@ -207,7 +207,9 @@ def test_what_nobody_spent_comes_back() -> None:
 def test_who_comes_when_all_is_handed_out_stands_still_until_there_is_room() -> None:
     kept, late = Kept(budget("1")), Guard()
     kept.settle(("laptop", spend("0.3")))
-    assert kept.state.outstanding() == Decimal("0.7")
+    assert kept.state.outstanding() == Decimal("0.35"), "half is for who may come"
+    while kept.state.outstanding() < Decimal("0.7"):
+        kept.settle(("laptop", spend("0")))
     told = kept.settle(("late", spend("0.01")))
     for agent_id, body in told.messages:
         assert agent_id == "late"
@@ -253,3 +255,32 @@ def test_what_cannot_be_is_refused_with_the_reason(limit: str, more: dict[str, A
     check_budget(budget("1"))
     with pytest.raises(InvalidBudget, match=said):
         check_budget(budget(limit, **more))
+
+
+@pytest.mark.parametrize("others_usd", ["0", "9.5"])
+def test_who_spends_now_and_then_is_never_without_a_lease(others_usd: str) -> None:
+    kept, guard = Kept(budget("10")), Guard()
+    kept.settle(("office", spend(others_usd, NOW_US - MINUTE_US)))
+    spends_us = [NOW_US + number * 4 * MINUTE_US for number in range(20)]
+    looks_us = 0
+    for at_us in spends_us:
+        while kept.told[-1].wake_at_us < at_us and kept.told[-1].wake_at_us != looks_us:
+            looks_us = kept.told[-1].wake_at_us
+            for agent_id, body in kept.settle(now_us=looks_us).messages:
+                if agent_id == "laptop":
+                    guard.hear(body, looks_us)
+            assert at_us == NOW_US or guard.living(looks_us), "nothing holds it"
+        guard.draw(Decimal("0.01"), at_us)
+        for agent_id, body in kept.settle(("laptop", spend("0.01", at_us)), now_us=at_us).messages:
+            if agent_id == "laptop":
+                guard.hear(body, at_us)
+        assert guard.living(at_us)
+        assert not guard.is_closed(at_us)
+        assert kept.state.spent() + kept.state.outstanding() <= 10
+
+
+def test_memory_is_bounded() -> None:
+    kept = Kept(budget("1", session_prefix="agent:", action="ask"))
+    for number in range(3):
+        kept.settle(*(("laptop", spend(session_key=f"agent:main:{number}-{it}")) for it in range(900)))
+    assert len(kept.state.holders) == MAX_HOLDERS
