@@ -74,20 +74,21 @@ def _join(ws: Workspace, spool: SpoolState, left: CompactionSign, right: Compact
         if right.is_closed:
             _forget(spool, right)
     elif left.what == _RUN:
+        is_begun = bool(ws.run(left.run_id).input_id)
         if right.what == _AFTER and not left.is_closed:
             _end(ws, ws.run(left.run_id), right)
             _forget(spool, right)
-        left.is_closed = True
-        if ws.run(left.run_id).input_id:
+            left.is_closed = True
+        if is_begun:
             _forget(spool, left)
     elif left.what == _BEFORE and right.what == _AFTER:
         if _infer(ws, spool, left):
             _end(ws, ws.run(left.run_id), right)
             _forget(spool, left)
             _forget(spool, right)
-    else:
-        # An end whose beginning is not known, or a beginning that nothing followed.
+    elif left.what == _BEFORE:
         _forget(spool, left)
+    # An end waits for its run: what was seen of that may have come after it, as diagnostic events do.
 
 
 def _forget(spool: SpoolState, sign: CompactionSign) -> None:
