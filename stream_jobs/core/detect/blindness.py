@@ -91,9 +91,11 @@ class Blindness:
 
     def look(self, ws: Workspace, fact: Fact) -> None:
         """Count a hook, and judge what was counted."""
-        settings = ws.settings(self.name, BlindnessSettings)
-        counted = _counted(ws, fact) if settings.enabled else ""
+        counted = _counted(ws, fact)
         if counted not in _BY_NAME:
+            return
+        settings = ws.settings(self.name, BlindnessSettings)
+        if not settings.enabled:
             return
         memory = ws.memory(self.name, Watches)
         for number in _BY_NAME[counted]:

@@ -116,9 +116,10 @@ class CostRate:
         # Once raised it holds until the rate has halved, so that it does not flicker at the limit.
         state: AlertState = "alert" if worst.share >= (_HALF if memory.is_raised else 1) else "ok"
         is_raised = state == "alert"
-        if is_raised != memory.is_raised:
-            memory.is_raised = is_raised
-            ws.change_memory(self.name)
+        if is_raised == memory.is_raised:
+            return
+        memory.is_raised = is_raised
+        ws.change_memory(self.name)
         call = ws.find_node(fact.ref) if fact.kind == "call_usage" else None
         call = call if isinstance(call, CallState) else None
         times = f"{worst.spent / worst.usual:.1f}" if worst.usual else ""

@@ -126,6 +126,8 @@ class SessionCost:
             state = "alert"
         elif usd >= settings.limit_usd * Decimal(str(settings.warn_share)):
             state = "warn"
+        if state == "ok" and session_key not in ws.memory(self.name, RaisedSessions).session_keys:
+            return
         is_news = set_alert(
             ws,
             settings,

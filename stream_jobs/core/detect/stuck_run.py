@@ -69,6 +69,8 @@ class StuckRun:
 
     def look(self, ws: Workspace, fact: Fact) -> None:
         """Note that a run goes on, or see which do not."""
+        if fact.kind == "event" and fact.ref != "gateway_stop":
+            return
         settings = ws.settings(self.name, StuckRunSettings)
         if not settings.enabled:
             return
@@ -76,7 +78,7 @@ class StuckRun:
             self._judge_all(ws, settings, fact)
         elif fact.kind != "event":
             self._hear(ws, settings, fact)
-        elif fact.ref == "gateway_stop":
+        else:
             memory = ws.memory(self.name, OpenRuns)
             for run_id in list(memory.runs):
                 self._let_go(ws, settings, memory, run_id, fact, "The gateway was stopped.")

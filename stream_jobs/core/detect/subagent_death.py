@@ -48,14 +48,15 @@ class SubagentDeath:
 
     def look(self, ws: Workspace, fact: Fact) -> None:
         """See how a child's run ended, and whether that was the end."""
+        # An event may be the final word on a run that had ended before.
+        if fact.kind == "event" and fact.ref != "agent_event":
+            return
         settings = ws.settings(self.name, SubagentDeathSettings)
         if not settings.enabled:
             return
         memory = ws.memory(self.name, Waiting)
         if fact.kind in ("tick", "event"):
-            # An event may have been the final word on a run that had ended before.
-            if fact.kind == "tick" or fact.ref == "agent_event":
-                self._judge_waiting(ws, settings, memory, fact)
+            self._judge_waiting(ws, settings, memory, fact)
             return
         run = ws.find_node(fact.ref)
         if not isinstance(run, RunState):

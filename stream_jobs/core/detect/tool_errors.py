@@ -36,6 +36,7 @@ class Outcomes(msgspec.Struct, array_like=True):
 
     last: str = ""
     error: str = ""
+    is_raised: bool = False
 
 
 class ToolErrors:
@@ -67,6 +68,9 @@ class ToolErrors:
             state = "ok"
         else:
             return
+        if memory.is_raised == (state == "alert"):
+            return
+        memory.is_raised = state == "alert"
         set_alert(
             ws,
             settings,
