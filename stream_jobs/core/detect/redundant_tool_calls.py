@@ -174,6 +174,8 @@ def _compare(ws: Workspace, settings: RedundantToolCallsSettings, tool: ToolStat
     if not text:
         return
     finding = _texts_of(ws, settings, f"{memory_name}|{tool.tool_name}").add(text, tool.ref)
+    if finding.is_forgotten:
+        ws.counts["forgotten_tool_texts"] += 1
     found = [ws.find_node(ref) for ref in finding.newly_redundant]
     for node in [*found, tool if finding.is_redundant else None]:
         if isinstance(node, ToolState) and MARK not in node.flags:

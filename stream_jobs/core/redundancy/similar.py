@@ -79,6 +79,7 @@ class Finding(NamedTuple):
     is_redundant: bool
     is_exact: bool = False
     newly_redundant: tuple[str, ...] = ()
+    is_forgotten: bool = False
 
 
 class SimilarTexts:
@@ -126,12 +127,13 @@ class SimilarTexts:
         family.num_calls += 1
         family.num_redundant += bool(similar)
         self._memory.change_memory(self._scope)
-        if family.num_texts < self._max_texts:
+        is_forgotten = family.num_texts >= self._max_texts
+        if is_forgotten:
+            family.num_forgotten += 1
+        else:
             place.number = self._append(text, vector, owner, bool(similar))
             self._memory.change_memory(place_name)
-        else:
-            family.num_forgotten += 1
-        return Finding(bool(similar), False, newly)
+        return Finding(bool(similar), False, newly, is_forgotten)
 
     def _find_similar(self, text: str, vector: int) -> list[int]:
         """Return all similar texts that are not flagged yet; when there are none, one that is."""

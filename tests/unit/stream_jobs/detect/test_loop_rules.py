@@ -153,6 +153,14 @@ def test_memory_has_a_bound() -> None:
     assert biggest(900) < 1.1 * biggest(300)
 
 
+def test_what_is_not_remembered_is_counted() -> None:
+    agent = Agent()
+    for number in range(30):
+        agent.use("web_search", query=chr(0x4E00 + number) * 30)
+    stitched = Replay(rules=read_rules("[redundant_tool_calls]\nmax_texts = 20\n")).feed_each(agent.events, 9)
+    assert stitched.counts["forgotten_tool_texts"] == 10
+
+
 @pytest.mark.parametrize(
     ("command", "head"),
     [

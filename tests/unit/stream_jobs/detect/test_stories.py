@@ -32,6 +32,18 @@ def test_the_warnings_of_the_host_are_not_needed() -> None:
     assert calls_until(agent, "tool_loop") == 10
 
 
+def test_a_scheduled_run_that_is_over_and_goes_on() -> None:
+    """#95907: a cron run was marked ok and went on calling for 7 h."""
+    agent = Agent(session="agent:main:cron:nightly:run:1")
+    agent.run("make report", "report written")
+    agent.end()
+    agent.lifecycle("end")
+    for _ in range(100):
+        agent.run("curl -s https://reports.acme.test/latest", "report of yesterday")
+        agent.rest(20)
+    assert calls_until(agent, "tool_loop") == 11
+
+
 def test_forty_variants_of_one_failing_command() -> None:
     """#117637."""
     agent = Agent()

@@ -6,10 +6,10 @@ from stream_jobs.core.redundancy.similar import Page, SimilarTexts
 
 def test_the_earlier_call_becomes_redundant_by_the_later() -> None:
     similar = SimilarTexts(PlainMemory(), "s")
-    assert similar.add("make test", "a") == (False, False, ())
-    assert similar.add("make test", "b") == (True, True, ("a",))
-    assert similar.add("make tests", "c") == (True, False, ())
-    assert similar.add("something else", "d") == (False, False, ())
+    assert similar.add("make test", "a") == (False, False, (), False)
+    assert similar.add("make test", "b") == (True, True, ("a",), False)
+    assert similar.add("make tests", "c") == (True, False, (), False)
+    assert similar.add("something else", "d") == (False, False, (), False)
     assert (similar.family.num_calls, similar.family.num_redundant, similar.family.num_texts) == (4, 3, 3)
 
 
@@ -47,7 +47,7 @@ def test_memory_has_a_bound_and_says_what_it_forgot() -> None:
     memory = PlainMemory()
     similar = SimilarTexts(memory, "s", max_texts=40)
     for number in range(60):
-        similar.add(chr(0x4E00 + number) * 20, str(number))
+        assert similar.add(chr(0x4E00 + number) * 20, str(number)).is_forgotten == (number >= 40)
     family = similar.family
     assert (family.num_texts, family.num_forgotten, family.num_calls) == (40, 20, 60)
     assert len(memory.memory("s|1", Page).texts) == 8
