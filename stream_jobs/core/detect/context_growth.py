@@ -96,6 +96,9 @@ class ContextGrowth:
     ) -> None:
         token_share = growth.resent_tokens / growth.prompt_tokens
         usd_share = growth.resent_usd / growth.bill_usd if growth.bill_usd else _ZERO
+        paid = f"{growth.resent_usd:.2f} of {growth.bill_usd:.2f} USD"
+        if not growth.bill_usd:
+            paid = f"{growth.resent_tokens} of {growth.prompt_tokens} tokens"
         set_alert(
             ws,
             settings,
@@ -104,8 +107,7 @@ class ContextGrowth:
             scope_id=call.session_key,
             state="alert",
             message=f"The prompt has grown from {growth.first_tokens} to {growth.last_tokens} tokens in "
-            f"{growth.num_calls} calls; {growth.resent_usd:.2f} of {growth.bill_usd:.2f} USD paid for history that "
-            "had been sent before.",
+            f"{growth.num_calls} calls; {paid} paid for history that had been sent before.",
             at_us=fact.at_us,
             labels={"session_key": call.session_key, "run_id": run.run_id, "model": f"{call.provider}/{call.model}"},
             evidence={
