@@ -3,8 +3,8 @@
 Upstream: records of ``clawtrace.guard.v1``.
 Downstream: the gateway's guard state.
 Guarantee: pure; reading records again changes nothing; what has lapsed is dropped; a message about a known id that
-ends when it is said takes that id back, and no other; a release takes earlier verdicts of its scope out of force; memory
-per agent is bounded.
+ends when it is said takes that id back, and no other; a release takes earlier verdicts of its scope out of force;
+memory per agent is bounded.
 
 Several write here, each with numbers of its own: the stitcher (offsets), the keeper of budgets (transactions), people
 (the clock). Numbers are compared only between messages of one id, and an id has one writer.
