@@ -32,10 +32,11 @@ from stream_jobs.core.cards.log import (
     result_log,
 )
 from stream_jobs.core.cards.overlap import overlap, reply_text
-from stream_jobs.core.cards.reread import prompt_cost_of, reread_bills
+from stream_jobs.core.cards.reread import ResultBill, prompt_cost_of, reread_bills
 from stream_jobs.core.cards.walk import Tree, subtree, walk
 from stream_jobs.core.detect.redundant_tool_calls import RedundantCalls, memory_name_of
 from stream_jobs.core.emit import make_trace
+from stream_jobs.core.keys import tool_ref
 from stream_jobs.core.roles import role_of
 from stream_jobs.core.rollup import ERRORS, is_open
 from stream_jobs.core.state import AttemptState, CallState, GuardState, Node, RunState, ToolState, TraceState
@@ -233,7 +234,7 @@ def _bills(ws: Workspace, tree: Tree) -> tuple[list[RereadItem], Decimal | None,
     for node in tree.nodes:
         if isinstance(node, CallState):
             calls.setdefault(node.run_id, []).append(node)
-    bills = []
+    bills: list[tuple[str, ResultBill]] = []
     is_dropped = False
     is_priced = False
     for run_id, of_run in calls.items():
@@ -241,11 +242,11 @@ def _bills(ws: Workspace, tree: Tree) -> tuple[list[RereadItem], Decimal | None,
         is_dropped = is_dropped or log.num_dropped > 0
         costs = [cost for call in of_run if (cost := prompt_cost_of(ws, call)) is not None]
         is_priced = is_priced or bool(costs)
-        bills += reread_bills(log.results, costs)
-    bills.sort(key=lambda it: (-it.cost_usd, it.ref))
+        bills += [(run_id, bill) for bill in reread_bills(log.results, costs)]
+    bills.sort(key=lambda it: (-it[1].cost_usd, it[0], it[1].tool_call_id))
     items = []
-    for bill in [it for it in bills if it.num_tokens >= MIN_BILL_TOKENS][:MAX_BILLS]:
-        tool = ws.find_node(bill.ref)
+    for run_id, bill in [it for it in bills if it[1].num_tokens >= MIN_BILL_TOKENS][:MAX_BILLS]:
+        tool = ws.find_node(tool_ref(run_id, bill.tool_call_id))
         if isinstance(tool, ToolState) and bill.cost_usd:
             items.append(
                 RereadItem(
@@ -256,4 +257,4 @@ def _bills(ws: Workspace, tree: Tree) -> tuple[list[RereadItem], Decimal | None,
                     cost_usd=bill.cost_usd,
                 )
             )
-    return items, sum((it.cost_usd for it in bills), Decimal(0)) if is_priced else None, is_dropped
+    return items, sum((bill.cost_usd for _, bill in bills), Decimal(0)) if is_priced else None, is_dropped

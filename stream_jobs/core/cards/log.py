@@ -18,7 +18,7 @@ MAX_TOP_CALLS = 12
 MAX_FAILED = 12
 MAX_SUB_AGENTS = 32
 MAX_REPLIES = 8
-MAX_RESULTS = 64
+MAX_RESULTS = 128
 
 _CUT = re.compile(r"… \[cut: (\d+) bytes in all\]\"$")
 
@@ -47,9 +47,9 @@ class CardLog(msgspec.Struct, array_like=True):
 
 
 class Result(msgspec.Struct, array_like=True):
-    """One tool result: when it came, and its size."""
+    """One tool result, by its call: when it came, and its size."""
 
-    ref: str
+    tool_call_id: str
     seq: int
     num_bytes: int
 
@@ -141,13 +141,13 @@ def _note_run(log: CardLog, run: RunState) -> bool:
 
 def _note_result(ws: Workspace, tool: ToolState) -> None:
     log = result_log(ws, tool.run_id)
-    results = [it for it in log.results if it.ref != tool.ref]
-    results.append(Result(tool.ref, tool.ended_seq, _result_bytes(ws.texts[tool.output_id])))
+    results = [it for it in log.results if it.tool_call_id != tool.tool_call_id]
+    results.append(Result(tool.tool_call_id, tool.ended_seq, _result_bytes(ws.texts[tool.output_id])))
     # The longest stay, in the order they came.
     if len(results) > MAX_RESULTS:
-        results.remove(min(results, key=lambda it: (it.num_bytes, it.ref)))
+        results.remove(min(results, key=lambda it: (it.num_bytes, it.tool_call_id)))
         log.num_dropped += 1
-    log.results = sorted(results, key=lambda it: (it.seq, it.ref))
+    log.results = sorted(results, key=lambda it: (it.seq, it.tool_call_id))
     ws.change_memory(f"card_results|{tool.run_id}")
 
 

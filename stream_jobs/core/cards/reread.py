@@ -38,7 +38,7 @@ class PromptCost(NamedTuple):
 class ResultBill(NamedTuple):
     """What one result has cost, and in how many calls."""
 
-    ref: str
+    tool_call_id: str
     num_tokens: int
     num_calls: int
     cost_usd: Decimal
@@ -62,8 +62,8 @@ def prompt_cost_of(ws: Workspace, call: CallState) -> PromptCost | None:
 
 def reread_bills(results: Iterable[Result], calls: Iterable[PromptCost]) -> list[ResultBill]:
     """Share the prompts of a run's calls among the results they held; the dearest first."""
-    waiting = sorted(results, key=lambda it: (it.seq, it.ref))
-    tokens = {it.ref: it.num_bytes // BYTES_PER_TOKEN for it in waiting}
+    waiting = sorted(results, key=lambda it: (it.seq, it.tool_call_id))
+    tokens = {it.tool_call_id: it.num_bytes // BYTES_PER_TOKEN for it in waiting}
     old: list[str] = []
     num_old = 0
     # Dollars a token of an old result has cost so far, and calls; a result remembers both from where it became old.
@@ -73,9 +73,9 @@ def reread_bills(results: Iterable[Result], calls: Iterable[PromptCost]) -> list
     for call in sorted(calls):
         new: list[str] = []
         while place < len(waiting) and waiting[place].seq < call.seq:
-            new.append(waiting[place].ref)
+            new.append(waiting[place].tool_call_id)
             place += 1
-        num_new = sum(tokens[ref] for ref in new)
+        num_new = sum(tokens[own_id] for own_id in new)
         fresh_rate = call.fresh_usd / call.fresh_tokens if call.fresh_tokens else _ZERO
         new_share = fresh_rate * min(num_new, call.fresh_tokens)
         if num_old:
@@ -84,13 +84,13 @@ def reread_bills(results: Iterable[Result], calls: Iterable[PromptCost]) -> list
             cached_rate = call.cached_usd / call.cached_tokens if call.cached_tokens else _ZERO
             spent += (cached_rate * in_cache + fresh_rate * in_fresh) / num_old
         num_calls += 1
-        for ref in new:
-            first[ref] = (new_share / num_new if num_new else _ZERO, spent, num_calls)
+        for own_id in new:
+            first[own_id] = (new_share / num_new if num_new else _ZERO, spent, num_calls)
         old += new
         num_old += num_new
     bills = []
-    for ref in old:
-        first_rate, spent_before, calls_before = first[ref]
-        usd = (tokens[ref] * (first_rate + spent - spent_before)).quantize(_UNIT, ROUND_DOWN)
-        bills.append(ResultBill(ref, tokens[ref], num_calls - calls_before + 1, usd))
-    return sorted(bills, key=lambda it: (-it.cost_usd, it.ref))
+    for own_id in old:
+        first_rate, spent_before, calls_before = first[own_id]
+        usd = (tokens[own_id] * (first_rate + spent - spent_before)).quantize(_UNIT, ROUND_DOWN)
+        bills.append(ResultBill(own_id, tokens[own_id], num_calls - calls_before + 1, usd))
+    return sorted(bills, key=lambda it: (-it.cost_usd, it.tool_call_id))

@@ -6,7 +6,10 @@ Guarantee: exact up to the limit; above it the answer is only that it is above. 
 ``1 - distance / length of the longer text``, reckoned in whole numbers.
 """
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Sequence
+from functools import partial
+from operator import itemgetter
 from typing import NamedTuple
 
 
@@ -72,10 +75,10 @@ def _by_bits(left: str, right: str, limit: int) -> int:
 
 
 class Lane(NamedTuple):
-    """A text made ready: its length, and for each of its characters the places where it stands, as lane bytes."""
+    """A text made ready: its length, and for each character the places where it stands, as lane bytes."""
 
     length: int
-    places: Mapping[str, bytes]
+    places: defaultdict[str, bytes]
 
 
 def lane_bytes(length: int) -> int:
@@ -89,7 +92,10 @@ def lane_of(text: str) -> Lane:
     for number, char in enumerate(text):
         places[char] = places.get(char, 0) | 1 << number
     width = lane_bytes(len(text))
-    return Lane(len(text), {char: bits.to_bytes(width, "little") for char, bits in places.items()})
+    nowhere = partial(bytes, width)
+    return Lane(
+        len(text), defaultdict(nowhere, {char: bits.to_bytes(width, "little") for char, bits in places.items()})
+    )
 
 
 def distances(text: str, lanes: Sequence[Lane]) -> list[int]:
@@ -97,11 +103,8 @@ def distances(text: str, lanes: Sequence[Lane]) -> list[int]:
     if not lanes:
         return []
     width = lane_bytes(lanes[0].length)
-    nothing = bytes(width)
-    places = {
-        char: int.from_bytes(b"".join([lane.places.get(char, nothing) for lane in lanes]), "little")
-        for char in set(text)
-    }
+    of_lanes = [lane.places for lane in lanes]
+    places = {char: int.from_bytes(b"".join(map(itemgetter(char), of_lanes)), "little") for char in set(text)}
     ones = int.from_bytes((1).to_bytes(width, "little") * len(lanes), "little")
     full = (ones << (width * 8 - 1)) - ones
     plus, minus = full, 0

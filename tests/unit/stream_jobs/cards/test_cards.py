@@ -167,7 +167,7 @@ def test_what_is_kept_for_a_card_has_a_bound() -> None:
         store = Replay().feed_each(agent.events, 50).store
         return max(len(value) for key, value in store.items() if b"card" in key)
 
-    assert biggest(300) < 1.1 * biggest(100)
+    assert biggest(400) < 1.1 * biggest(200)
 
 
 def big_card() -> Card:
