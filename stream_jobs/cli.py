@@ -70,10 +70,10 @@ def run_budgets() -> None:
     configure_logging("budgets")
     import structlog
 
-    from stream_jobs.budgets.process import BudgetsProcess, NeedsPerson
+    from stream_jobs.budgets.process import NeedsPerson, make_budgets_process
 
     try:
-        BudgetsProcess(BudgetsSettings()).run()
+        make_budgets_process(BudgetsSettings()).run()
     except NeedsPerson as error:
         structlog.get_logger(__name__).critical("budgets_stopped", reason=str(error))
         raise typer.Exit(1) from None

@@ -1,6 +1,6 @@
 """Keeps the budgets: takes spends up, settles, tells.
 
-Upstream: ``spends``; people, through Postgres.
+Upstream: the spend topic; people, through Postgres.
 Downstream: Postgres, and ``sender`` for what is to be told.
 Guarantee: one transaction holds how far the spends were read, what they came to, and the records to be sent; these are
 sent after the commit and marked then. Killed anywhere, nothing is counted twice or lost, and what is sent again is what
@@ -20,14 +20,16 @@ from producers.contracts.event import record_key
 from producers.contracts.guard import GuardMessage, Verdict
 from producers.contracts.topics import GUARD
 from stream_jobs.budgets import ledger, metrics
-from stream_jobs.budgets.ledger import Mark, OutboxRow, StoredBudget
+from stream_jobs.budgets.ledger import OutboxRow, StoredBudget
 from stream_jobs.budgets.sender import Sender
-from stream_jobs.budgets.spends import NeedsPerson, Record, SpendSource
+from stream_jobs.budgets.tables import marks
 from stream_jobs.contracts.alert import Alert, AlertBatch
 from stream_jobs.contracts.spend import SpendBatch
 from stream_jobs.contracts.topics import BUDGET_ALERTS, SPEND
 from stream_jobs.core.budgets.settlement import Charge, Told, charge_of, release, settle
 from stream_jobs.core.budgets.state import encode_state
+from stream_jobs.log_source import LogSource, NeedsPerson, Record
+from stream_jobs.marks import NO_MARK, Mark, Place, read_marks, write_marks
 from stream_jobs.settings import BudgetsSettings
 
 _log = structlog.get_logger(__name__)
@@ -56,9 +58,12 @@ class Keeper:
     ) -> None:
         self._settings, self._connection, self._clock_us = settings, connection, clock_us
         prefix = settings.topic_prefix
-        self._source = SpendSource(settings.kafka_bootstrap, prefix + SPEND.name, f"{prefix}clawtrace.budgets")
+        self._topic = prefix + SPEND.name
+        self._source = LogSource(
+            settings.kafka_bootstrap, [self._topic], f"{prefix}clawtrace.budgets", on_lost=metrics.LOST_RECORDS.inc
+        )
         self._sender = Sender(settings.kafka_bootstrap, prefix)
-        self._marks: dict[int, Mark] = {}
+        self._marks: dict[Place, Mark] = {}
         self._last_audit_id = 0
         self._agents: dict[str, list[str]] = {}
         self._agents_at_s = float("-inf")
@@ -74,7 +79,7 @@ class Keeper:
             NeedsPerson: a person must look.
         """
         with self._connection.begin():
-            self._marks = ledger.read_marks(self._connection, self._source.topic)
+            self._marks = read_marks(self._connection, marks, [self._topic])
             _, self._last_audit_id = ledger.lock(self._connection)
         self._send_unsent()
         self._source.open(self._marks)
@@ -105,7 +110,7 @@ class Keeper:
         if now_s < self._looks_at_s:
             return False
         self._looks_at_s = now_s + self._settings.budgets_look_seconds
-        self._source.note_lag(self._marks)
+        metrics.LAG.set(self._source.lag(self._marks))
         with self._connection.begin():
             if now_s - self._dropped_old_at_s > DROP_OLD_EVERY_S:
                 self._dropped_old_at_s = now_s
@@ -123,7 +128,7 @@ class Keeper:
             tenants = {*charges, *(order.tenant_id for order in orders)}
             rows += self._settle(tenants, charges, orders, now_us, rev + 1)
             ledger.put(self._connection, rows)
-            ledger.write_marks(self._connection, self._source.topic, after)
+            write_marks(self._connection, marks, after)
             last_audit_id = orders[-1].id if orders else last_audit_id
             ledger.advance(self._connection, rev + 1 if rows else rev, last_audit_id)
         # Only now: after a failure in between all is read from Postgres again.
@@ -133,13 +138,13 @@ class Keeper:
         metrics.SPENDS.inc(sum(len(batch.spends) for batch in batches))
         return batches, bool(rows)
 
-    def _read(self, records: Sequence[Record]) -> tuple[dict[int, Mark], list[SpendBatch], list[OutboxRow]]:
+    def _read(self, records: Sequence[Record]) -> tuple[dict[Place, Mark], list[SpendBatch], list[OutboxRow]]:
         """Decode records and leave out those counted before; returns marks, batches, dead letters."""
-        after: dict[int, Mark] = {}
+        after: dict[Place, Mark] = {}
         batches: list[SpendBatch] = []
         dead: list[OutboxRow] = []
         for record in records:
-            before = after.get(record.partition) or self._marks.get(record.partition) or Mark("", 0, -1, 0)
+            before = after.get(record.place) or self._marks.get(record.place) or NO_MARK
             rev, part = before.rev, before.part
             try:
                 batch = _decoder.decode(record.value)
@@ -154,14 +159,14 @@ class Keeper:
                     rev, part = batch.rev, batch.part
                 else:
                     metrics.RECORDS.labels("duplicate").inc()
-            after[record.partition] = Mark(self._source.topic_id, record.offset + 1, rev, part)
+            after[record.place] = Mark(self._source.topic_ids[record.topic], record.offset + 1, rev, part)
         return after, batches, dead
 
     def _bury(self, record: Record, error: Exception) -> OutboxRow:
         self._num_dead_in_a_row += 1
         if self._num_dead_in_a_row > self._settings.budgets_max_consecutive_dead:
             raise NeedsPerson(
-                f"{self._num_dead_in_a_row} records of {self._source.topic} in a row cannot be read, the last at "
+                f"{self._num_dead_in_a_row} records of {record.topic} in a row cannot be read, the last at "
                 f"partition {record.partition} offset {record.offset}: {error}"
             )
         metrics.RECORDS.labels("dead_letter").inc()
@@ -170,7 +175,7 @@ class Keeper:
         headers = {
             "stage": STAGE,
             "reason": str(error)[:_MAX_REASON_CHARS],
-            "original_topic": self._source.topic,
+            "original_topic": record.topic,
             "original_partition": str(record.partition),
             "original_offset": str(record.offset),
         }

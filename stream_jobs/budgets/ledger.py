@@ -17,7 +17,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from infra.runtime.access_keys import access_keys
 from infra.runtime.guard_audit import guard_audit
-from stream_jobs.budgets.tables import budgets, keeper, marks, outbox, spend_buckets
+from stream_jobs.budgets.tables import budgets, keeper, outbox, spend_buckets
 from stream_jobs.contracts.budget import Budget
 from stream_jobs.core.budgets.settlement import Charge
 from stream_jobs.core.budgets.state import BudgetState, decode_state, encode_state
@@ -27,16 +27,6 @@ MAX_UNSENT_ROWS: Final = 1_000
 # A month and what may come late for it.
 KEEP_BUCKETS_US: Final = 35 * DAY_US
 KEEP_SENT: Final = "1 day"
-
-
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """How far one partition of the spends was counted: next offset, and (rev, part) of the last record."""
-
-    topic_id: str
-    next_offset: int
-    rev: int
-    part: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,31 +57,6 @@ def lock(connection: Connection) -> tuple[int, int]:
 def advance(connection: Connection, rev: int, last_audit_id: int) -> None:
     """Note the rev that this transaction has used."""
     connection.execute(keeper.update().values(rev=rev, last_audit_id=last_audit_id))
-
-
-def read_marks(connection: Connection, topic: str) -> dict[int, Mark]:
-    """Return how far each partition was counted."""
-    rows = connection.execute(marks.select().where(marks.c.topic == topic))
-    return {row.partition: Mark(row.topic_id, row.next_offset, row.rev, row.part) for row in rows}
-
-
-def write_marks(connection: Connection, topic: str, changed: Mapping[int, Mark]) -> None:
-    """Store how far partitions were counted."""
-    rows = [
-        {
-            "topic": topic,
-            "partition": partition,
-            "topic_id": mark.topic_id,
-            "next_offset": mark.next_offset,
-            "rev": mark.rev,
-            "part": mark.part,
-        }
-        for partition, mark in sorted(changed.items())
-    ]
-    if rows:
-        statement = insert(marks).values(rows)
-        new = {name: statement.excluded[name] for name in ("topic_id", "next_offset", "rev", "part")}
-        connection.execute(statement.on_conflict_do_update(index_elements=["topic", "partition"], set_=new))
 
 
 def count_spends(connection: Connection, charges: Iterable[tuple[str, Charge]]) -> None:

@@ -10,6 +10,7 @@ from typing import Final
 import sqlalchemy as sa
 
 from infra.runtime.database import metadata
+from stream_jobs.marks import marks_table
 
 budgets: Final = sa.Table(
     "budgets",
@@ -38,16 +39,7 @@ keeper: Final = sa.Table(
     sa.Column("last_audit_id", sa.BigInteger, nullable=False),
 )
 
-marks: Final = sa.Table(
-    "budget_marks",
-    metadata,
-    sa.Column("topic", sa.Text, primary_key=True),
-    sa.Column("partition", sa.Integer, primary_key=True),
-    sa.Column("topic_id", sa.Text, nullable=False),
-    sa.Column("next_offset", sa.BigInteger, nullable=False),
-    sa.Column("rev", sa.BigInteger, nullable=False),
-    sa.Column("part", sa.Integer, nullable=False),
-)
+marks: Final = marks_table("budget_marks")
 
 spend_buckets: Final = sa.Table(
     "spend_buckets",
