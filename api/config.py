@@ -19,13 +19,14 @@ from api.settings import ApiSettings
 from infra.runtime.settings import StackSettings
 from lakehouse.settings import SinkSettings, UpkeepSettings
 from producers.settings import GatewaySettings
-from stream_jobs.settings import StitcherSettings
+from stream_jobs.settings import BudgetsSettings, StitcherSettings
 
 # Process -> its settings. A setting is shown under the first that has it.
 PROCESSES: dict[str, type[StackSettings]] = {
     "every process": StackSettings,
     "gateway": GatewaySettings,
     "stitcher": StitcherSettings,
+    "budgets": BudgetsSettings,
     "sink": SinkSettings,
     "upkeep": UpkeepSettings,
     "api": ApiSettings,

@@ -45,3 +45,5 @@ GUARD_PRICES_BROKEN: Final = Gauge("clawtrace_gateway_prices_broken", "1 while t
 BLOBS: Final = Counter("clawtrace_gateway_blobs_total", "Payloads put apart.", ["outcome"])
 # Counter. Bytes of payloads stored for the first time.
 BLOB_BYTES: Final = Counter("clawtrace_gateway_blob_bytes_total", "Bytes of payloads put apart.")
+# Counter. Ticks written to the events topic, one per partition; outcome = sent | lost.
+TICKS: Final = Counter("clawtrace_gateway_ticks_total", "Ticks of the clock.", ["outcome"])

@@ -36,6 +36,9 @@ class GatewaySettings(StackSettings):
         description="How long the gateway waits for the broker's word before it answers 503.",
     )
 
+    gateway_tick_s: float = Field(
+        default=10, ge=0, le=60, description="Seconds between two ticks of the clock in the events topic; 0: none."
+    )
     gateway_guard_topic: str = Field(
         default=GUARD.name, description="Topic with verdicts and allowances that the gateway tells guards of."
     )

@@ -9,10 +9,13 @@ from typing import Final
 
 from prometheus_client import Counter, Gauge, Histogram
 
-# Counter. Records of the events topic that were taken up; outcome = stitched | duplicate | dead_letter.
+# Counter. Records of the events topic that were taken up; outcome = stitched | duplicate | dead_letter | tick |
+# old_tick.
 RECORDS: Final = Counter("clawtrace_stitcher_records_total", "Source records taken up.", ["outcome"])
 # Counter. Events in stitched records.
 EVENTS: Final = Counter("clawtrace_stitcher_events_total", "Events in stitched records.")
+# Counter. Agents on which a tick failed; the log says why.
+FAILED_TICKS: Final = Counter("clawtrace_stitcher_failed_ticks_total", "Agents on which a tick failed.")
 # Counter. Output records handed to the broker; topic = spans | traces | alerts.
 OUTPUTS: Final = Counter("clawtrace_stitcher_outputs_total", "Output records sent.", ["topic"])
 # Counter. Dead letters; kind = record (undecodable, or the core failed on it) | event (refused by the core).

@@ -60,3 +60,22 @@ class StitcherSettings(StackSettings):
     def stitcher_folder(self) -> Path:
         """Folder of the local copy of the stitcher's state."""
         return self.home / "stitcher"
+
+
+class BudgetsSettings(StackSettings):
+    """What the keeper of budgets can be told."""
+
+    topic_prefix: str = Field(
+        default="", description="Put before every topic and group name; several installs can share one cluster."
+    )
+    budgets_look_seconds: float = Field(
+        default=0.5,
+        gt=0,
+        description="How often the keeper looks for changed budgets, releases, and windows and leases that end.",
+    )
+    budgets_standby_seconds: float = Field(
+        default=1.0, gt=0, description="How often a second keeper asks whether the first is gone."
+    )
+    budgets_max_consecutive_dead: int = Field(
+        default=100, ge=0, description="Unreadable records in a row after which the keeper stops."
+    )

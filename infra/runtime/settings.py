@@ -24,6 +24,7 @@ PORT_OFFSETS: dict[str, int] = {
     "upkeep_metrics": 7,
     "kafka_controller": 8,
     "trino_internal": 9,
+    "budgets_metrics": 10,
 }
 
 LOOPBACK = "127.0.0.1"

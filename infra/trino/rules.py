@@ -2,7 +2,7 @@
 
 Upstream: the user names of infra.runtime.trino_connection; the view names are listed here.
 Downstream: `clawtrace trino rules --write` puts the JSON where Trino reads it again every two seconds.
-Guarantee: a tenant's user reads its own rows of eight views and nothing else, whatever SQL it sends. No other
+Guarantee: a tenant's user reads its own rows of nine views and nothing else, whatever SQL it sends. No other
 code takes part in that promise: the SQL guard of the API only makes refusals readable. The views filter by
 tenant too, so that either layer alone isolates.
 """
@@ -15,7 +15,7 @@ from infra.runtime.trino_connection import API, MAINTENANCE, OPERATOR, TENANT_ID
 VIEW_SCHEMA: Final = "clawtrace"
 TABLE_SCHEMA: Final = "silver"
 # One view, one silver table of the same name. lakehouse owns them; a test holds the two lists together.
-VIEWS: Final = ("agents", "alerts", "cards", "edges", "events", "spans", "tenants", "traces")
+VIEWS: Final = ("agents", "alerts", "cards", "edges", "events", "spans", "tenants", "traces", "verdicts")
 
 TENANT_USERS: Final = f"{TENANT_USER_PREFIX}{TENANT_ID_PATTERN}"
 ROW_FILTER: Final = f"tenant_id = substr(current_user, {len(TENANT_USER_PREFIX) + 1})"

@@ -61,7 +61,11 @@ _NOTES: dict[str, tuple[str, ...]] = {
     ),
     "edges": ("trace_date and trace_id are NULL for HAS_AGENT.",),
     "alerts": ("labels and evidence are maps: element_at(labels, 'run_id').",),
-    "cards": ("top_cost_spans, redundant_tool_calls and sub_agents are JSON text.",),
+    "verdicts": (
+        "In force while expires_at is ahead; one that was taken back ends when it was.",
+        "verdict_id tells who said it: by-hand-… a person, budget-… a budget, else a rule.",
+    ),
+    "cards": ("top_cost_spans, redundant_tool_calls, sub_agents, critical_path and reread_bill are JSON text.",),
 }
 
 _EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
@@ -104,6 +108,13 @@ _EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ),
     ),
     "alerts": (("What is wrong right now?", "SELECT at, severity, rule, message FROM alerts WHERE state = 'alert'"),),
+    "verdicts": (
+        (
+            "Who is stopped right now, and why?",
+            "SELECT agent_id, scope, scope_id, action, reason, expires_at FROM verdicts "
+            "WHERE expires_at > now() AND action <> 'release' ORDER BY issued_at DESC",
+        ),
+    ),
     "cards": (
         (
             "Which tasks cost most?",

@@ -11,11 +11,14 @@ from typing import Literal
 
 from lakehouse.contracts.columns import ColumnSpec, columns_of
 from producers.contracts.event import Event, EventBatch, Source, TraceContext
+from producers.contracts.guard import GuardMessage, Verdict
 from producers.contracts.topics import EVENTS as EVENTS_TOPIC
+from producers.contracts.topics import GUARD as GUARD_TOPIC
 from stream_jobs.contracts.alert import Alert
 from stream_jobs.contracts.card import Card
 from stream_jobs.contracts.span import Span
 from stream_jobs.contracts.topics import ALERTS as ALERTS_TOPIC
+from stream_jobs.contracts.topics import BUDGET_ALERTS as BUDGET_ALERTS_TOPIC
 from stream_jobs.contracts.topics import CARDS as CARDS_TOPIC
 from stream_jobs.contracts.topics import SPANS as SPANS_TOPIC
 from stream_jobs.contracts.topics import TRACES as TRACES_TOPIC
@@ -66,7 +69,7 @@ EVENTS = TableSpec(
     name="events",
     doc="Everything that was captured, one row per event, with its payload as JSON text.",
     columns=(
-        *columns_of(EventBatch, without=("schema_version", "source", "events")),
+        *columns_of(EventBatch, without=("schema_version", "source", "events", "tick_at_us")),
         *columns_of(Source, prefix="source_", within="source"),
         *columns_of(Event, without=("trace", "payload", "payload_ref")),
         ColumnSpec("event_date", "date", "Day of `at`; part of the key.", True, field="at_us", encoding="microseconds"),
@@ -172,7 +175,22 @@ ALERTS = TableSpec(
     partition=("tenant_id",),
     sort=("tenant_id", "alert_id", "rev"),
     key=("tenant_id", "alert_id"),
-    sources=(ALERTS_TOPIC.name,),
+    sources=(ALERTS_TOPIC.name, BUDGET_ALERTS_TOPIC.name),
+)
+
+VERDICTS = TableSpec(
+    name="verdicts",
+    doc="Every word to an agent to slow down, ask, stop or go on, whoever said it: a rule, a budget, a person.",
+    columns=(
+        *columns_of(GuardMessage, without=("schema_version", "body"), internal=("rev",)),
+        *columns_of(Verdict, within="body"),
+        EPOCH,
+    ),
+    # Like alerts: few, and said again under the same id when their end moves.
+    partition=("tenant_id",),
+    sort=("tenant_id", "agent_id", "verdict_id", "rev"),
+    key=("tenant_id", "agent_id", "verdict_id"),
+    sources=(GUARD_TOPIC.name,),
 )
 
 CARDS = TableSpec(
@@ -186,7 +204,7 @@ CARDS = TableSpec(
 )
 
 # In the order of commits within a cycle: what a trace names must be there before the trace.
-TABLES: tuple[TableSpec, ...] = (EVENTS, SPANS, EDGES, TRACES, AGENTS, TENANTS, ALERTS, CARDS)
+TABLES: tuple[TableSpec, ...] = (EVENTS, SPANS, EDGES, TRACES, AGENTS, TENANTS, ALERTS, CARDS, VERDICTS)
 
 
 def table_named(name: str) -> TableSpec:

@@ -17,6 +17,10 @@ from lakehouse.sink.feeds import Columns, Mark, Record
 from lakehouse.sink.progress import SourceProgress, TableProgress
 from lakehouse.sink.rows import UnfitRow, build_rows, concat_columns
 
+# Ticks come for ever, also to a server that nobody uses. Without any commit the offsets would one day lie before the
+# beginning of the log, and a start would speak of lost records.
+_SKIPPED_MARK_S = 86_400.0
+
 
 @dataclass(frozen=True, slots=True)
 class _Part:
@@ -44,6 +48,7 @@ class TableBuffer:
         self._parts: list[_Part] = []
         self.num_bytes = 0
         self.has_progress = False
+        self.has_skipped = False
         self.first_row_at: float | None = None
         self.last_commit_at = time.monotonic()
 
@@ -83,6 +88,29 @@ class TableBuffer:
             return
         source.advance(record.partition, record.offset, mark)
         self.has_progress = True
+
+    def skip(self, record: Record) -> None:
+        """Move on past a record that never has rows: its offset is stored with the next commit, and asks for none."""
+        source = self._progress.sources[record.topic]
+        if not source.has_offset(record.partition, record.offset):
+            source.advance(record.partition, record.offset, None)
+            self.has_skipped = True
+
+    def is_due(self, every_s: float, gather_s: float, mark_s: float) -> bool:
+        """Whether it is time for a commit.
+
+        Args:
+            every_s: time between two commits with rows.
+            gather_s: how long the first row after a pause waits for others.
+            mark_s: how long offsets without rows may wait: late enough not to matter, soon enough that a restart need
+                not read much twice.
+        """
+        now = time.monotonic()
+        since_commit = now - self.last_commit_at
+        if self.has_rows:
+            waited = now - (self.first_row_at or now)
+            return since_commit >= every_s and waited >= min(gather_s, every_s)
+        return (self.has_progress and since_commit >= mark_s) or (self.has_skipped and since_commit >= _SKIPPED_MARK_S)
 
     def build(self, epoch: int) -> tuple[pa.Table | None, list[tuple[Record, str]]]:
         """Make the rows; records that fit no column come back with the reason instead."""

@@ -19,15 +19,19 @@ from lakehouse.contracts.tables import (
     EVENTS,
     SPANS,
     TRACES,
+    VERDICTS,
     TableSpec,
 )
 from lakehouse.sink.rows import Values, getters_of
 from producers.contracts.event import EventBatch, decode_event_batch
+from producers.contracts.guard import GuardMessage, Verdict, decode_guard_message
 from producers.contracts.topics import EVENTS as EVENTS_TOPIC
+from producers.contracts.topics import GUARD as GUARD_TOPIC
 from stream_jobs.contracts.alert import AlertBatch
 from stream_jobs.contracts.card import CardBatch
 from stream_jobs.contracts.span import SpanBatch
 from stream_jobs.contracts.topics import ALERTS as ALERTS_TOPIC
+from stream_jobs.contracts.topics import BUDGET_ALERTS as BUDGET_ALERTS_TOPIC
 from stream_jobs.contracts.topics import CARDS as CARDS_TOPIC
 from stream_jobs.contracts.topics import SPANS as SPANS_TOPIC
 from stream_jobs.contracts.topics import TRACES as TRACES_TOPIC
@@ -189,6 +193,11 @@ def _seen_columns(traces: list[Trace]) -> Columns:
     }
 
 
+def _verdicts(message: GuardMessage) -> list[GuardMessage]:
+    """Allowances come every few minutes and are of no interest once they have lapsed: they make no rows."""
+    return [message] if isinstance(message.body, Verdict) else []
+
+
 def _batch_mark(batch: SpanBatch | TraceBatch | AlertBatch | CardBatch) -> Mark:
     return (batch.rev, batch.part)
 
@@ -217,6 +226,20 @@ FEEDS: tuple[Feed, ...] = (
         msgspec.json.Decoder(AlertBatch).decode,
         _batch_mark,
         {"alerts": _struct_columns(ALERTS, lambda batch: batch.alerts)},
+    ),
+    Feed(
+        BUDGET_ALERTS_TOPIC.name,
+        msgspec.json.Decoder(AlertBatch).decode,
+        _batch_mark,
+        {"alerts": _struct_columns(ALERTS, lambda batch: batch.alerts)},
+    ),
+    # Several writers count for themselves, so there is no mark: what is sent again is a row again, and the view folds
+    # it by its id.
+    Feed(
+        GUARD_TOPIC.name,
+        decode_guard_message,
+        lambda message: None,
+        {"verdicts": _struct_columns(VERDICTS, _verdicts)},
     ),
     Feed(
         CARDS_TOPIC.name,

@@ -21,6 +21,7 @@ from lakehouse.sink.committer import TableCommitter, Wait
 from lakehouse.sink.dead_letters import DeadLetters
 from lakehouse.sink.feeds import FEEDS, Feed, Record, SeenState
 from lakehouse.sink.source import NeedsPerson, PlaceGone, Source
+from producers.contracts.event import EventBatch
 
 _log = structlog.get_logger(__name__)
 
@@ -101,6 +102,10 @@ class SinkSession:
             self._bury(record, [self._buffers[name] for name in feed.tables], f"undecodable: {error}")
             return
         self._num_dead_in_a_row[record.topic] = 0
+        if isinstance(batch, EventBatch) and batch.is_tick:
+            for name in feed.tables:
+                self._buffers[name].skip(record)
+            return
         mark = feed.mark(batch)
         for number, (name, extract) in enumerate(feed.tables.items()):
             buffer = self._buffers[name]
@@ -124,17 +129,12 @@ class SinkSession:
             taker.pass_over(record, None)
 
     def _is_due(self, buffer: TableBuffer, everything: bool) -> bool:
-        now = time.monotonic()
-        since_commit = now - buffer.last_commit_at
-        if not buffer.has_rows:
-            # Offsets alone: late enough not to matter, soon enough that a restart need not read much twice.
-            return buffer.has_progress and since_commit >= self._settings.sink_mark_seconds
-        if everything:
-            return True
+        settings = self._settings
         slow = buffer.spec.name in SLOW_TABLES
-        every = self._settings.sink_slow_commit_seconds if slow else self._settings.sink_commit_seconds
-        waited = now - (buffer.first_row_at or now)
-        return since_commit >= every and waited >= min(self._settings.sink_gather_seconds, every)
+        every_s = settings.sink_slow_commit_seconds if slow else settings.sink_commit_seconds
+        if buffer.has_rows and everything:
+            return True
+        return buffer.is_due(every_s, settings.sink_gather_seconds, settings.sink_mark_seconds)
 
     def _commit_table(self, buffer: TableBuffer) -> None:
         committer = self._committers[buffer.spec.name]

@@ -15,7 +15,7 @@ from msgspec import Meta
 SCHEMA_VERSION = 1
 
 # Hooks that are ours, beside OpenClaw's own names.
-OWN_HOOKS = ("agent_event", "diagnostic", "gap", "guard_decision")
+OWN_HOOKS = ("agent_event", "diagnostic", "gap", "guard_decision", "reprice")
 
 # Earliest and latest instant a row may be filed under: an agent's clock may say anything.
 EARLIEST_AT_US = 1_577_836_800_000_000  # 2020-01-01
@@ -67,7 +67,33 @@ class EventBatch(msgspec.Struct, frozen=True, kw_only=True):
     source: Annotated[Source, Meta(description="Who captured the batch.")]
     spool_id: Annotated[str, Meta(description="Id of the spool (UUID) the events were read from.")]
     received_at_us: Annotated[int, Meta(description="When the gateway took the batch (UTC, microseconds).")]
-    events: Annotated[list[Event], Meta(description="The events, at least one.")]
+    events: Annotated[list[Event], Meta(description="The events, at least one; none in a tick.")]
+    tick_at_us: Annotated[
+        int | msgspec.UnsetType, Meta(description="Only in ticks of the server's clock: the time (UTC, microseconds).")
+    ] = msgspec.UNSET
+
+    @property
+    def is_tick(self) -> bool:
+        """Whether this is no batch of an agent, but the server's clock."""
+        return self.tick_at_us is not msgspec.UNSET
+
+
+# Whom ticks come from. Nothing is kept about it.
+TICKER_TENANT_ID = "clawtrace"
+TICKER_AGENT_ID = "ticker"
+
+
+def make_tick(at_us: int) -> EventBatch:
+    """Make a tick: a batch without events that brings the time (UTC, microseconds) to a partition."""
+    return EventBatch(
+        tenant_id=TICKER_TENANT_ID,
+        agent_id=TICKER_AGENT_ID,
+        source=Source(name="ticker"),
+        spool_id="",
+        received_at_us=at_us,
+        events=[],
+        tick_at_us=at_us,
+    )
 
 
 def event_id_of(spool_id: str, seq: int) -> str:

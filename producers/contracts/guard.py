@@ -3,7 +3,8 @@
 Upstream: ``stream_jobs`` decides verdicts and allowances, people set policies; producers own the contract because the
 gateway and the plugin read it.
 Downstream: the gateway's ``/v1/guard`` and the plugin's guard.
-Guarantee: every message names its scope and its end, so a lost one can never halt an agent for ever.
+Guarantee: every message names its scope and its end, so a lost one can never halt an agent for ever. A message about an
+id that was told before replaces it; one that ends when it is issued takes it back, and nothing else.
 """
 
 from decimal import Decimal
@@ -52,7 +53,13 @@ class GuardMessage(msgspec.Struct, frozen=True, kw_only=True):
     schema_version: Annotated[int, Meta(description="Major version of this contract.")] = GUARD_SCHEMA_VERSION
     tenant_id: Annotated[str, Meta(description="Who pays and sees.")]
     agent_id: Annotated[str, Meta(description="The OpenClaw install it is for.")]
-    rev: Annotated[int, Meta(description="Offset of the source record that led to it; newest wins.")]
+    rev: Annotated[
+        int,
+        Meta(
+            description="Of messages about one id the newest wins. Each writer counts for itself: the stitcher by the "
+            "offset of the source record, the keeper of budgets by its transactions, people by the clock."
+        ),
+    ]
     issued_at_us: Annotated[int, Meta(description="When it was decided (UTC, microseconds).")]
     body: Annotated[Verdict | Allowance, Meta(description="The verdict or the allowance.")]
 

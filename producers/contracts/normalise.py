@@ -13,6 +13,8 @@ from typing import Final
 import msgspec
 
 from producers.contracts.event import Event, TraceContext, event_id_of
+from producers.contracts.reprice import HOOK as REPRICE
+from producers.contracts.reprice import check_reprice
 from producers.contracts.wire import WireEvent
 
 MAX_ID_BYTES: Final = 512
@@ -103,6 +105,8 @@ def normalise_event(spool_id: str, wire: WireEvent) -> Event:
         trace = trace or diagnostic.trace
     else:
         found = _read_event(wire.event)
+        if wire.hook == REPRICE:
+            check_reprice(wire.event)
     run_id = found.run_id or ctx.run_id or None
     session_key = found.session_key or ctx.session_key or None
     session_id = found.session_id or ctx.session_id or None

@@ -22,7 +22,7 @@ GUARD = TopicSpec(
     name="clawtrace.guard.v1",
     record_type=GuardMessage,
     description="Allowances and verdicts for agents that must slow down, ask or stop.",
-    readers=("gateway",),
+    readers=("gateway", "sink"),
 )
 
 TOPICS: tuple[TopicSpec, ...] = (EVENTS, EVENTS.dead_letter, GUARD, GUARD.dead_letter)

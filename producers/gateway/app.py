@@ -31,6 +31,7 @@ from producers.gateway.guard_board import GuardBoard
 from producers.gateway.ingest import Ingest
 from producers.gateway.publisher import Publisher
 from producers.gateway.reference_door import add_reference_route
+from producers.gateway.ticker import Ticker
 from producers.settings import GatewaySettings
 
 GC_THRESHOLD = 50_000
@@ -65,9 +66,12 @@ def create_app(settings: GatewaySettings | None = None) -> FastAPI:
         board.is_stopping = lambda: bool(app.state.is_stopping())
         app.state.guard = Guard(keys, board, settings)
         app.state.blobs = Blobs(keys, settings.blobs_folder)
+        ticker = Ticker(settings)
+        ticker.start()
         try:
             yield
         finally:
+            await asyncio.to_thread(ticker.close)
             await board.close()
             await asyncio.to_thread(publisher.close)
             keys.close()

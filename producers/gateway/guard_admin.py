@@ -17,6 +17,8 @@ from typing import Any, Final
 import msgspec
 from sqlalchemy import Engine
 
+from infra.runtime.database import DatabaseAway, make_engine
+from infra.runtime.guard_audit import GuardOrder, note_order, who_is_there
 from producers.contracts.guard import (
     GuardAction,
     GuardMessage,
@@ -41,6 +43,7 @@ class SentVerdict:
 
     message: GuardMessage
     verdict: Verdict
+    not_written_down: str = ""
 
     def as_json(self) -> str:
         """The message, as one JSON document."""
@@ -50,7 +53,9 @@ class SentVerdict:
         """What was sent, for people."""
         until = datetime.fromtimestamp(self.verdict.expires_at_us / 1e6, UTC).isoformat(timespec="seconds")
         verdict = self.verdict
-        return f"sent {verdict.verdict_id}: {verdict.action} {verdict.scope} {verdict.scope_id}, until {until}"
+        missing = f"\nnot written down: {self.not_written_down}" if self.not_written_down else ""
+        what = f"{verdict.action} {verdict.scope} {verdict.scope_id}"
+        return f"sent {verdict.verdict_id}: {what}, until {until}{missing}"
 
 
 def change_policy(
@@ -124,6 +129,8 @@ def send_verdict(
 ) -> SentVerdict:
     """Write a verdict to the guard topic; return when the broker has it.
 
+    Who did it is written down first; when Postgres is away it is sent all the same.
+
     Raises:
         InvalidPolicy: the tenant or the agent cannot be, or a run or session is not named.
         KafkaAway: the broker has not taken it.
@@ -141,10 +148,16 @@ def send_verdict(
         reason=reason,
         expires_at_us=now_us + int(minutes * 60_000_000),
     )
+    order = GuardOrder(who_is_there(), tenant_id, agent_id, action, scope, verdict.scope_id, reason, verdict.verdict_id)
+    not_written_down = ""
+    try:
+        note_order(make_engine(settings, pool_size=1), order)
+    except DatabaseAway as error:
+        not_written_down = str(error)
     # No source record led to it; the instant is as good a number that grows.
     message = GuardMessage(tenant_id=tenant_id, agent_id=agent_id, rev=now_us, issued_at_us=now_us, body=verdict)
     send_guard_message(settings.kafka_bootstrap, settings.gateway_guard_topic, message)
-    return SentVerdict(message, verdict)
+    return SentVerdict(message, verdict, not_written_down)
 
 
 def _amount(name: str, text: str) -> Decimal | None:

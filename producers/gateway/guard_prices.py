@@ -1,39 +1,48 @@
-"""Our own price list, as the guards of agents need it.
+"""Prices of models, as the guards of agents need them: our own list, and what the public list says of the models
+that OpenClaw's agents use most.
 
-Upstream: ``<home>/config/prices.toml``, the file the stitcher reads too.
+Upstream: ``<home>/config/prices.toml``, the file the stitcher reads too; ``producers.contracts.pricing``.
 Downstream: the gateway's guard state.
-Guarantee: a broken file never stops the gateway: the last good list stays in force, with an error in the log and a
-metric until the file is right again.
+Guarantee: a model of our own list is priced as the stitcher prices it; a broken file never stops the gateway: the
+last good list stays in force, with an error in the log and a metric until the file is right again.
 """
 
-import tomllib
+from collections.abc import Iterator
 from datetime import UTC, date, datetime
-from decimal import Decimal
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Final
 
-import msgspec
 import structlog
 
 from producers.contracts.guard import GuardPrice
+from producers.contracts.pricing.book import PriceBook, noon_us
+from producers.contracts.pricing.names import listed_provider
+from producers.contracts.pricing.overrides import ANY_MODEL
+from producers.contracts.pricing.price import Price
 from producers.metrics import GUARD_PRICES_BROKEN
 
 _log = structlog.get_logger(__name__)
 
-
-class _PriceRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    provider: str
-    model: str
-    input_usd_per_mtok: Decimal
-    output_usd_per_mtok: Decimal
-    cache_read_usd_per_mtok: Decimal | None = None
-    cache_write_usd_per_mtok: Decimal | None = None
-    effective_from: date | None = None
-    tenant_id: str | None = None
-
-
-class _PriceFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    price: list[_PriceRow] = []
+# OpenClaw's names of the makers whose models a guard knows without a price file. Not every entry of the list: the
+# whole state is sent at each change, and a guard falls back to OpenClaw's own estimate.
+GUARDED_PROVIDERS: Final = (
+    "anthropic",
+    "deepseek",
+    "google",
+    "minimax",
+    "mistral",
+    "moonshot",
+    "openai",
+    "xai",
+    "zai",
+)
+_NO_CHAT: Final = (
+    "audio", "davinci", "embed", "image", "live", "moderation", "ocr", "realtime", "search", "transcri", "tts",
+    "voice", "voxtral", "whisper",
+)  # fmt: skip
+# Lists of tenants and days that are kept made.
+_MAX_MADE: Final = 256
 
 
 class PriceList:
@@ -42,7 +51,8 @@ class PriceList:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._seen: tuple[int, int, int] | None = None
-        self._rows: list[_PriceRow] = []
+        self._book = PriceBook()
+        self._made: dict[tuple[str, date], list[GuardPrice]] = {}
         self.changed_at_us = 0
         self.refresh()
 
@@ -58,64 +68,68 @@ class PriceList:
             GUARD_PRICES_BROKEN.set(0)
             if self._seen is None:
                 return False
-            self._seen, self._rows = None, []
+            self._seen = None
+            self._take(PriceBook())
             return True
         except OSError as error:
             self._refuse(error)
             return False
         self._seen = seen
         try:
-            rows = parse_prices(text)
-        except (ValueError, msgspec.MsgspecError) as error:
+            book = PriceBook.from_toml(text)
+        except ValueError as error:
             self._refuse(error)
             return False
         GUARD_PRICES_BROKEN.set(0)
-        self._rows = rows
+        self._take(book)
         self.changed_at_us = status.st_mtime_ns // 1000
         return True
 
     def of_tenant(self, tenant_id: str, on: date | None = None) -> list[GuardPrice]:
-        """Return the prices that hold for a tenant on a day (default: today); its own beat those for all."""
+        """Return the prices that hold for a tenant on a day (default: today), by the stitcher's own choice."""
         day = on or datetime.now(UTC).date()
-        best: dict[tuple[str, str], _PriceRow] = {}
-        for row in self._rows:
-            if row.tenant_id not in (None, tenant_id) or (row.effective_from or date.min) > day:
-                continue
-            key = (row.provider.lower(), row.model.lower())
-            # The same choice as the stitcher's: own first, then the newest.
-            if key not in best or _rank(row) > _rank(best[key]):
-                best[key] = row
-        return [
-            GuardPrice(
-                provider=row.provider,
-                model=row.model,
-                input_usd_per_mtok=row.input_usd_per_mtok,
-                output_usd_per_mtok=row.output_usd_per_mtok,
-                cache_read_usd_per_mtok=row.cache_read_usd_per_mtok,
-                cache_write_usd_per_mtok=row.cache_write_usd_per_mtok,
-            )
-            for _, row in sorted(best.items())
-        ]
+        key = (tenant_id, day)
+        if key not in self._made:
+            if len(self._made) >= _MAX_MADE:
+                self._made.clear()
+            self._made[key] = list(self._make(tenant_id, day))
+        return self._made[key]
+
+    def _make(self, tenant_id: str, day: date) -> Iterator[GuardPrice]:
+        at_us = noon_us(day)
+        own = {row.key: (row.provider, row.model) for row in self._book.overrides if row.model != ANY_MODEL}
+        for _, (provider, model) in sorted((_listed_models() | own).items()):
+            price = self._book.find_price(tenant_id, provider, model, at_us)
+            if price is not None:
+                yield _guard_price(provider, model, price)
+
+    def _take(self, book: PriceBook) -> None:
+        self._book, self._made = book, {}
 
     def _refuse(self, error: Exception) -> None:
         GUARD_PRICES_BROKEN.set(1)
         _log.error("prices_broken", file=str(self._path), error=str(error), in_force="the last good version")
 
 
-def parse_prices(text: str) -> list[_PriceRow]:
-    """Read ``[[price]]`` tables.
-
-    Raises:
-        ValueError: not TOML, or an amount that is a float.
-        msgspec.ValidationError: not such tables; the text names the field.
-    """
-    tables = tomllib.loads(text, parse_float=_refuse_float)
-    return msgspec.convert(tables, _PriceFile).price
-
-
-def _refuse_float(text: str) -> Any:
-    raise ValueError(f'{text}: write money as text, for instance "0.30": a float is not exact')
+@cache
+def _listed_models() -> dict[tuple[str, str], tuple[str, str]]:
+    """OpenClaw's provider and model of every chat model of the makers above, by the same in small letters."""
+    book = PriceBook()
+    return {
+        (provider, model.lower()): (provider, model)
+        for provider in GUARDED_PROVIDERS
+        for _, model in book.models(listed_provider(provider))
+        if not any(word in model.lower() for word in _NO_CHAT)
+    }
 
 
-def _rank(row: _PriceRow) -> tuple[str, date]:
-    return row.tenant_id or "", row.effective_from or date.min
+def _guard_price(provider: str, model: str, price: Price) -> GuardPrice:
+    # A guard knows no tiers: it counts the price of prompts of ordinary length.
+    return GuardPrice(
+        provider=provider,
+        model=model,
+        input_usd_per_mtok=price.fresh.usd_per_mtok,
+        output_usd_per_mtok=price.output.usd_per_mtok,
+        cache_read_usd_per_mtok=price.cache_read.usd_per_mtok,
+        cache_write_usd_per_mtok=price.cache_write.usd_per_mtok,
+    )

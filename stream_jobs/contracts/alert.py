@@ -10,7 +10,29 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-AlertRule = Literal["run_cost"]
+AlertRule = Literal[
+    "run_cost",
+    "session_cost",
+    "cost_rate",
+    "cost_forecast",
+    "context_growth",
+    "redundant_tool_calls",
+    "repeated_result",
+    "reread_file",
+    "tool_loop",
+    "ping_pong",
+    "failing_variants",
+    "error_cascade",
+    "retry_storm",
+    "spawn_chain",
+    "stuck_run",
+    "tool_errors",
+    "subagent_death",
+    "unpriced_model",
+    "no_data",
+    "blindness",
+    "budget",
+]
 AlertSeverity = Literal["info", "warning", "critical"]
 AlertState = Literal["ok", "warn", "alert", "no_data"]
 

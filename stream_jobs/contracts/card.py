@@ -19,6 +19,7 @@ class CostSpan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     span_id: Annotated[str, Meta(description="The span.")]
     role_hint: Annotated[RoleHint, Meta(description="What the call was for, as far as can be told.")]
+    name: Annotated[str, Meta(description="The model.")] = ""
     cost_usd: Annotated[Decimal | None, Meta(description="Dollars; NULL when unpriced.")] = None
 
 
@@ -34,10 +35,30 @@ class SubAgent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One sub-agent of the run."""
 
     span_id: Annotated[str, Meta(description="The sub-agent's run.")]
+    name: Annotated[str, Meta(description="Its label, as the requester gave it.")] = ""
+    status: Annotated[str, Meta(description="How its run ended.")] = ""
     cost_usd: Annotated[Decimal | None, Meta(description="Dollars with its own sub-agents.")] = None
     output_used_in_final: Annotated[
         float | None, Meta(description="Overlap of its words with the final reply, 0 to 1.")
     ] = None
+
+
+class PathStep(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One span that the duration of the trace hung on."""
+
+    span_id: Annotated[str, Meta(description="The span.")]
+    name: Annotated[str, Meta(description="Model, tool, or what the run is for.")] = ""
+    self_ms: Annotated[int, Meta(description="Milliseconds of the path in it, without the steps within it.")] = 0
+
+
+class RereadItem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What one tool result has cost in the later calls of its run."""
+
+    span_id: Annotated[str, Meta(description="The tool call.")]
+    tool_name: Annotated[str, Meta(description="The tool.")] = ""
+    num_tokens: Annotated[int, Meta(description="Tokens of the result: a quarter of its bytes.")] = 0
+    num_calls: Annotated[int, Meta(description="Model calls that read it.")] = 0
+    cost_usd: Annotated[Decimal | None, Meta(description="Dollars, at the prices those calls paid for input.")] = None
 
 
 class Card(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -59,7 +80,26 @@ class Card(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     top_cost_spans: Annotated[list[CostSpan], Meta(description="At most six, the dearest first.")] = []
     redundant_tool_calls: Annotated[list[RedundantToolCalls], Meta(description="Near-duplicates by tool.")] = []
     sub_agents: Annotated[list[SubAgent], Meta(description="Sub-agents of the run.")] = []
-    failed_or_repeated_steps: Annotated[list[str], Meta(description="Spans that failed or repeated one.")] = []
+    failed_or_repeated_steps: Annotated[
+        list[str], Meta(description="Spans that failed or repeated one: its id, its name, and why.")
+    ] = []
+    name: Annotated[str, Meta(description="The first words the agent was asked.")] = ""
+    status: Annotated[str, Meta(description="How the root run ended.")] = ""
+    duration_ms: Annotated[int, Meta(description="End of the last span minus start of the first.")] = 0
+    num_failed_steps: Annotated[int, Meta(description="Spans that ended in error.")] = 0
+    critical_path: Annotated[
+        list[PathStep], Meta(description="The longest steps, at most six, of those the duration hung on, in order.")
+    ] = []
+    reread_cost_usd: Annotated[
+        Decimal | None, Meta(description="What all tool results have cost in later calls; estimated, a part of cost.")
+    ] = None
+    reread_bill: Annotated[list[RereadItem], Meta(description="The dearest of them, at most six.")] = []
+    is_partial: Annotated[
+        bool,
+        Meta(
+            description="Whether the trace was too long to be read whole: path, re-read bill and sub-agents are parts."
+        ),
+    ] = False
     rev: Annotated[int, Meta(description="Offset of the source record; newest wins.")]
 
 

@@ -1,15 +1,17 @@
 """The topics that stream_jobs own.
 
-Upstream: the stitcher writes them.
-Downstream: the sink, later the live view and the notifiers.
+Upstream: the stitcher writes them; budget alerts come from the keeper of budgets.
+Downstream: the sink and the keeper of budgets, later the live view and the notifiers.
 Guarantee: what comes from partition *p* of the events lies in partition *p* here, in the order of its source
-offsets; so one number per partition tells a reader what it has already seen.
+offsets; so one number per partition tells a reader what it has already seen. Budget alerts carry the number of the
+keeper's transaction instead, which grows as offsets do.
 """
 
 from infra.runtime.topics import TopicSpec
 from stream_jobs.contracts.alert import AlertBatch
 from stream_jobs.contracts.card import CardBatch
 from stream_jobs.contracts.span import SpanBatch
+from stream_jobs.contracts.spend import SpendBatch
 from stream_jobs.contracts.trace import TraceBatch
 
 SPANS = TopicSpec(
@@ -37,5 +39,21 @@ CARDS = TopicSpec(
     readers=("sink",),
 )
 
-OUTPUTS: tuple[TopicSpec, ...] = (SPANS, TRACES, ALERTS, CARDS)
-TOPICS: tuple[TopicSpec, ...] = tuple(spec for output in OUTPUTS for spec in (output, output.dead_letter))
+SPEND = TopicSpec(
+    name="clawtrace.spend.v1",
+    record_type=SpendBatch,
+    description="Differences in the cost of model calls, from which budgets are settled.",
+    readers=("budgets",),
+)
+
+BUDGET_ALERTS = TopicSpec(
+    name="clawtrace.budget-alerts.v1",
+    record_type=AlertBatch,
+    description="Alerts about budgets as they change state; rev is the number of the keeper's transaction.",
+    readers=("sink",),
+)
+
+OUTPUTS: tuple[TopicSpec, ...] = (SPANS, TRACES, ALERTS, CARDS, SPEND)
+TOPICS: tuple[TopicSpec, ...] = tuple(
+    spec for output in (*OUTPUTS, BUDGET_ALERTS) for spec in (output, output.dead_letter)
+)

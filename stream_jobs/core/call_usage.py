@@ -1,16 +1,18 @@
 """Tokens and dollars of model calls, and what they add to their run.
 
 Upstream: messages (through the usage join), diagnostic events, the sums of ``llm_output``.
-Downstream: ``CallState``; totals of runs; the runaway rule.
+Downstream: ``CallState``; totals of runs; facts ``call_usage``.
 Guarantee: however often and by whomever the tokens of a call are told, they count once: those of the message,
 else of the diagnostic event, else what the run's own sum leaves for the one call that has none.
 """
 
 from decimal import Decimal
 
+from msgspec.structs import replace
+
 from producers.contracts.event import Event
 from producers.contracts.usage import OpenClawUsage, TokenUsage, reported_cost_usd
-from stream_jobs.core.runaway import alert_run_cost
+from stream_jobs.core.facts import Fact
 from stream_jobs.core.state import NO_TOKENS, CallState, RunState
 from stream_jobs.core.workspace import Workspace
 
@@ -21,6 +23,7 @@ MAX_MISSING = 32
 MAX_TOKENS = 10**12
 
 _MAX_USD = Decimal(10) ** 9
+_ZERO = Decimal(0)
 
 
 def dollars_of(text: str | None) -> Decimal | None:
@@ -43,7 +46,7 @@ def usage_of(usage: OpenClawUsage | None) -> Told:
     if usage is None:
         return None, None
     tokens = TokenUsage.from_openclaw(usage)
-    for name in ("input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens", "reasoning_tokens"):
+    for name in TokenUsage.__struct_fields__:
         if not 0 <= getattr(tokens, name) <= MAX_TOKENS:
             raise ValueError(f"usage: {name} is {getattr(tokens, name)}; must be 0 to {MAX_TOKENS}")
     return tokens, dollars_of(reported_cost_usd(usage))
@@ -62,6 +65,7 @@ def count_usage(
     """Take what one source tells of a call's tokens, price the call, and bring the run's totals up to it."""
     _add_to_run(run, call, -1)
     was_unpriced, was_missing = _is_unpriced(call), is_missing(call)
+    was_usd, was_usage = call.cost_usd, call.usage
     if message is not None:
         call.message_usage, call.message_usd = message
     if diagnostic is not None:
@@ -76,17 +80,39 @@ def count_usage(
     note_missing(run, call, was_missing)
     ws.touch(call)
     ws.touch(run)
-    _check_limit(ws, run, call, event)
+    _note_difference(ws, call, event, was_usd, was_usage)
+
+
+def price_again(ws: Workspace, run: RunState, call: CallState, price_id: str) -> bool:
+    """Price a known call by today's list if that gives the expected price; return whether anything changed."""
+    priced = _priced(ws, call)
+    if priced == (call.cost_usd, call.price_id) or priced[1] != price_id:
+        return False
+    was_usd, was_unpriced = call.cost_usd, _is_unpriced(call)
+    _add_to_run(run, call, -1)
+    call.cost_usd, call.price_id = priced
+    _add_to_run(run, call, 1)
+    if _is_unpriced(call) and not was_unpriced:
+        ws.counts["unpriced_calls"] += 1
+    ws.touch(call)
+    ws.touch(run)
+    # Money of the day of the call: told as of now, it would look like a burst of spending.
+    usd = (call.cost_usd or _ZERO) - (was_usd or _ZERO)
+    if usd:
+        ws.facts.append(Fact("call_usage", call.ref, call.started_at_us, usd=usd))
+    return True
 
 
 def _price(ws: Workspace, call: CallState) -> None:
-    call.cost_usd, call.price_id = None, ""
+    call.cost_usd, call.price_id = _priced(ws, call)
+
+
+def _priced(ws: Workspace, call: CallState) -> tuple[Decimal | None, str]:
     usage = call.usage
     if usage is None:
-        return
+        return None, ""
     price = ws.pricer.find_price(ws.tenant_id, call.provider, call.model, call.started_at_us)
-    if price is not None:
-        call.cost_usd, call.price_id = price.cost_usd(usage), price.price_id
+    return (None, "") if price is None else (price.cost_usd(usage), price.price_id)
 
 
 def _is_unpriced(call: CallState) -> bool:
@@ -123,29 +149,13 @@ def _agree(left: TokenUsage, right: TokenUsage) -> bool:
     )
 
 
-def _check_limit(ws: Workspace, run: RunState, call: CallState, event: Event) -> None:
-    if run.is_alerted or not run.trace_id:
-        return
-    limit_usd = ws.rules.run_cost_limit_usd(ws.tenant_id, ws.agent_id)
-    if run.cost_usd < limit_usd:
-        return
-    run.is_alerted = True
-    alert = alert_run_cost(
-        tenant_id=ws.tenant_id,
-        agent_id=ws.agent_id,
-        trace_id=run.trace_id,
-        run_id=run.run_id,
-        span_id=call.span_id,
-        session_key=run.session_key,
-        model=f"{call.provider}/{call.model}",
-        cost_usd=run.cost_usd,
-        limit_usd=limit_usd,
-        num_model_calls=run.num_calls,
-        usage=run.usage,
-        at_us=event.at_us,
-        rev=ws.rev,
-    )
-    ws.alerts[alert.alert_id] = alert
+def _note_difference(
+    ws: Workspace, call: CallState, event: Event, was_usd: Decimal | None, was_usage: TokenUsage | None
+) -> None:
+    usd = (call.cost_usd or _ZERO) - (was_usd or _ZERO)
+    usage = (call.usage or NO_TOKENS) - (was_usage or NO_TOKENS)
+    if usd or usage != NO_TOKENS:
+        ws.facts.append(Fact("call_usage", call.ref, event.at_us, event.seq, usd, usage))
 
 
 # --- the one call whose message never came
@@ -177,7 +187,7 @@ def settle_remainder(ws: Workspace, run: RunState, event: Event) -> None:
         return
     holder = ws.find_call(run.remainder_id) if run.remainder_id else None
     held = holder.remainder_usage if holder is not None and holder.usage is holder.remainder_usage else None
-    left = run.reported_usage - run.usage + (held or NO_TOKENS)
+    left = _without_debt(run.reported_usage - run.usage + (held or NO_TOKENS))
     is_settled = bool(run.num_outputs) and run.num_outputs >= len(run.attempt_seqs)
     wanted = ""
     if is_settled and len(run.missing_ids) == 1 and not run.num_missing_unnamed and _is_amount(left):
@@ -192,6 +202,12 @@ def settle_remainder(ws: Workspace, run: RunState, event: Event) -> None:
     if is_mismatch and not run.is_mismatch:
         ws.counts["usage_mismatches"] += 1
     run.is_mismatch = is_mismatch
+
+
+def _without_debt(usage: TokenUsage) -> TokenUsage:
+    """Keep the hour's part within the writes: sums of OpenClaw may not tell it where the messages did."""
+    write_1h = max(0, min(usage.cache_write_1h_tokens, usage.cache_write_tokens))
+    return usage if write_1h == usage.cache_write_1h_tokens else replace(usage, cache_write_1h_tokens=write_1h)
 
 
 def _is_amount(usage: TokenUsage) -> bool:

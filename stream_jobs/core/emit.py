@@ -9,14 +9,28 @@ from typing import Literal, cast
 
 from msgspec.structs import replace
 
-from stream_jobs.contracts.span import Span, SpanStatus
+from stream_jobs.contracts.span import Span, SpanKind, SpanStatus
 from stream_jobs.contracts.trace import Trace, TraceCategory
 from stream_jobs.core import rollup
-from stream_jobs.core.state import NO_SEQ, CallState, Node, RunState, ToolState, TraceState, is_compaction
+from stream_jobs.core.roles import role_of
+from stream_jobs.core.silence import NEVER_SHOWED
+from stream_jobs.core.state import (
+    NO_SEQ,
+    AttemptState,
+    CallState,
+    GuardState,
+    Node,
+    RunState,
+    ToolState,
+    TraceState,
+    is_compaction,
+)
+from stream_jobs.core.subagents import DEATHS
 from stream_jobs.core.tree import path_of
 from stream_jobs.core.workspace import Workspace
 
 _STOPPED = "the run was stopped"
+_SILENT = "nothing was heard of it any more"
 
 
 def settle_run(ws: Workspace, run: RunState) -> None:
@@ -27,13 +41,25 @@ def settle_run(ws: Workspace, run: RunState) -> None:
     elif not run.attempt_seqs and run.stop_seq > run.open_seq:
         # No permission to read the conversation: a message that is no tool use is the only sign of the end.
         run.ended_at_us = run.stopped_at_us
+    elif run.told_end_seq > max(run.open_seq, run.spawn_seq):
+        run.ended_at_us = max(run.told_ended_at_us, run.started_at_us)
+        if run.told_outcome not in DEATHS and run.told_outcome != "ok":
+            run.status, run.error = "incomplete", run.told_error or run.told_outcome
+            return
     elif run.is_given_up:
         run.ended_at_us, run.status = run.started_at_us, "incomplete"
+        return
+    elif run.is_silent:
+        run.ended_at_us, run.status = max(run.last_at_us, run.started_at_us), "incomplete"
+        run.error = NEVER_SHOWED if run.is_inferred else _SILENT
         return
     else:
         return
     run.ended_at_us = max(run.ended_at_us, run.started_at_us)
     run.status, run.error = _verdict(ws, run)
+    if run.told_end_seq > run.open_seq and run.told_outcome in DEATHS and run.status != "error":
+        told = f": {run.told_error}" if run.told_error else ""
+        run.status, run.error = "error", f"sub-agent {run.told_outcome}{told}"
 
 
 def _verdict(ws: Workspace, run: RunState) -> tuple[SpanStatus, str]:
@@ -60,7 +86,7 @@ def make_span(ws: Workspace, node: Node, trace: TraceState) -> Span:
         node.parent_span_id, node.link_rev = parent_span_id, ws.rev
     # A clock that was set back must not make negative durations.
     ended_at_us = max(node.ended_at_us, node.started_at_us) if node.ended_at_us else None
-    kind, operation, about = _labels(node)
+    kind, operation, name = _labels(node)
     span = Span(
         tenant_id=ws.tenant_id,
         agent_id=ws.agent_id,
@@ -71,7 +97,7 @@ def make_span(ws: Workspace, node: Node, trace: TraceState) -> Span:
         depth=len(path),
         kind=kind,
         operation_name=operation,
-        name=f"{operation} {about}".rstrip(),
+        name=name.rstrip(),
         status=cast(SpanStatus, node.status),
         error=node.error or None,
         trace_date=trace.trace_date,
@@ -91,22 +117,37 @@ def make_span(ws: Workspace, node: Node, trace: TraceState) -> Span:
         return _with_call(span, node)
     if isinstance(node, ToolState):
         return _with_tool(span, node)
+    if isinstance(node, AttemptState):
+        return replace(span, run_id=node.run_id, attempt=node.number)
+    if isinstance(node, GuardState):
+        return replace(span, run_id=node.run_id)
     return _with_run(span, node) if isinstance(node, RunState) else span
 
 
-def _labels(node: Node) -> tuple[Literal["run", "model_call", "tool_call"], str, str]:
+def _labels(node: Node) -> tuple[SpanKind, str, str]:
+    """Return kind, operation and name."""
     if isinstance(node, CallState):
-        return "model_call", "chat", node.model
+        return "model_call", "chat", f"chat {node.model}"
     if isinstance(node, ToolState):
-        return "tool_call", "execute_tool", node.tool_name
-    about = "compaction" if isinstance(node, RunState) and is_compaction(node.run_id) else node.openclaw_agent_id
-    return "run", "invoke_agent", about
+        return "tool_call", "execute_tool", f"execute_tool {node.tool_name}"
+    if isinstance(node, AttemptState):
+        return "attempt", "invoke_agent", f"attempt {node.number}"
+    if isinstance(node, GuardState):
+        return "guard", "guard", f"{'verdict' if node.is_verdict else 'guard'} {node.action}"
+    if not isinstance(node, RunState):
+        raise TypeError(f"{type(node).__name__} is no span")
+    if is_compaction(node.run_id):
+        return "compaction", "invoke_agent", "compaction"
+    role = role_of(node)
+    return "run", "invoke_agent", f"invoke_agent {node.openclaw_agent_id}" + (f" ({role})" if role else "")
 
 
 def _flags(node: Node) -> list[str]:
     flags = ["payload_cut"] if node.payload_cut else []
     if isinstance(node, RunState) and node.is_orphan:
         flags.append("orphan")
+    if isinstance(node, RunState | ToolState):
+        flags += node.flags
     return flags
 
 
@@ -212,13 +253,14 @@ def _name_of(root: RunState | None) -> str:
     if root is None:
         return ""
     # Without permission to read the conversation there are no words.
-    return root.name or ("compaction" if is_compaction(root.run_id) else root.session_key)
+    return root.name or role_of(root) or root.session_key
 
 
 def _category_of(trace: TraceState) -> TraceCategory:
     counts = trace.counts
     if counts[rollup.HEARTBEATS]:
         return "heartbeat"
-    if counts[rollup.RUNS] and counts[rollup.RUNS] == counts[rollup.SIDE_RUNS]:
+    if counts[rollup.RUNS] == counts[rollup.SIDE_RUNS]:
+        # Nothing but the host's own upkeep; a compaction on its own is no run at all.
         return "memory"
     return "work"

@@ -50,6 +50,7 @@ class RunEvent(msgspec.Struct, rename="camel"):
     failure_kind: str | None = None
     type: str | None = None
     trigger: str | None = None
+    label: msgspec.Raw = _ABSENT
 
 
 class RunHook(msgspec.Struct):
@@ -57,6 +58,54 @@ class RunHook(msgspec.Struct):
 
     event: RunEvent
     ctx: Context = msgspec.field(default_factory=Context)
+
+
+class SubagentEnd(msgspec.Struct, rename="camel"):
+    """Hook subagent_ended."""
+
+    target_session_key: str | None = None
+    outcome: str | None = None
+    reason: str | None = None
+    error: msgspec.Raw = _ABSENT
+    ended_at: Number = None
+
+
+class SubagentEndHook(msgspec.Struct):
+    """Payload of subagent_ended."""
+
+    event: SubagentEnd
+
+
+class CompactionEvent(msgspec.Struct, rename="camel", omit_defaults=True):
+    """Hooks before_compaction and after_compaction."""
+
+    message_count: Number = None
+    token_count: Number = None
+    compacted_count: Number = None
+
+
+class CompactionHook(msgspec.Struct):
+    """Payload of the hooks around a compaction."""
+
+    event: CompactionEvent
+
+
+class GuardDecision(msgspec.Struct):
+    """Our own event guard_decision."""
+
+    decision_id: str | None = None
+    action: str | None = None
+    reason: str | None = None
+
+
+class GuardDecisionHook(msgspec.Struct):
+    """Payload of guard_decision."""
+
+    event: GuardDecision
+
+
+class _RawHook(msgspec.Struct):
+    event: msgspec.Raw = _ABSENT
 
 
 class DiagnosticEvent(msgspec.Struct):
@@ -172,9 +221,18 @@ read_tool_hook = _reader_of(ToolHook)
 read_message_hook = _reader_of(MessageHook)
 read_agent_event = _reader_of(AgentEventHook)
 read_lifecycle = _reader_of(Lifecycle)
+read_subagent_end = _reader_of(SubagentEndHook)
+read_compaction = _reader_of(CompactionHook)
+read_guard_decision = _reader_of(GuardDecisionHook)
+_read_raw = _reader_of(_RawHook)
 _read_result = _reader_of(_ToolResult)
 _read_details = _reader_of(ToolDetails)
 _read_text = _reader_of(str)
+
+
+def read_raw_event(payload: msgspec.Raw) -> msgspec.Raw:
+    """Return the event object of a payload as it was sent."""
+    return _read_raw(payload).event
 
 
 def read_tool_details(result: msgspec.Raw) -> ToolDetails | None:

@@ -24,6 +24,31 @@ def tool_ref(run_id: str, tool_call_id: str) -> str:
     return f"t{SEPARATOR}{run_id}{SEPARATOR}{tool_call_id}"
 
 
+def attempt_ref(run_id: str, seq: int) -> str:
+    """Key of an attempt, by the sequence number of its llm_input."""
+    return f"a{SEPARATOR}{run_id}{SEPARATOR}{seq}"
+
+
+def attempts_ref(run_id: str) -> str:
+    """Key of what is known of the attempts of a run."""
+    return f"b{SEPARATOR}{run_id}"
+
+
+def guard_ref(guard_id: str) -> str:
+    """Key of a decision of the guard or of a verdict."""
+    return f"g{SEPARATOR}{guard_id}"
+
+
+def agent_ref() -> str:
+    """Key of what is known of the agent itself."""
+    return f"y{SEPARATOR}"
+
+
+def watch_ref(page: int) -> str:
+    """Key of a page of runs that are watched."""
+    return f"o{SEPARATOR}{page}"
+
+
 def trace_ref(trace_id: str) -> str:
     """Key of a trace."""
     return f"x{SEPARATOR}{trace_id}"
@@ -57,6 +82,11 @@ def wait_ref(span_id: str) -> str:
 def child_ref(parent_ref: str, number: int) -> str:
     """Key of the n-th child a node was ever given; it may have moved since."""
     return f"k{SEPARATOR}{parent_ref}{SEPARATOR}{number}"
+
+
+def memory_ref(name: str) -> str:
+    """Key of what a rule remembers; the name begins with the rule's own."""
+    return f"m{SEPARATOR}{name}"
 
 
 def payload_ref(payload_id: str) -> str:

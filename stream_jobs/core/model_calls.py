@@ -5,13 +5,12 @@ Downstream: ``CallState``; spans of kind model_call; ``stream_jobs.core.call_usa
 Guarantee: a call is known by its span id alone, since OpenClaw's call id repeats over the attempts of a run.
 """
 
-from bisect import bisect_left
-
 from producers.contracts.event import Event
+from stream_jobs.core.attempts import number_of, place_call
 from stream_jobs.core.call_usage import count_usage, is_missing, note_missing, settle_remainder, usage_of
 from stream_jobs.core.hook_payloads import RunHook, read_run_hook, whole_ms
 from stream_jobs.core.state import NO_SEQ, CallState, RunState, is_compaction
-from stream_jobs.core.tree import derived_span_id, hang_under
+from stream_jobs.core.tree import derived_span_id
 from stream_jobs.core.workspace import Workspace
 
 
@@ -20,7 +19,7 @@ def see_call(ws: Workspace, event: Event, run: RunState) -> CallState:
     span_id = event.trace.span_id if event.trace is not None else None
     if not span_id:
         # Without a trace context the call id is all there is; it repeats over the attempts of a run.
-        attempt = bisect_left(run.attempt_seqs, event.seq)
+        attempt = number_of(run, event.seq)
         span_id = derived_span_id(run.trace_id, "model_call", f"{run.run_id}|{event.call_id}|{attempt}")
     call = ws.call(span_id, run.run_id)
     if not call.seen:
@@ -29,7 +28,6 @@ def see_call(ws: Workspace, event: Event, run: RunState) -> CallState:
         call.openclaw_agent_id = event.openclaw_agent_id or run.openclaw_agent_id
         call.started_at_us = event.at_us
         call.trace_id = run.trace_id
-        hang_under(ws, call, run)
         run.num_calls += 1
         note_missing(run, call, was_missing=False)
     ws.touch(call)
@@ -43,7 +41,8 @@ def on_call_started(ws: Workspace, event: Event, run: RunState) -> None:
     call = see_call(ws, event, run)
     _take_model(call, hook)
     call.started_seq, call.started_at_us = event.seq, event.at_us
-    call.attempt = _attempt_of(run, call)
+    ws.note("call_started", call.ref, event)
+    place_call(ws, run, call)
     run.open_seq = max(run.open_seq, event.seq)
     if call.usage is not None:
         count_usage(ws, run, call, event)
@@ -56,10 +55,10 @@ def on_call_ended(ws: Workspace, event: Event, run: RunState) -> CallState:
     _take_model(call, hook)
     call.ended_seq = event.seq
     call.ended_at_us = event.at_us
+    ws.note("call_ended", call.ref, event)
     call.duration_ms = NO_SEQ
     _take_duration(call, hook, event)
-    if call.started_seq == NO_SEQ:
-        call.attempt = _attempt_of(run, call)
+    place_call(ws, run, call)
     if hook.event.outcome not in (None, "completed"):
         _fail(run, call, hook)
     settle_status(call)
@@ -76,6 +75,8 @@ def on_call_ended(ws: Workspace, event: Event, run: RunState) -> CallState:
 def on_call_diagnosed(ws: Workspace, event: Event, run: RunState, hook: RunHook) -> None:
     """Diagnostic events model.call.started, completed and error."""
     call = see_call(ws, event, run)
+    call.diagnosed_seq = event.seq if call.diagnosed_seq == NO_SEQ else min(call.diagnosed_seq, event.seq)
+    place_call(ws, run, call)
     _take_model(call, hook)
     if hook.event.type == "model.call.started":
         return
@@ -113,17 +114,3 @@ def _fail(run: RunState, call: CallState, hook: RunHook) -> None:
 def settle_status(call: CallState) -> None:
     """Say how an ended call ended."""
     call.status = "error" if call.is_failed or call.message_error else "ok"
-
-
-def _attempt_of(run: RunState, call: CallState) -> int:
-    seq = call.started_seq if call.started_seq != NO_SEQ else call.ended_seq
-    return max(1, bisect_left(run.attempt_seqs, seq))
-
-
-def number_attempts(ws: Workspace, run: RunState) -> None:
-    """Number the calls of a run again, after the beginning of an attempt has come late."""
-    for number in range(run.num_children):
-        call = ws.child(run, number)
-        if isinstance(call, CallState) and call.attempt != (attempt := _attempt_of(run, call)):
-            call.attempt = attempt
-            ws.touch(call)

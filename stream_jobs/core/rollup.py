@@ -9,7 +9,17 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from producers.contracts.usage import TokenUsage
-from stream_jobs.core.state import NO_SEQ, NO_TOKENS, CallState, Node, RunState, ToolState, TraceState
+from stream_jobs.core.state import (
+    NO_SEQ,
+    NO_TOKENS,
+    CallState,
+    GuardState,
+    Node,
+    RunState,
+    ToolState,
+    TraceState,
+    is_compaction,
+)
 
 # Places in ``TraceState.counts``.
 SPANS, RUNS, CALLS, TOOLS, ERRORS, UNPRICED, PRICED, REPORTED, OPEN, SIDE_RUNS, HEARTBEATS = range(11)
@@ -32,6 +42,11 @@ class Contribution(NamedTuple):
 _NOTHING = Contribution((0,) * _NUM_COUNTS, NO_TOKENS, _ZERO, _ZERO)
 
 
+def is_open(trace: TraceState) -> bool:
+    """Whether any run of a trace has not ended."""
+    return bool(trace.counts) and trace.counts[OPEN] > 0
+
+
 def contribution_of(node: Node) -> Contribution | None:
     """Return what a node adds to its trace now; None when it is no span yet."""
     if not node.is_span:
@@ -43,11 +58,12 @@ def contribution_of(node: Node) -> Contribution | None:
         return Contribution((1, 0, 0, 1, error, 0, 0, 0, 0, 0, 0), NO_TOKENS, _ZERO, _ZERO)
     if isinstance(node, RunState):
         is_open = 1 if node.status == "running" else 0
-        side = 1 if node.is_side_run else 0
+        run = 0 if is_compaction(node.run_id) else 1
+        side = 1 if run and node.is_side_run else 0
         heartbeat = 1 if node.trigger == "heartbeat" else 0
-        counts = (1, 1, 0, 0, error, 0, 0, 0, is_open, side, heartbeat)
+        counts = (1, run, 0, 0, error, 0, 0, 0, is_open, side, heartbeat)
         return Contribution(counts, NO_TOKENS, _ZERO, _ZERO)
-    return None
+    return Contribution((1, 0, 0, 0, error, 0, 0, 0, 0, 0, 0), NO_TOKENS, _ZERO, _ZERO)
 
 
 def _contribution_of_call(call: CallState, error: int) -> Contribution:
@@ -88,8 +104,8 @@ def _stretch(trace: TraceState, node: Node) -> None:
     if isinstance(node, RunState):
         if not trace.started_at_us or node.started_at_us < trace.started_at_us:
             trace.started_at_us = node.started_at_us
-        trace.ended_at_us = max(trace.ended_at_us, node.closed_at_us)
-    elif not isinstance(node, CallState) or node.ended_seq != NO_SEQ:
+        trace.ended_at_us = max(trace.ended_at_us, node.closed_at_us, node.told_ended_at_us)
+    elif isinstance(node, GuardState) or (isinstance(node, CallState | ToolState) and node.ended_seq != NO_SEQ):
         trace.ended_at_us = max(trace.ended_at_us, node.ended_at_us)
 
 

@@ -10,7 +10,9 @@ from bisect import insort
 import msgspec
 
 from producers.contracts.event import Event
+from stream_jobs.core.attempts import begin_attempt, end_attempt
 from stream_jobs.core.call_usage import settle_remainder, usage_of
+from stream_jobs.core.compactions import note_compaction_run
 from stream_jobs.core.hook_payloads import (
     RunHook,
     cut_text,
@@ -22,15 +24,14 @@ from stream_jobs.core.hook_payloads import (
     text_of,
 )
 from stream_jobs.core.keys import harness_ref, session_ref, wait_ref
-from stream_jobs.core.model_calls import number_attempts
 from stream_jobs.core.pending import end_pending, forget_pending, note_reply
-from stream_jobs.core.state import LinkState, RunState
+from stream_jobs.core.silence import hear
+from stream_jobs.core.state import LinkState, RunState, is_compaction
 from stream_jobs.core.tree import give_trace
 from stream_jobs.core.workspace import Workspace
 
 MAX_NAME_CHARS = 80
-# A run of hundreds of attempts is a provider outage; more are counted to the last of these.
-MAX_ATTEMPTS = 256
+MAX_RECENT_RUNS = 8
 MAX_HARNESS_IDS = 256
 
 # Kinds of text a run's input and name can come from; the lowest wins.
@@ -41,6 +42,11 @@ _NAME_RANKS = {"before_agent_reply": 0, "before_model_resolve": 1, "before_agent
 def see_run(ws: Workspace, event: Event, harness_id: str | None, harness_parent_id: str | None) -> RunState:
     """Take what every hook of a run tells: that it is there, since when, in which session and trace."""
     run = ws.run(event.run_id or "")
+    hear(ws, run, event.seq, event.at_us)
+    if run.is_inferred:
+        # Until now only its spawn was known; what its own hooks tell takes over.
+        run.is_inferred = run.seen = False
+        run.started_at_us = 0
     if not run.seen or event.seq < run.first_seq:
         _see_earlier(ws, run, event)
     if not run.started_at_us or event.at_us < run.started_at_us:
@@ -58,6 +64,8 @@ def see_run(ws: Workspace, event: Event, harness_id: str | None, harness_parent_
 
 
 def _see_earlier(ws: Workspace, run: RunState, event: Event) -> None:
+    if not run.seen:
+        ws.note("run_started", run.ref, event)
     run.seen = True
     run.first_seq = event.seq
     run.session_key = run.session_key or event.session_key or ""
@@ -66,10 +74,16 @@ def _see_earlier(ws: Workspace, run: RunState, event: Event) -> None:
     ws.to_relink[run.run_id] = None
     if not run.session_key:
         return
+    if is_compaction(run.run_id):
+        note_compaction_run(ws, run)
+        return
     session = ws.session(run.session_key)
+    recent = [it for it in session.recent if it[1] != run.run_id]
+    insort(recent, (event.seq, run.run_id))
+    session.recent = recent[-MAX_RECENT_RUNS:]
+    ws.change(session_ref(run.session_key, ws.spool_id))
     if event.seq > session.last_seq:
         session.last_seq, session.last_run_id = event.seq, run.run_id
-        ws.change(session_ref(run.session_key, ws.spool_id))
 
 
 def _claim_harness(ws: Workspace, run: RunState, harness_id: str) -> None:
@@ -125,11 +139,7 @@ def on_llm_input(ws: Workspace, event: Event) -> None:
     """A new attempt begins."""
     run = _see(ws, event)
     hook = read_run_hook(event.payload)
-    if len(run.attempt_seqs) < MAX_ATTEMPTS:
-        run.attempt_seqs = list(run.attempt_seqs)
-        insort(run.attempt_seqs, event.seq)
-        if event.seq < run.open_seq:
-            number_attempts(ws, run)
+    begin_attempt(ws, run, event)
     run.open_seq = max(run.open_seq, event.seq)
     ws.touch(run)
     _take_context(ws, run, event, hook)
@@ -152,10 +162,14 @@ def on_llm_output(ws: Workspace, event: Event) -> None:
         run.reported_usage = run.reported_usage + usage
         run.reported_usd += reported_usd or 0
     texts = hook.event.assistant_texts
-    if event.seq > run.output_seq and not is_empty(texts):
+    output_id = ""
+    if not is_empty(texts):
         text, is_cut = cut_text(texts)
-        run.output_id, run.output_seq = ws.put_text(event, "o", text), event.seq
+        output_id = ws.put_text(event, "o", text)
         run.payload_cut = run.payload_cut or is_cut
+        if event.seq > run.output_seq:
+            run.output_id, run.output_seq = output_id, event.seq
+    end_attempt(ws, run, event, output_id=output_id)
     settle_remainder(ws, run, event)
 
 
@@ -163,8 +177,9 @@ def on_agent_end(ws: Workspace, event: Event) -> None:
     """An attempt has ended; it says whether it was stopped."""
     run = _see(ws, event)
     _close(ws, run, event)
+    hook = read_run_hook(event.payload)
+    end_attempt(ws, run, event, is_failed=hook.event.success is False)
     if event.seq > run.end_seq:
-        hook = read_run_hook(event.payload)
         run.end_seq = event.seq
         run.end_failed = hook.event.success is False
         run.end_error = text_of(hook.event.error)
@@ -187,16 +202,6 @@ def on_agent_event(ws: Workspace, event: Event) -> None:
         run.verdict_failed = data.phase == "error"
         run.verdict_error = text_of(data.error)
     end_pending(ws, event.seq, run_id=run.run_id)
-
-
-def on_subagent_spawned(ws: Workspace, event: Event) -> None:
-    """A run of a child session was asked for; the run's own hooks come later."""
-    ctx = read_run_hook(event.payload).ctx
-    run = ws.run(event.run_id or "")
-    run.requester_session = run.requester_session or ctx.requester_session_key or ""
-    run.session_key = run.session_key or ctx.child_session_key or ""
-    ws.change(run.ref)
-    ws.to_relink[run.run_id] = None
 
 
 def on_session_end(ws: Workspace, event: Event) -> None:

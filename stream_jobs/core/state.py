@@ -56,6 +56,11 @@ class Node(msgspec.Struct, array_like=True):
         """Whether this node can be shown."""
         return self.seen and bool(self.trace_id)
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it goes on, as far as is known."""
+        return self.seen and self.status == "running"
+
 
 class RunState(Node, array_like=True):
     """One run: facts by which it is linked and closed, and the totals of its own model calls."""
@@ -106,7 +111,26 @@ class RunState(Node, array_like=True):
     num_missing_unnamed: int = 0
     remainder_id: str = ""
     is_mismatch: bool = False
-    is_alerted: bool = False
+    # Its place in stored values is taken.
+    was_alerted: bool = False
+    flags: list[str] = []
+    # sub-agents: asked for, and what their requester was told of their end
+    label: str = ""
+    spawn_seq: int = NO_SEQ
+    spawned_at_us: int = 0
+    told_end_seq: int = NO_SEQ
+    told_ended_at_us: int = 0
+    told_outcome: str = ""
+    told_error: str = ""
+    # Whether nothing but its spawn or its compaction hooks has told of it.
+    is_inferred: bool = False
+    # silence
+    newest_seq: int = NO_SEQ
+    last_at_us: int = 0
+    last_received_us: int = 0
+    is_silent: bool = False
+    watch_slot: int = -1
+    num_open: int = 0
 
     @property
     def is_side_run(self) -> bool:
@@ -141,6 +165,14 @@ class CallState(Node, array_like=True):
     cost_usd: Decimal | None = None
     price_id: str = ""
     is_mismatch: bool = False
+    diagnosed_seq: int = NO_SEQ
+
+    @property
+    def seq(self) -> int:
+        """Where the call stands among the events: its start, else its end."""
+        if self.started_seq != NO_SEQ:
+            return self.started_seq
+        return self.ended_seq if self.ended_seq != NO_SEQ else self.diagnosed_seq
 
     @property
     def usage(self) -> TokenUsage | None:
@@ -167,6 +199,57 @@ class ToolState(Node, array_like=True):
     ended_seq: int = NO_SEQ
     duration_ms: int = NO_SEQ
     exit_code: int | None = None
+    flags: list[str] = []
+
+    @property
+    def seq(self) -> int:
+        """Where the call stands among the events: its start, else its end."""
+        return self.started_seq if self.started_seq != NO_SEQ else self.ended_seq
+
+
+class AttemptState(Node, array_like=True):
+    """One attempt of a run that had several; the facts about it are in ``AttemptsState``."""
+
+    run_id: str = ""
+    seq: int = NO_SEQ
+    number: int = 1
+    last_call_seq: int = NO_SEQ
+    last_call_id: str = ""
+    # OpenClaw's span id of the attempt.
+    harness_id: str = ""
+
+
+class GuardState(Node, array_like=True):
+    """One decision of the guard in the agent, or one verdict that the agent was told."""
+
+    run_id: str = ""
+    guard_id: str = ""
+    action: str = ""
+    is_verdict: bool = False
+
+
+class AttemptStart(msgspec.Struct, array_like=True):
+    """A model was asked anew."""
+
+    seq: int
+    at_us: int = 0
+    harness_id: str = ""
+
+
+class AttemptEnd(msgspec.Struct, array_like=True):
+    """A sign that an attempt has ended."""
+
+    seq: int
+    at_us: int = 0
+    is_failed: bool = False
+    output_id: str = ""
+
+
+class AttemptsState(msgspec.Struct, array_like=True):
+    """Beginnings and ends of the attempts of a run, each by sequence number."""
+
+    starts: list[AttemptStart] = []
+    ends: list[AttemptEnd] = []
 
 
 class TopRun(msgspec.Struct, array_like=True, order=True):
@@ -200,6 +283,15 @@ class SessionState(msgspec.Struct, array_like=True):
     end_seq: int = NO_SEQ
     reply_run_id: str = ""
     reply_seq: int = NO_SEQ
+    # The newest runs, by first sequence number.
+    recent: list[tuple[int, str]] = []
+    # When the session is a sub-agent's: its run, and what the requester was told of its end.
+    spawned_run_id: str = ""
+    spawned_seq: int = NO_SEQ
+    told_end_seq: int = NO_SEQ
+    told_ended_at_us: int = 0
+    told_outcome: str = ""
+    told_error: str = ""
 
 
 class JoinItem(msgspec.Struct, array_like=True):
@@ -236,15 +328,45 @@ class PendingRun(msgspec.Struct, array_like=True):
     end_seq: int = NO_SEQ
 
 
+class CompactionSign(msgspec.Struct, array_like=True, order=True):
+    """A hook around a compaction (``what`` is b or a), or the first sign of a compaction's run (r)."""
+
+    seq: int
+    what: str
+    session_key: str
+    run_id: str = ""
+    at_us: int = 0
+    text_id: str = ""
+    # Of a run: nothing after it can be its end any more.
+    is_closed: bool = False
+
+
 class SpoolState(msgspec.Struct, array_like=True):
     """Which sequence numbers of a spool were applied: pairs (first, last), ascending, apart from each other."""
 
     ranges: list[int] = []
     pending: list[PendingRun] = []
+    compactions: list[CompactionSign] = []
 
 
 class WaitState(msgspec.Struct, array_like=True):
     """Runs that named a parent harness span which no run has claimed yet."""
+
+    run_ids: list[str] = []
+
+
+class AgentState(msgspec.Struct, array_like=True):
+    """What ticks need to know of an agent; instants are the server's."""
+
+    num_watched: int = 0
+    # Not before this instant can a watched run have been silent for too long; 0 when none is watched.
+    next_due_us: int = 0
+    active_until_us: int = 0
+    last_tick_us: int = 0
+
+
+class WatchPage(msgspec.Struct, array_like=True):
+    """Ids of some of the runs that are watched."""
 
     run_ids: list[str] = []
 

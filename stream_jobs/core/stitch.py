@@ -6,41 +6,50 @@ Guarantee: pure and deterministic: same state, same batch, same rev, same bytes.
 is sent again; each touched span, trace and alert is in the result once, in its final form.
 """
 
-from collections.abc import Callable
-from typing import Final
-
-import msgspec
+from collections.abc import Callable, Mapping
+from typing import Final, cast
 
 from producers.contracts.event import Event, EventBatch
-from stream_jobs.contracts.alert import Alert
-from stream_jobs.contracts.span import Span
-from stream_jobs.contracts.trace import Trace
-from stream_jobs.core import model_calls, runs, tool_calls, usage_join
+from stream_jobs.contracts.alert import AlertRule
+from stream_jobs.core import guards, model_calls, runs, subagents, tool_calls, usage_join
+from stream_jobs.core.compactions import on_compaction_hook, settle_compactions
 from stream_jobs.core.cost import PriceBook
-from stream_jobs.core.emit import make_span, make_trace, settle_run
+from stream_jobs.core.detect.rulebook import RuleBook
+from stream_jobs.core.detect.rules import SETTINGS_TYPES
+from stream_jobs.core.detect.settings import RuleSettings
+from stream_jobs.core.facts import Fact
 from stream_jobs.core.hook_payloads import read_diagnostic, read_run_hook
 from stream_jobs.core.intervals import add_seq
-from stream_jobs.core.keys import payload_ref, spool_ref, trace_ref
+from stream_jobs.core.keys import spool_ref
 from stream_jobs.core.pending import settle_pending
-from stream_jobs.core.rollup import add_to_trace
-from stream_jobs.core.runaway import RuleBook
-from stream_jobs.core.state import RunState, StateReader, TraceState
-from stream_jobs.core.tree import relink_runs
+from stream_jobs.core.reprice import on_reprice
+from stream_jobs.core.settle import AgentDue, StitchResult, look, settle, settle_runs
+from stream_jobs.core.silence import ClosingSettings, close_silent, note_activity
+from stream_jobs.core.state import StateReader
 from stream_jobs.core.workspace import Workspace
 
-__all__ = ["PriceBook", "RuleBook", "StateReader", "StitchResult", "stitch_batch"]
+__all__ = [
+    "AgentDue",
+    "PriceBook",
+    "RuleBook",
+    "StateReader",
+    "StitchResult",
+    "read_rules",
+    "stitch_batch",
+    "tick_agent",
+]
+
+# The file of rules holds one table that is no rule: when a silent run is closed.
+_TABLES: Final = cast(Mapping[AlertRule, type[RuleSettings]], {**SETTINGS_TYPES, "closing": ClosingSettings})
 
 
-class StitchResult(msgspec.Struct, kw_only=True):
-    """What one batch does. Nothing of it has happened yet: the caller writes and sends."""
+def read_rules(text: str) -> RuleBook:
+    """Read the file of rules.
 
-    changes: dict[bytes, bytes | None] = {}
-    payloads: dict[bytes, bytes] = {}
-    spans: list[Span] = []
-    traces: list[Trace] = []
-    alerts: list[Alert] = []
-    counts: dict[str, int] = {}
-    rejects: list[tuple[str, str]] = []
+    Raises:
+        ValueError: the text names the field.
+    """
+    return RuleBook.from_toml(text, _TABLES)
 
 
 Handler = Callable[[Workspace, Event], None]
@@ -54,23 +63,54 @@ def stitch_batch(state: StateReader, batch: EventBatch, rev: int, pricer: PriceB
         agent_id=batch.agent_id,
         spool_id=batch.spool_id,
         rev=rev,
+        received_at_us=batch.received_at_us,
         pricer=pricer,
         rules=rules,
+        host_version=batch.source.host_version,
     )
     rejects = _apply_events(ws, batch.events)
     if ws.counts["duplicates"] == len(batch.events):
         return StitchResult(counts=dict(ws.counts))
-    relink_runs(ws)
-    spans, traces = _outputs(ws)
-    return StitchResult(
-        changes=ws.changes(),
-        payloads={ws.key(payload_ref(text_id)): text for text_id, text in ws.texts.items()},
-        spans=spans,
-        traces=traces,
-        alerts=list(ws.alerts.values()),
-        counts=dict(ws.counts),
-        rejects=rejects,
+    note_activity(ws)
+    result = settle(ws, max((event.at_us for event in batch.events), default=batch.received_at_us))
+    result.rejects = rejects
+    return result
+
+
+def tick_agent(
+    state: StateReader,
+    tenant_id: str,
+    agent_id: str,
+    at_us: int,
+    rev: int,
+    pricer: PriceBook,
+    rules: RuleBook,
+    *,
+    with_fact: bool = True,
+) -> StitchResult:
+    """Let time pass for an agent; the result is empty when that changes nothing.
+
+    Args:
+        at_us: the time now, by the server's clock (UTC, microseconds).
+        rev: offset of the tick's record.
+        with_fact: whether rules are told, at most once a minute.
+    """
+    ws = Workspace(
+        state,
+        tenant_id=tenant_id,
+        agent_id=agent_id,
+        spool_id="",
+        rev=rev,
+        received_at_us=at_us,
+        pricer=pricer,
+        rules=rules,
     )
+    if with_fact:
+        ws.facts.append(Fact("tick", "", at_us))
+        look(ws, None)
+    close_silent(ws, at_us)
+    result = settle(ws, at_us)
+    return result if ws.has_changes else StitchResult()
 
 
 def _apply_events(ws: Workspace, events: list[Event]) -> list[tuple[str, str]]:
@@ -91,25 +131,14 @@ def _apply_events(ws: Workspace, events: list[Event]) -> list[tuple[str, str]]:
                 rejects.append((event.event_id, str(error)))
         if spool.pending:
             settle_pending(ws)
+        if spool.compactions:
+            settle_compactions(ws)
+        settle_runs(ws, event.at_us)
+        ws.note("event", event.hook, event)
+        # After each event, not after the batch: what a rule sees must not depend on how events were cut into batches.
+        look(ws, event.run_id)
     ws.change(spool_ref(ws.spool_id))
     return rejects
-
-
-def _outputs(ws: Workspace) -> tuple[list[Span], list[Trace]]:
-    spans: list[Span] = []
-    traces: dict[str, TraceState] = {}
-    for node in ws.touched.values():
-        if isinstance(node, RunState):
-            settle_run(ws, node)
-        trace = ws.find_trace(node.trace_id) if node.is_span else None
-        if trace is None:
-            continue
-        add_to_trace(trace, node, ws.before.get(node.ref))
-        if trace.trace_id not in traces:
-            traces[trace.trace_id] = trace
-            ws.change(trace_ref(trace.trace_id))
-        spans.append(make_span(ws, node, trace))
-    return spans, [make_trace(ws, trace) for trace in traces.values()]
 
 
 def _on_model_call_started(ws: Workspace, event: Event) -> None:
@@ -130,6 +159,10 @@ def _on_before_tool_call(ws: Workspace, event: Event) -> None:
 
 def _on_after_tool_call(ws: Workspace, event: Event) -> None:
     tool_calls.on_after_tool_call(ws, event, runs.see_run(ws, event, None, None))
+
+
+def _on_guard_decision(ws: Workspace, event: Event) -> None:
+    guards.on_guard_decision(ws, event, runs.see_run(ws, event, None, None))
 
 
 def _on_diagnostic(ws: Workspace, event: Event) -> None:
@@ -171,7 +204,11 @@ _HANDLERS: Final[dict[str, Handler]] = {
     "llm_output": _needs_run(runs.on_llm_output),
     "agent_end": _needs_run(runs.on_agent_end),
     "agent_event": runs.on_agent_event,
-    "subagent_spawned": _needs_run(runs.on_subagent_spawned),
+    "subagent_spawned": _needs_run(subagents.on_subagent_spawned),
+    "subagent_ended": subagents.on_subagent_ended,
+    "before_compaction": on_compaction_hook,
+    "after_compaction": on_compaction_hook,
+    "guard_decision": _needs_run(_on_guard_decision),
     "session_end": runs.on_session_end,
     "gateway_stop": runs.on_gateway_stop,
     "model_call_started": _needs_run(_on_model_call_started),
@@ -180,4 +217,5 @@ _HANDLERS: Final[dict[str, Handler]] = {
     "before_tool_call": _needs_run(_on_before_tool_call),
     "after_tool_call": _needs_run(_on_after_tool_call),
     "diagnostic": _on_diagnostic,
+    "reprice": on_reprice,
 }

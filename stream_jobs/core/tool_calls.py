@@ -9,6 +9,7 @@ code is shown and is no error.
 import re
 
 from producers.contracts.event import Event
+from stream_jobs.core.attempts import place_tool
 from stream_jobs.core.hook_payloads import (
     ToolDetails,
     ToolHook,
@@ -20,7 +21,8 @@ from stream_jobs.core.hook_payloads import (
     whole_ms,
 )
 from stream_jobs.core.state import NO_SEQ, Node, RunState, ToolState
-from stream_jobs.core.tree import derived_span_id, hang_under, touch_subtree
+from stream_jobs.core.subagents import note_spawn
+from stream_jobs.core.tree import enter_trace, hang_under, touch_subtree
 from stream_jobs.core.workspace import Workspace
 
 # Tool search and code mode run tools inside a tool: the inner id names the outer call.
@@ -36,6 +38,8 @@ def on_before_tool_call(ws: Workspace, event: Event, run: RunState) -> None:
     hook = read_tool_hook(event.payload)
     tool = _see_tool(ws, event, run, event.tool_call_id)
     tool.started_seq, tool.started_at_us = event.seq, event.at_us
+    place_tool(ws, run, tool)
+    ws.note("tool_started", tool.ref, event)
     _take_input(ws, tool, event, hook, _FROM_BEFORE)
 
 
@@ -46,6 +50,8 @@ def on_after_tool_call(ws: Workspace, event: Event, run: RunState) -> None:
     hook = read_tool_hook(event.payload)
     tool = _see_tool(ws, event, run, event.tool_call_id)
     tool.ended_seq, tool.ended_at_us = event.seq, event.at_us
+    place_tool(ws, run, tool)
+    ws.note("tool_ended", tool.ref, event)
     tool.duration_ms = whole_ms(hook.event.duration_ms)
     if tool.started_seq == NO_SEQ:
         tool.started_at_us = event.at_us - 1_000 * max(tool.duration_ms, 0)
@@ -58,13 +64,11 @@ def on_after_tool_call(ws: Workspace, event: Event, run: RunState) -> None:
         tool.payload_cut = tool.payload_cut or is_cut
         details = read_tool_details(hook.event.result)
         if details is not None:
-            _take_details(ws, tool, details)
+            _take_details(ws, tool, details, event)
 
 
 def _see_tool(ws: Workspace, event: Event, run: RunState, tool_call_id: str) -> ToolState:
-    tool = ws.tool(run.run_id, tool_call_id)
-    if not tool.parent_ref:
-        _place(ws, tool, run)
+    tool = tool_node(ws, run, tool_call_id)
     if not tool.seen:
         tool.seen = True
         tool.session_key = event.session_key or run.session_key
@@ -78,18 +82,17 @@ def _see_tool(ws: Workspace, event: Event, run: RunState, tool_call_id: str) -> 
     return tool
 
 
-def _place(ws: Workspace, tool: ToolState, run: RunState) -> None:
-    parent: Node = run
-    inner = _INNER_ID.match(tool.tool_call_id)
-    if inner is not None:
-        outer = ws.tool(run.run_id, inner.group(1))
-        if not outer.parent_ref and outer is not tool:
-            _place(ws, outer, run)
-        parent = outer
+def tool_node(ws: Workspace, run: RunState, tool_call_id: str) -> ToolState:
+    """Return a tool call, in its place in the tree even when nothing but its id is known."""
+    tool = ws.tool(run.run_id, tool_call_id)
+    if tool.parent_ref:
+        return tool
+    inner = _INNER_ID.match(tool_call_id)
+    parent: Node = run if inner is None else tool_node(ws, run, inner.group(1))
     if run.trace_id:
-        tool.trace_id = run.trace_id
-        tool.span_id = derived_span_id(run.trace_id, "tool_call", f"{run.run_id}|{tool.tool_call_id}")
+        enter_trace(ws, tool, run.trace_id)
     hang_under(ws, tool, parent)
+    return tool
 
 
 def _take_input(ws: Workspace, tool: ToolState, event: Event, hook: ToolHook, rank: int) -> None:
@@ -100,7 +103,7 @@ def _take_input(ws: Workspace, tool: ToolState, event: Event, hook: ToolHook, ra
         tool.payload_cut = tool.payload_cut or is_cut
 
 
-def _take_details(ws: Workspace, tool: ToolState, details: ToolDetails) -> None:
+def _take_details(ws: Workspace, tool: ToolState, details: ToolDetails, event: Event) -> None:
     if bytes(details.status) == b'"blocked"':
         tool.status = "blocked"
     exit_code = bytes(details.exit_code)
@@ -110,6 +113,5 @@ def _take_details(ws: Workspace, tool: ToolState, details: ToolDetails) -> None:
     if child_run_id and not is_empty(details.child_session_key):
         child = ws.run(child_run_id)
         child.spawn_ref = tool.ref
-        child.session_key = child.session_key or text_of(details.child_session_key)
-        ws.change(child.ref)
+        note_spawn(ws, child, text_of(details.child_session_key), event)
         ws.to_relink[child_run_id] = None

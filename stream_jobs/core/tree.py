@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 from producers.contracts.event import filed_at_us
 from stream_jobs.core.keys import run_ref, trace_ref
-from stream_jobs.core.state import Node, RunState, ToolState, TopRun, TraceState
+from stream_jobs.core.state import AttemptState, GuardState, Node, RunState, ToolState, TopRun, TraceState
 from stream_jobs.core.workspace import Workspace
 
 # A path longer than this keeps the nearest ancestors: a chain of thousands would make each span a huge row.
@@ -31,7 +31,7 @@ def derived_trace_id(tenant_id: str, agent_id: str, run_id: str) -> str:
 
 def give_trace(ws: Workspace, run: RunState, trace_id: str) -> None:
     """Put a run and what hangs under it into a trace; the first trace a run gets is for good."""
-    if not _enter_trace(ws, run, trace_id):
+    if not enter_trace(ws, run, trace_id):
         return
     if ws.find_trace(trace_id) is None:
         ws.put(trace_ref(trace_id), TraceState(trace_id=trace_id, trace_date=_day_of(run.started_at_us)))
@@ -42,7 +42,7 @@ def give_trace(ws: Workspace, run: RunState, trace_id: str) -> None:
             child = ws.child(parent, number)
             if child is None or child.parent_ref != parent.ref:
                 continue
-            if _enter_trace(ws, child, trace_id):
+            if enter_trace(ws, child, trace_id):
                 waiting.append(child)
             elif isinstance(child, RunState):
                 # It was linked before this trace was known; across traces nothing is linked.
@@ -51,7 +51,8 @@ def give_trace(ws: Workspace, run: RunState, trace_id: str) -> None:
     touch_subtree(ws, run)
 
 
-def _enter_trace(ws: Workspace, node: Node, trace_id: str) -> bool:
+def enter_trace(ws: Workspace, node: Node, trace_id: str) -> bool:
+    """Put one node into a trace; False when it is in one already."""
     if node.trace_id:
         return False
     node.trace_id = trace_id
@@ -60,6 +61,10 @@ def _enter_trace(ws: Workspace, node: Node, trace_id: str) -> bool:
         ws.to_relink[node.run_id] = None
     elif isinstance(node, ToolState):
         node.span_id = derived_span_id(trace_id, "tool_call", f"{node.run_id}|{node.tool_call_id}")
+    elif isinstance(node, AttemptState):
+        node.span_id = node.harness_id or derived_span_id(trace_id, "attempt", f"{node.run_id}|{node.seq}")
+    elif isinstance(node, GuardState):
+        node.span_id = derived_span_id(trace_id, "guard", node.guard_id)
     ws.touch(node)
     return True
 

@@ -6,19 +6,27 @@ Guarantee: the store is never written; what comes out is in the order of first c
 """
 
 from collections import Counter
-from typing import TypeVar
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, TypeVar, cast
 
 import msgspec
 
 from producers.contracts.event import Event
-from stream_jobs.contracts.alert import Alert
+from producers.contracts.guard import Verdict
+from stream_jobs.contracts.alert import Alert, AlertRule
 from stream_jobs.core.cost import PriceBook
+from stream_jobs.core.facts import Fact, FactKind
 from stream_jobs.core.keys import (
     SEPARATOR,
+    agent_ref,
+    attempt_ref,
+    attempts_ref,
     call_ref,
     child_ref,
+    guard_ref,
     harness_ref,
     join_ref,
+    memory_ref,
     payload_ref,
     run_ref,
     session_ref,
@@ -26,11 +34,15 @@ from stream_jobs.core.keys import (
     tool_ref,
     trace_ref,
     wait_ref,
+    watch_ref,
 )
 from stream_jobs.core.rollup import Contribution, contribution_of
-from stream_jobs.core.runaway import RuleBook
 from stream_jobs.core.state import (
+    AgentState,
+    AttemptsState,
+    AttemptState,
     CallState,
+    GuardState,
     JoinState,
     LinkState,
     Node,
@@ -41,7 +53,11 @@ from stream_jobs.core.state import (
     ToolState,
     TraceState,
     WaitState,
+    WatchPage,
 )
+
+if TYPE_CHECKING:
+    from stream_jobs.core.detect.rulebook import RuleBook, Settings
 
 Value = TypeVar("Value", bound=msgspec.Struct)
 
@@ -55,6 +71,11 @@ _TYPES: dict[str, type[msgspec.Struct]] = {
     "d": SpoolState,
     "h": LinkState,
     "w": WaitState,
+    "a": AttemptState,
+    "b": AttemptsState,
+    "g": GuardState,
+    "y": AgentState,
+    "o": WatchPage,
 }
 _DECODERS = {kind: msgspec.msgpack.Decoder(type_) for kind, type_ in _TYPES.items()}
 _encoder = msgspec.msgpack.Encoder()
@@ -71,22 +92,36 @@ class Workspace:
         agent_id: str,
         spool_id: str,
         rev: int,
+        received_at_us: int,
         pricer: PriceBook,
-        rules: RuleBook,
+        rules: "RuleBook",
+        host_version: str = "",
     ) -> None:
         self.tenant_id = tenant_id
         self.agent_id = agent_id
         self.spool_id = spool_id
         self.rev = rev
+        # By the server's clock, unlike the instants of events.
+        self.received_at_us = received_at_us
+        # Of OpenClaw, as the plugin told it with this batch; "" when it did not.
+        self.host_version = host_version
         self.pricer = pricer
         self.rules = rules
         self.counts: Counter[str] = Counter()
         self.alerts: dict[str, Alert] = {}
+        self.verdicts: dict[str, Verdict] = {}
+        self.num_verdicts_shown = 0
+        self.facts: list[Fact] = []
+        self._num_taken = 0
         self.texts: dict[str, bytes] = {}
         self.touched: dict[str, Node] = {}
         self.touched_traces: dict[str, TraceState] = {}
         self.to_relink: dict[str, None] = {}
+        self.to_settle: dict[str, RunState] = {}
         self.before: dict[str, Contribution | None] = {}
+        self.was_open: dict[str, bool] = {}
+        # Runs that events of this batch told something of.
+        self.heard: dict[str, RunState] = {}
         self._reader = reader
         self._prefix = f"{tenant_id}|{agent_id}{SEPARATOR}"
         self._values: dict[str, msgspec.Struct | None] = {}
@@ -106,7 +141,20 @@ class Workspace:
         self._values[ref] = value
         if isinstance(value, Node):
             self.before[ref] = contribution_of(value)
+            self.was_open[ref] = value.is_open
         return value
+
+    def _get_or_make(self, ref: str, make: Callable[[], Value]) -> Value:
+        value = self.find(ref)
+        if value is None:
+            value = make()
+            self.put(ref, value)
+        return cast(Value, value)
+
+    @property
+    def has_changes(self) -> bool:
+        """Whether anything is to be written."""
+        return bool(self._changed or self._children)
 
     def put(self, ref: str, value: msgspec.Struct) -> None:
         """Take a new value."""
@@ -117,11 +165,54 @@ class Workspace:
         """Note that a value was changed in place."""
         self._changed[ref] = None
 
+    def is_changed(self, ref: str) -> bool:
+        """Whether a value was changed in this batch."""
+        return ref in self._changed
+
     def touch(self, node: Node) -> None:
         """Note that a node was changed so that its span must be sent again."""
+        if isinstance(node, RunState):
+            self.to_settle[node.ref] = node
         if node.ref not in self.touched:
             self.touched[node.ref] = node
             self._changed[node.ref] = None
+
+    def note(self, kind: FactKind, ref: str, event: Event) -> None:
+        """Note a fact for the rules."""
+        self.facts.append(Fact(kind, ref, event.at_us, event.seq))
+
+    def take_facts(self) -> list[Fact]:
+        """Return the facts noted since the last time; all stay in ``facts``."""
+        taken, self._num_taken = self.facts[self._num_taken :], len(self.facts)
+        return taken
+
+    def settings(self, rule: AlertRule, settings_type: "type[Settings]") -> "Settings":
+        """Return the settings of a rule for this agent."""
+        return self.rules.find(rule, settings_type, self.tenant_id, self.agent_id)
+
+    def memory(self, name: str, type_: type[Value]) -> Value:
+        """Return what a rule remembers under a name, made (not stored unless changed) when there is nothing."""
+        ref = memory_ref(name)
+        value = self._values.get(ref)
+        if value is None:
+            raw = None if ref in self._values else self._reader.get(self.key(ref))
+            value = type_() if raw is None else msgspec.msgpack.decode(raw, type=type_)
+            self._values[ref] = value
+        assert isinstance(value, type_)
+        return value
+
+    def change_memory(self, name: str) -> None:
+        """Note that what a rule remembers was changed in place."""
+        self._changed[memory_ref(name)] = None
+
+    def forget_memory(self, name: str) -> None:
+        """Drop what a rule remembers under a name."""
+        self.drop(memory_ref(name))
+
+    def drop(self, ref: str) -> None:
+        """Delete a value."""
+        self._values[ref] = None
+        self._changed[ref] = None
 
     def find_node(self, ref: str) -> Node | None:
         """Return a run, model call or tool call by its key, or None."""
@@ -136,11 +227,7 @@ class Workspace:
     def run(self, run_id: str) -> RunState:
         """Return a run, made when it was unknown."""
         ref = run_ref(run_id)
-        value = self.find(ref)
-        if not isinstance(value, RunState):
-            value = RunState(ref=ref, run_id=run_id)
-            self.put(ref, value)
-        return value
+        return self._get_or_make(ref, lambda: RunState(ref=ref, run_id=run_id))
 
     def find_call(self, span_id: str) -> CallState | None:
         """Return a model call, or None."""
@@ -150,20 +237,37 @@ class Workspace:
     def call(self, span_id: str, run_id: str) -> CallState:
         """Return a model call, made when it was unknown."""
         ref = call_ref(span_id)
-        value = self.find(ref)
-        if not isinstance(value, CallState):
-            value = CallState(ref=ref, span_id=span_id, run_id=run_id)
-            self.put(ref, value)
-        return value
+        return self._get_or_make(ref, lambda: CallState(ref=ref, span_id=span_id, run_id=run_id))
 
     def tool(self, run_id: str, tool_call_id: str) -> ToolState:
         """Return a tool call, made when it was unknown."""
         ref = tool_ref(run_id, tool_call_id)
-        value = self.find(ref)
-        if not isinstance(value, ToolState):
-            value = ToolState(ref=ref, run_id=run_id, tool_call_id=tool_call_id)
-            self.put(ref, value)
+        return self._get_or_make(ref, lambda: ToolState(ref=ref, run_id=run_id, tool_call_id=tool_call_id))
+
+    def attempt(self, run_id: str, seq: int) -> AttemptState:
+        """Return an attempt, made when it was unknown."""
+        ref = attempt_ref(run_id, seq)
+        return self._get_or_make(ref, lambda: AttemptState(ref=ref, run_id=run_id, seq=seq))
+
+    def attempts(self, run_id: str) -> AttemptsState:
+        """Return what is known of the attempts of a run, made when there was nothing."""
+        return self._get_or_make(attempts_ref(run_id), AttemptsState)
+
+    def guard(self, guard_id: str, run_id: str) -> GuardState:
+        """Return a decision or a verdict, made when it was unknown."""
+        ref = guard_ref(guard_id)
+        return self._get_or_make(ref, lambda: GuardState(ref=ref, guard_id=guard_id, run_id=run_id))
+
+    def agent(self) -> AgentState:
+        """Return what is known of the agent itself; not stored unless changed."""
+        value = self.find(agent_ref())
+        if not isinstance(value, AgentState):
+            value = self._values[agent_ref()] = AgentState()
         return value
+
+    def watch_page(self, page: int) -> WatchPage:
+        """Return a page of watched runs, made when it was unknown."""
+        return self._get_or_make(watch_ref(page), WatchPage)
 
     def find_trace(self, trace_id: str) -> TraceState | None:
         """Return a trace, or None."""
@@ -172,21 +276,11 @@ class Workspace:
 
     def session(self, session_key: str) -> SessionState:
         """Return a session, made when it was unknown."""
-        ref = session_ref(session_key, self.spool_id)
-        value = self.find(ref)
-        if not isinstance(value, SessionState):
-            value = SessionState()
-            self.put(ref, value)
-        return value
+        return self._get_or_make(session_ref(session_key, self.spool_id), SessionState)
 
     def join(self, session_key: str) -> JoinState:
         """Return what is being joined in a session, made when there was none."""
-        ref = join_ref(session_key, self.spool_id)
-        value = self.find(ref)
-        if not isinstance(value, JoinState):
-            value = JoinState()
-            self.put(ref, value)
-        return value
+        return self._get_or_make(join_ref(session_key, self.spool_id), JoinState)
 
     def spool(self) -> SpoolState:
         """Return the spool of this batch, made when it was unknown."""
@@ -213,6 +307,13 @@ class Workspace:
         self._children[ref] = child.ref
         parent.num_children += 1
         self.change(parent.ref)
+
+    def children(self, parent: Node) -> Iterator[Node]:
+        """Yield the nodes that hang directly under a parent now."""
+        for number in range(parent.num_children):
+            child = self.child(parent, number)
+            if child is not None and child.parent_ref == parent.ref:
+                yield child
 
     def child(self, parent: Node, number: int) -> Node | None:
         """Return the n-th child a parent was ever given."""

@@ -50,6 +50,11 @@ def _part_key(agent_key: bytes, part: int) -> bytes:
     return JOURNAL_PREFIX + agent_key + b"\x00" + str(part).encode()
 
 
+def agent_of_head(key: bytes) -> bytes | None:
+    """Return the key of the agent whose journal has its head under this key; None when it is no head."""
+    return key[len(JOURNAL_PREFIX) : -2] if key.startswith(JOURNAL_PREFIX) and key.endswith(b"\x000") else None
+
+
 def journal_writes(
     agent_key: bytes, rev: int, changes: Mapping[bytes, bytes | None], max_bytes: int = MAX_RECORD_BYTES
 ) -> Iterator[Change]:

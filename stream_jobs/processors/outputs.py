@@ -1,27 +1,32 @@
 """Output records: what one source record made, encoded for its topics.
 
-Upstream: lists of spans, traces and alerts from the core.
+Upstream: spans, traces, alerts, verdicts, cards and spends from the core.
 Downstream: the stitcher sends them.
 Guarantee: the same lists give the same bytes; a topic gets one record for each source record, or numbered parts when
 one record could not hold all.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Final, TypeVar
 
 import msgspec
 
 from infra.runtime.topics import MAX_RECORD_BYTES
+from producers.contracts.event import EventBatch
+from producers.contracts.guard import GuardMessage
 from stream_jobs import metrics
 from stream_jobs.contracts.alert import Alert, AlertBatch
+from stream_jobs.contracts.card import Card, CardBatch
 from stream_jobs.contracts.span import Span, SpanBatch
+from stream_jobs.contracts.spend import Spend, SpendBatch
 from stream_jobs.contracts.trace import Trace, TraceBatch
+from stream_jobs.processors.shell import Stitched
 from stream_jobs.processors.topology import Topology
 
 # Mark of a span whose texts were left out because the span alone was larger than a record.
 CUT_FLAG: Final = "texts_cut"
 
-Item = TypeVar("Item", Span, Trace, Alert)
+Item = TypeVar("Item", Span, Trace, Alert, Card, Spend)
 _encoder = msgspec.json.Encoder()
 
 # Room for the fields around the list: ids of at most a few hundred bytes.
@@ -29,25 +34,41 @@ _ENVELOPE_BYTES: Final = 2_000
 
 
 def output_records(
-    topology: Topology,
-    *,
-    tenant_id: str,
-    agent_id: str,
-    rev: int,
-    spans: Sequence[Span],
-    traces: Sequence[Trace],
-    alerts: Sequence[Alert],
+    topology: Topology, batch: EventBatch, rev: int, result: Stitched, first_part: int = 0
 ) -> Iterator[tuple[str, str, bytes]]:
-    """Yield (short name, topic, value) of each output record, alerts first: they are what somebody waits for."""
-    for part, some_alerts in enumerate(_parts(list(alerts))):
-        alert_batch = AlertBatch(tenant_id=tenant_id, agent_id=agent_id, rev=rev, part=part, alerts=some_alerts)
+    """Yield (short name, topic, value) of each output record, first what somebody waits for.
+
+    Args:
+        first_part: number of the first part of each topic; several agents share the revision of a tick.
+    """
+    tenant_id, agent_id = batch.tenant_id, batch.agent_id
+    for verdict in result.verdicts:
+        message = GuardMessage(
+            tenant_id=tenant_id, agent_id=agent_id, rev=rev, issued_at_us=batch.received_at_us, body=verdict
+        )
+        yield "guard", topology.guard, _encoder.encode(message)
+    for part, alerts in enumerate(_parts(list(result.alerts)), first_part):
+        alert_batch = AlertBatch(tenant_id=tenant_id, agent_id=agent_id, rev=rev, part=part, alerts=alerts)
         yield "alerts", topology.alerts, _encoder.encode(alert_batch)
-    for part, some_traces in enumerate(_parts(list(traces))):
-        trace_batch = TraceBatch(tenant_id=tenant_id, agent_id=agent_id, rev=rev, part=part, traces=some_traces)
+    for part, spends in enumerate(_parts(list(result.spends)), first_part):
+        spend_batch = SpendBatch(
+            tenant_id=tenant_id,
+            agent_id=agent_id,
+            rev=rev,
+            part=part,
+            received_at_us=batch.received_at_us,
+            spends=spends,
+        )
+        yield "spend", topology.spend, _encoder.encode(spend_batch)
+    for part, traces in enumerate(_parts(list(result.traces)), first_part):
+        trace_batch = TraceBatch(tenant_id=tenant_id, agent_id=agent_id, rev=rev, part=part, traces=traces)
         yield "traces", topology.traces, _encoder.encode(trace_batch)
-    for part, some_spans in enumerate(_parts([_cut(span) for span in spans])):
-        span_batch = SpanBatch(tenant_id=tenant_id, agent_id=agent_id, rev=rev, part=part, spans=some_spans)
+    for part, spans in enumerate(_parts([_cut(span) for span in result.spans]), first_part):
+        span_batch = SpanBatch(tenant_id=tenant_id, agent_id=agent_id, rev=rev, part=part, spans=spans)
         yield "spans", topology.spans, _encoder.encode(span_batch)
+    for part, cards in enumerate(_parts(list(result.cards)), first_part):
+        card_batch = CardBatch(tenant_id=tenant_id, agent_id=agent_id, rev=rev, part=part, cards=cards)
+        yield "cards", topology.cards, _encoder.encode(card_batch)
 
 
 def _cut(span: Span) -> Span:

@@ -5,14 +5,18 @@ Downstream: ``stitcher`` is written against these; ``app`` and tests provide the
 Guarantee: no Faust in here, so the routine runs in tests on a broker and a store in memory.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from producers.contracts.event import EventBatch
+from producers.contracts.guard import Verdict
 from stream_jobs.contracts.alert import Alert
+from stream_jobs.contracts.card import Card
 from stream_jobs.contracts.span import Span
+from stream_jobs.contracts.spend import Spend
 from stream_jobs.contracts.trace import Trace
+from stream_jobs.core.stitch import AgentDue
 from stream_jobs.processors.dead_letter import Headers
 from stream_jobs.processors.state import PartitionState, PartitionStore
 
@@ -31,12 +35,31 @@ class Stitched(Protocol):
     @property
     def alerts(self) -> Sequence[Alert]: ...
     @property
+    def verdicts(self) -> Sequence[Verdict]: ...
+    @property
+    def cards(self) -> Sequence[Card]: ...
+    @property
+    def spends(self) -> Sequence[Spend]: ...
+    @property
     def counts(self) -> Mapping[str, int]: ...
     @property
     def rejects(self) -> Sequence[tuple[str, str]]: ...
+    @property
+    def due(self) -> AgentDue | None: ...
 
 
-Core = Callable[[PartitionState, EventBatch, int], Stitched]
+class Core(Protocol):
+    """Pure: what comes out depends on state and arguments alone."""
+
+    def stitch(self, state: PartitionState, batch: EventBatch, rev: int, /) -> Stitched:
+        """Apply a batch of events."""
+        ...
+
+    def tick(
+        self, state: PartitionState, tenant_id: str, agent_id: str, at_us: int, rev: int, is_minute: bool, /
+    ) -> Stitched:
+        """Let time pass for one agent; rules are told once a minute."""
+        ...
 
 
 class Shell(Protocol):

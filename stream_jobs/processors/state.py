@@ -6,7 +6,7 @@ Guarantee: a reader sees every earlier record of its partition, written or not; 
 order of the source records.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
 from rocksdict import WriteBatch
@@ -20,6 +20,10 @@ class PartitionStore(Protocol):
 
     def get(self, key: bytes, /) -> bytes | None:
         """Return a value or None."""
+        ...
+
+    def scan(self, prefix: bytes, /) -> Iterator[tuple[bytes, bytes]]:
+        """Yield keys that begin so, with their values, in their order."""
         ...
 
     async def write(self, changes: Sequence[Change], /) -> None:
@@ -42,6 +46,13 @@ class TableStore:
         """Read from the local files."""
         value: bytes | None = self._table.data._db_for_partition(self._partition).get(key)
         return value
+
+    def scan(self, prefix: bytes, /) -> Iterator[tuple[bytes, bytes]]:
+        """Read a range of the local files."""
+        for key, value in self._table.data._db_for_partition(self._partition).items(from_key=prefix):
+            if not key.startswith(prefix):
+                return
+            yield key, value
 
     async def write(self, changes: Sequence[Change], /) -> None:
         """Send to the changelog and write to the local files."""
@@ -83,6 +94,15 @@ class PartitionState:
         """Return the value of a key of the store, or None."""
         planned = self._planned.get(key)
         return planned[1] if planned is not None else self._store.get(key)
+
+    def scan_raw(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """Yield keys of the store that begin so, with their values; planned ones last."""
+        for key, value in self._store.scan(prefix):
+            if key not in self._planned:
+                yield key, value
+        for key, (_, planned) in list(self._planned.items()):
+            if planned is not None and key.startswith(prefix):
+                yield key, planned
 
     def plan(self, changes: Iterable[Change]) -> int:
         """Make changes visible to readers; return the number under which to write them."""

@@ -9,8 +9,8 @@ events, its state and its outputs.
 from dataclasses import dataclass, replace
 
 from infra.runtime.topics import TopicSpec
-from producers.contracts.topics import EVENTS
-from stream_jobs.contracts.topics import ALERTS, SPANS, TRACES
+from producers.contracts.topics import EVENTS, GUARD
+from stream_jobs.contracts.topics import ALERTS, CARDS, SPANS, SPEND, TRACES
 
 GROUP = "clawtrace.stitcher"
 MIB = 1024 * 1024
@@ -45,6 +45,9 @@ class Topology:
     spans: str
     traces: str
     alerts: str
+    cards: str
+    spend: str
+    guard: str
     state: TopicSpec
 
     @classmethod
@@ -57,13 +60,17 @@ class Topology:
             spans=prefix + SPANS.name,
             traces=prefix + TRACES.name,
             alerts=prefix + ALERTS.name,
+            cards=prefix + CARDS.name,
+            spend=prefix + SPEND.name,
+            guard=prefix + GUARD.name,
             state=replace(STATE, name=prefix + STATE.name),
         )
 
     @property
     def needed(self) -> tuple[str, ...]:
         """Topics that others create and that must be there before the start."""
-        return (self.events, self.dead_letter, self.spans, self.traces, self.alerts)
+        outputs = (self.spans, self.traces, self.alerts, self.cards, self.spend, self.guard)
+        return (self.events, self.dead_letter, *outputs)
 
 
 TOPICS: tuple[TopicSpec, ...] = (STATE,)

@@ -17,12 +17,16 @@ from pydantic import SecretStr
 
 from api.cli import COMMANDS, load_command
 from api.config import setting_rows
+from stream_jobs.core.detect.guide import GUIDES
+from stream_jobs.core.detect.rules import RULES
+from stream_jobs.core.detect.settings import RuleSettings
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "infra/reference"
 METRIC_MODULES = {
     "gateway": "producers.metrics",
     "stitcher": "stream_jobs.metrics",
+    "budgets": "stream_jobs.budgets.metrics",
     "sink and upkeep": "lakehouse.metrics",
     "api": "api.metrics",
     "gateway and api": "infra.runtime.metrics",
@@ -134,6 +138,51 @@ def http_page() -> str:
     return "".join(parts)
 
 
+def rule_settings(type_: type[RuleSettings]) -> list[tuple[str, ...]]:
+    """Rows of a rule's settings: its own, or what it changes of the common ones."""
+    common = RuleSettings.model_fields
+    rows: list[tuple[str, ...]] = []
+    for name, field in type_.model_fields.items():
+        if type_ is RuleSettings or name not in common or field.default != common[name].default:
+            default = list(field.default) if isinstance(field.default, tuple) else field.default
+            text = str(default).lower() if isinstance(default, bool) else str(default)
+            rows.append((f"`{name}`", f"`{text}`", field.description or common[name].description or ""))
+    return rows
+
+
+def meaning_of(rule: object) -> str:
+    """What a rule's module says of it in its first line."""
+    first = (importlib.import_module(type(rule).__module__).__doc__ or "").partition("\n\n")[0].replace("\n", " ")
+    text = first.partition(": ")[2]
+    return text[:1].upper() + text[1:]
+
+
+def alert_rules_page() -> str:
+    """Every alert rule with its settings."""
+    head = ("setting", "default", "meaning")
+    parts = [
+        f"# Alert rules\n\n{NOTICE}\n"
+        "All rules are looked at in the stream, after every event. Their defaults are silent on ordinary work. Each "
+        "reads its settings from `<home>/config/rules.toml`: a table for a rule, and `[[override]]` tables for one "
+        "tenant or one agent of it. Money is written as text. The file is read again when it changes.\n\n"
+        '```toml\n[session_cost]\nlimit_usd = "50"\n\n[[override]]\ntenant_id = "acme01"\nagent_id = "office-mac"\n'
+        "stuck_run.tool_minutes = 120\n```\n\n"
+        "An alert is told when its state changes, and not again while it stays: ok, warn, alert, no_data.\n"
+        f"\n## Settings of every rule\n\n{table(head, rule_settings(RuleSettings))}"
+    ]
+    for rule in RULES:
+        guide = GUIDES[rule.name]
+        parts.append(
+            f"\n## {rule.name}\n\n{meaning_of(rule)}\n\n"
+            f"- States: {', '.join(('ok', *guide.states))}\n- Ok again: {guide.recovery}\n"
+            f"- What to do: {guide.remedy}\n"
+        )
+        rows = rule_settings(rule.settings_type)
+        if rows:
+            parts.append("\n" + table(head, rows))
+    return "".join(parts)
+
+
 def expected_pages() -> dict[Path, str]:
     """Every reference page with its text."""
     return {
@@ -141,6 +190,7 @@ def expected_pages() -> dict[Path, str]:
         FOLDER / "metrics.md": metrics_page(),
         FOLDER / "cli.md": cli_page(),
         FOLDER / "http.md": http_page(),
+        FOLDER / "alert-rules.md": alert_rules_page(),
     }
 
 

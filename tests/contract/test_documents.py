@@ -4,6 +4,9 @@ from itertools import pairwise
 from typing import get_args
 
 from stream_jobs.contracts.alert import AlertRule
+from stream_jobs.core.detect.guide import GUIDES
+from stream_jobs.core.detect.rules import RULES
+from stream_jobs.core.detect.settings import RuleSettings
 from tests.contract.reference import ROOT, expected_pages, metrics
 
 
@@ -17,6 +20,20 @@ def test_every_alert_rule_has_a_section_in_the_runbook() -> None:
     runbook = (ROOT / "infra/runbook.md").read_text()
     for rule in get_args(AlertRule):
         assert f"\n## {rule}\n" in runbook
+
+
+def test_every_alert_rule_and_its_settings_stand_in_the_reference() -> None:
+    page = (ROOT / "infra/reference/alert-rules.md").read_text()
+    sections = {text.partition("\n")[0]: text for text in page.split("\n## ")[1:]}
+    assert set(sections) == {"Settings of every rule", *(rule.name for rule in RULES)}
+    assert set(GUIDES) == {rule.name for rule in RULES}
+    for rule in RULES:
+        section = sections[rule.name]
+        for name, field in rule.settings_type.model_fields.items():
+            assert f"`{name}`" in section + sections["Settings of every rule"]
+            if name not in RuleSettings.model_fields:
+                assert field.description, f"{rule.name}.{name} says nothing of itself"
+                assert field.description in section
 
 
 def test_every_metric_says_its_process_and_its_unit() -> None:

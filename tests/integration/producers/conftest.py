@@ -129,6 +129,8 @@ def running_gateway(
         "CLAWTRACE_PORT_BASE": str(settings.port_base),
         "CLAWTRACE_GATEWAY_EVENTS_TOPIC": name,
         "CLAWTRACE_GATEWAY_GUARD_TOPIC": guard.name,
+        # Tests look at whole topics; the one of the clock sets this itself.
+        "CLAWTRACE_GATEWAY_TICK_S": "0",
         **(variables or {}),
     }
     command = [sys.executable, "-m", "api.cli", "gateway", "run", "--port", str(port)]

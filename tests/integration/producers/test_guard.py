@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+import msgspec
 import pytest
 from confluent_kafka.admin import AdminClient
 from sqlalchemy import Engine
@@ -25,7 +26,7 @@ from sqlalchemy import Engine
 from infra.runtime.access_keys import create_key, read_pepper, revoke_key
 from infra.runtime.kafka import provision_topics
 from infra.runtime.settings import StackSettings
-from producers.contracts.guard import Allowance, GuardMessage, GuardPolicy
+from producers.contracts.guard import Allowance, GuardMessage, GuardPolicy, Verdict
 from producers.contracts.topics import GUARD
 from producers.gateway.blobs import MAX_BLOB_BYTES, blob_path
 from producers.gateway.guard_admin import send_verdict
@@ -332,6 +333,66 @@ def test_a_blob_is_stored_once_whole_and_for_its_tenant_only(
     assert put(most, hashlib.sha256(most).hexdigest()).status_code == 201
 
 
+def of_budget(agent_id: str, number: int, rev: int, *, is_over: bool = False) -> GuardMessage:
+    """A budget's word to stop, as its keeper says it; or that it is over."""
+    now_us = time.time_ns() // 1000
+    body = Verdict(
+        verdict_id=f"budget-b1-{number}",
+        scope="agent",
+        scope_id=agent_id,
+        action="abort",
+        reason="The day budget is used up.",
+        expires_at_us=now_us if is_over else now_us + 60_000_000,
+    )
+    return GuardMessage(tenant_id=TENANT, agent_id=agent_id, rev=rev, issued_at_us=now_us, body=body)
+
+
+def test_rules_budgets_and_people_do_not_hide_each_others_words(
+    gateway: Gateway, new_key: NewKey, broker_and_database: StackSettings, engine: Engine
+) -> None:
+    agent_id = new_agent()
+    key, _ = new_key(agent_id)
+    settings = settings_of(broker_and_database, gateway)
+    send = partial(send_guard_message, settings.kafka_bootstrap, gateway.guard_topic)
+    by_rule = msgspec.structs.replace(
+        of_budget(agent_id, 0, 90_000),
+        body=Verdict(
+            verdict_id="rule",
+            scope="run",
+            scope_id="r1",
+            action="abort",
+            reason="It goes in circles.",
+            expires_at_us=time.time_ns() // 1000 + 60_000_000,
+        ),
+    )
+
+    def told() -> list[str]:
+        return [it["verdict_id"] for it in state_of(gateway, key)["verdicts"]]
+
+    with stream_of(gateway, key) as stream:
+        by_hand = abort(settings, agent_id)
+        send(of_budget(agent_id, 1, 7))
+        send(by_rule)
+        wait_for(lambda: len(told()) == 3, "all three are told")
+        assert told() == [by_hand, "budget-b1-1", "rule"]
+        send(of_budget(agent_id, 1, 8, is_over=True))
+        wait_for(lambda: told() == [by_hand, "rule"], "the budget's word is taken back, no other")
+        wait_for(lambda: len(stream.states[-1]["verdicts"]) == 2, "and that is told at once")
+        # A keeper that was killed before it could note that it had sent them sends them again.
+        send(of_budget(agent_id, 1, 7))
+        send(of_budget(agent_id, 2, 9))
+        wait_for(lambda: "budget-b1-2" in told(), "the next word")
+        assert told() == [by_hand, "rule", "budget-b1-2"]
+        revs = [state["rev"] for state in stream.states]
+        assert revs == sorted(set(revs))
+    with engine.connect() as connection:
+        rows = connection.exec_driver_sql(
+            "SELECT who, action, verdict_id FROM control.guard_audit WHERE agent_id = %s", (agent_id,)
+        ).all()
+    assert [(row[1], row[2]) for row in rows] == [("abort", by_hand)]
+    assert "@" in rows[0][0]
+
+
 PLUGIN_PROCESS = """
 import { createGuard, connectGuard } from %s;
 const [endpoint, observeKey] = process.argv.slice(1);
@@ -377,5 +438,10 @@ def test_the_plugins_guard_hears_the_real_gateway(
             assert said[-1]["numHolds"] == 1
             abort(settings, agent_id, "release")
             wait_for(lambda: said[-1]["numHolds"] == 0, "the plugin has released it")
+            send = partial(send_guard_message, settings.kafka_bootstrap, gateway.guard_topic)
+            send(of_budget(agent_id, 1, 1))
+            wait_for(lambda: said[-1]["numHolds"] == 1, "a budget is used up")
+            send(of_budget(agent_id, 1, 2, is_over=True))
+            wait_for(lambda: said[-1]["numHolds"] == 0, "the budget was raised")
         finally:
             plugin.kill()

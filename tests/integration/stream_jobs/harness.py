@@ -21,15 +21,17 @@ from confluent_kafka.admin import AdminClient  # type: ignore[attr-defined]
 
 from infra.runtime.kafka import provision_topics
 from infra.runtime.settings import PORT_OFFSETS
-from producers.contracts.event import record_key
-from producers.contracts.topics import EVENTS
-from stream_jobs.contracts.topics import ALERTS, SPANS, TRACES
+from producers.contracts.event import encode_event_batch, make_tick, record_key
+from producers.contracts.topics import EVENTS, GUARD
+from stream_jobs.contracts.topics import ALERTS, CARDS, SPANS, SPEND, TRACES
 from stream_jobs.processors.topology import Topology
 from tests.integration.stream_jobs.standin import value_of
 
 ROOT = Path(__file__).resolve().parents[3]
 DEADLINE_S = 60.0
-OUTPUT_SPECS = (SPANS, TRACES, ALERTS)
+TICK_AFTER = 25
+TICK_US = 20_000_000
+OUTPUT_SPECS = (SPANS, TRACES, ALERTS, CARDS, SPEND)
 
 
 class _Mark(msgspec.Struct):
@@ -73,7 +75,8 @@ class Install:
         self.topology = Topology.with_prefix(prefix)
         self.process: subprocess.Popen[bytes] | None = None
         self.port_base = free_port_base()
-        self._specs = [replace(spec, name=prefix + spec.name) for spec in (EVENTS, EVENTS.dead_letter, *OUTPUT_SPECS)]
+        specs = (EVENTS, EVENTS.dead_letter, GUARD, *OUTPUT_SPECS)
+        self._specs = [replace(spec, name=prefix + spec.name) for spec in specs]
         provision_topics(bootstrap, self._specs)
         self.command = [sys.executable, "-m", "tests.integration.stream_jobs.worker"]
         self._environment: dict[str, str] = {}
@@ -91,7 +94,7 @@ class Install:
     def produce_batches(
         self, seed: int, num_records: int, num_events: int = 10, *, since: int = 0, until: int | None = None
     ) -> None:
-        """Put batches of six agents into the events topic, in an order that depends on the seed only.
+        """Put batches of six agents into the events topic, and ticks, in an order that depends on the seed only.
 
         ``since`` and ``until`` cut a piece out of the same stream.
         """
@@ -102,8 +105,15 @@ class Install:
             if number >= since:
                 value = value_of(agent, next_seq[agent], num_events)
                 self.produce(int(agent[-1]) % EVENTS.partitions, value, record_key("stitchtest", agent))
+                if number % TICK_AFTER == 0:
+                    self.produce_tick((number // TICK_AFTER + 1) * TICK_US)
             next_seq[agent] += num_events
         self.flush()
+
+    def produce_tick(self, at_us: int) -> None:
+        """Put a tick into every partition of the events topic."""
+        for partition in range(EVENTS.partitions):
+            self.produce(partition, encode_event_batch(make_tick(at_us)), b"ticker")
 
     def another(self, name: str, **environment: str) -> "Install":
         """One more stitcher for the same topics, with a home of its own."""

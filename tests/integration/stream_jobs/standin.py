@@ -1,17 +1,23 @@
-"""A small deterministic core: it counts. What it sends depends on all that came before, so a lost or doubled record
-shows in every later one."""
+"""A small deterministic core: it counts events and ticks. What it sends depends on all that came before, so a lost or
+doubled record shows in every later one."""
 
 from dataclasses import dataclass, field
 
 import msgspec
 
 from producers.contracts.event import Event, EventBatch, Source, encode_event_batch, event_id_of
+from producers.contracts.guard import Verdict
 from stream_jobs.contracts.alert import Alert
+from stream_jobs.contracts.card import Card
 from stream_jobs.contracts.span import Span
+from stream_jobs.contracts.spend import Spend
 from stream_jobs.contracts.trace import Trace
+from stream_jobs.core.stitch import AgentDue
 from stream_jobs.processors.state import PartitionState
 
 ALERT_EVERY = 50
+DUE_EVERY = 20
+FOR_EVER_US = 2**50
 TEXT = b"x" * 200
 POISON_HOOK = "poison"
 REJECTED_HOOK = "rejected"
@@ -26,11 +32,47 @@ class Counted:
     spans: list[Span] = field(default_factory=list)
     traces: list[Trace] = field(default_factory=list)
     alerts: list[Alert] = field(default_factory=list)
+    verdicts: list[Verdict] = field(default_factory=list)
+    cards: list[Card] = field(default_factory=list)
+    spends: list[Spend] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
     rejects: list[tuple[str, str]] = field(default_factory=list)
+    due: AgentDue | None = None
 
 
-def counting_core(state: PartitionState, batch: EventBatch, rev: int) -> Counted:
+class CountingCore:
+    """Counts; wants to be visited by every minute's first tick, and once more at an instant of its own."""
+
+    def stitch(self, state: PartitionState, batch: EventBatch, rev: int, /) -> Counted:
+        """Count the events of a batch."""
+        found = _count_events(state, batch, rev)
+        total = int(found.changes[f"total|{batch.tenant_id}|{batch.agent_id}".encode()] or 0)
+        before = total - len(batch.events) + len(found.rejects)
+        if not before or before // DUE_EVERY != total // DUE_EVERY:
+            found.due = AgentDue(batch.received_at_us + 15_000_000, FOR_EVER_US)
+        return found
+
+    def tick(
+        self, state: PartitionState, tenant_id: str, agent_id: str, at_us: int, rev: int, is_minute: bool, /
+    ) -> Counted:
+        """Count the visits; say when the next is due."""
+        found = Counted()
+        key = f"ticks|{tenant_id}|{agent_id}".encode()
+        count = int(state.get(key) or 0) + 1
+        total = int(state.get(f"total|{tenant_id}|{agent_id}".encode()) or 0)
+        found.changes[key] = str(count).encode()
+        found.due = AgentDue(0, FOR_EVER_US)
+        found.traces.append(
+            Trace(
+                tenant_id=tenant_id, agent_id=agent_id, trace_id=agent_id, trace_date="2026-01-01",
+                name=f"{total} at tick {count} {is_minute}", category="work", status="running", started_at_us=at_us,
+                rev=rev,
+            )
+        )  # fmt: skip
+        return found
+
+
+def _count_events(state: PartitionState, batch: EventBatch, rev: int) -> Counted:
     """Count events by agent and by run; one span a run, one trace a record, an alert every 50 events."""
     found = Counted()
     tenant, agent = batch.tenant_id, batch.agent_id
@@ -92,6 +134,9 @@ def batch_of(agent: str, first_seq: int, num_events: int, *, hook: str = "llm_ou
             for seq in range(first_seq, first_seq + num_events)
         ],
     )  # fmt: skip
+
+
+counting_core = CountingCore()
 
 
 def value_of(agent: str, first_seq: int, num_events: int, **more: object) -> bytes:

@@ -13,8 +13,7 @@ from producers.contracts.event import EventBatch, Source, encode_event_batch, re
 from producers.contracts.normalise import normalise_event
 from producers.contracts.wire import WireEvent
 from stream_jobs.core.cost import PriceBook
-from stream_jobs.core.runaway import RuleBook
-from stream_jobs.core.stitch import stitch_batch
+from stream_jobs.core.stitch import read_rules, stitch_batch
 from stream_jobs.processors.journal import CORE_PREFIX
 from stream_jobs.processors.outputs import output_records
 from tests.captures import FOLDERS, SCENARIOS, hook_lines
@@ -53,7 +52,7 @@ class Oracle:
         self.kept: dict[int, dict[bytes, bytes]] = {number: {} for number in range(4)}
         self.sent: dict[tuple[str, int, int, int], bytes] = {}
         self._prices = PriceBook.from_toml((CONFIG / "prices.toml").read_text())
-        self._rules = RuleBook.from_toml((CONFIG / "rules.toml").read_text())
+        self._rules = read_rules((CONFIG / "rules.toml").read_text())
 
     def stitch(self, one: Install, partition: int, offset: int, batch: EventBatch) -> None:
         kept = self.kept[partition]
@@ -64,10 +63,7 @@ class Oracle:
                 kept.pop(key, None)
             else:
                 kept[key] = value
-        for _, topic, value in output_records(
-            one.topology, tenant_id=batch.tenant_id, agent_id=batch.agent_id, rev=offset,
-            spans=result.spans, traces=result.traces, alerts=result.alerts,
-        ):  # fmt: skip
+        for _, topic, value in output_records(one.topology, batch, offset, result):
             part = msgspec.json.decode(value)["part"]
             self.sent[topic.removeprefix(one.prefix), partition, offset, part] = value
 

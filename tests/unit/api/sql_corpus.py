@@ -157,6 +157,7 @@ CROSSING: tuple[str, ...] = (
     "SELECT DISTINCT tenant_id FROM edges",
     "SELECT DISTINCT tenant_id FROM alerts",
     "SELECT DISTINCT tenant_id FROM cards",
+    "SELECT DISTINCT tenant_id FROM verdicts",
     "SELECT DISTINCT tenant_id FROM agents",
     "SELECT DISTINCT tenant_id FROM tenants",
     "SELECT count(*) FROM spans",

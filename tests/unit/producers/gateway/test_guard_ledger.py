@@ -4,6 +4,8 @@ from decimal import Decimal
 from itertools import permutations
 from typing import Any
 
+import msgspec
+
 from producers.contracts.guard import Allowance, GuardMessage, Verdict
 from producers.gateway.guard_ledger import MAX_PER_AGENT, GuardLedger
 
@@ -92,3 +94,59 @@ def test_memory_is_bounded() -> None:
         ledger.add(said(verdict(f"v{number}", scope_id=f"r{number}"), number), NOW_US)
     assert len(ids(ledger)) == MAX_PER_AGENT
     assert ids(ledger)[-1] == f"v{MAX_PER_AGENT + 9}"
+
+
+def ending(body: Verdict | Allowance, rev: int) -> GuardMessage:
+    """The message that takes an id back: it ends when it is issued."""
+    message = said(body, rev)
+    over = msgspec.structs.replace(body, expires_at_us=message.issued_at_us)
+    return msgspec.structs.replace(message, body=over)
+
+
+def test_what_is_taken_back_takes_nothing_else_with_it() -> None:
+    ledger = GuardLedger()
+    by_rule, by_hand = verdict("rule"), verdict("by-hand", scope="agent", scope_id="agent1")
+    by_budget = verdict("budget-1", scope="agent", scope_id="agent1")
+    for body, rev in ((by_rule, 90_000), (by_hand, HOUR_US // 2), (by_budget, 7), (allowance("lease-1"), 8)):
+        assert ledger.add(said(body, rev), NOW_US)
+    said_at_us = ledger.in_force(AGENT, NOW_US)[2]
+    # Its clock is ahead of ours: that it ends when it is said is enough.
+    assert ledger.add(ending(by_budget, 9), NOW_US - HOUR_US)
+    assert ledger.add(ending(allowance("lease-1"), 9), NOW_US)
+    verdicts, allowances, newest_us = ledger.in_force(AGENT, NOW_US)
+    assert [it.verdict_id for it in verdicts] == ["rule", "by-hand"]
+    assert allowances == []
+    assert newest_us >= said_at_us
+
+
+def test_what_was_taken_back_does_not_come_again_when_it_is_sent_again() -> None:
+    ledger = GuardLedger()
+    told, over = said(verdict("v1"), 3), ending(verdict("v1"), 4)
+    assert ledger.add(told, NOW_US)
+    assert ids(ledger) == ["v1"]
+    assert ledger.add(over, NOW_US)
+    assert ids(ledger) == []
+    for message in (told, over, told):
+        assert not ledger.add(message, NOW_US)
+        assert ids(ledger) == []
+    assert ledger.add(said(verdict("v1"), 5), NOW_US), "but it may be said anew"
+    assert ids(ledger) == ["v1"]
+
+
+def test_a_small_number_of_one_writer_is_not_hidden_by_a_large_one_of_another() -> None:
+    by_stitcher, by_budget = verdict("rule", scope="session", scope_id="s1"), verdict("budget-1", scope="agent")
+    by_hand = verdict("by-hand", scope="agent")
+    for order in permutations([(by_stitcher, 90_000), (by_budget, 7), (by_hand, HOUR_US // 2)]):
+        ledger = GuardLedger()
+        for body, rev in order:
+            assert ledger.add(said(body, rev), NOW_US)
+        assert sorted(ids(ledger)) == ["budget-1", "by-hand", "rule"]
+
+
+def test_a_flood_about_runs_does_not_push_out_what_holds_the_agent() -> None:
+    ledger = GuardLedger()
+    ledger.add(said(verdict("halt", scope="agent", scope_id="agent1")), NOW_US)
+    for number in range(MAX_PER_AGENT + 10):
+        ledger.add(said(verdict(f"v{number}", scope_id=f"r{number}"), number), NOW_US)
+    assert ids(ledger)[0] == "halt"
+    assert len(ids(ledger)) == MAX_PER_AGENT

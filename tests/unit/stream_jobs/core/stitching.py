@@ -9,19 +9,22 @@ from typing import Any
 import msgspec
 
 from producers.contracts.event import Event, EventBatch, Source
+from producers.contracts.guard import Verdict
 from producers.contracts.normalise import normalise_event
 from producers.contracts.wire import WireEvent
 from stream_jobs.contracts.alert import Alert
+from stream_jobs.contracts.card import Card
 from stream_jobs.contracts.span import Span
+from stream_jobs.contracts.spend import Spend
 from stream_jobs.contracts.trace import Trace
 from stream_jobs.core.cost import PriceBook
-from stream_jobs.core.runaway import RuleBook
-from stream_jobs.core.stitch import StitchResult, stitch_batch
+from stream_jobs.core.detect.rulebook import RuleBook
+from stream_jobs.core.stitch import AgentDue, StitchResult, read_rules, stitch_batch, tick_agent
 from tests.captures import AGENT_EVENT_FILES, ROOT, hook_lines
 
 SPOOL_ID = "0b9d1c9e-6f6c-4d86-a1a5-6f0f4b8f7a10"
 PRICES = PriceBook.from_toml((ROOT / "producers/replay/captures/prices.toml").read_text())
-RULES = RuleBook.from_toml('[run_cost]\nlimit_usd = "5"\n')
+RULES = read_rules('[run_cost]\nlimit_usd = "5"\n')
 
 _AGENT_EVENT_HOOKS = {"onInternalDiagnosticEvent": "diagnostic", "agentEventSubscription": "agent_event"}
 
@@ -59,14 +62,14 @@ def events_of(lines: Iterable[dict[str, Any]], first_seq: int = 0) -> list[Event
     ]
 
 
-def batch_of(events: Sequence[Event], agent_id: str = "box-1") -> EventBatch:
+def batch_of(events: Sequence[Event], agent_id: str = "box-1", received_at_us: int = 0) -> EventBatch:
     """Wrap events as one record."""
     return EventBatch(
         tenant_id="acme01",
         agent_id=agent_id,
         source=Source(name="test"),
         spool_id=SPOOL_ID,
-        received_at_us=0,
+        received_at_us=received_at_us,
         events=list(events),
     )
 
@@ -81,14 +84,31 @@ class Replay:
     spans: dict[str, Span] = field(default_factory=dict)
     traces: dict[str, Trace] = field(default_factory=dict)
     alerts: list[Alert] = field(default_factory=list)
+    verdicts: list[Verdict] = field(default_factory=list)
+    cards: dict[str, Card] = field(default_factory=dict)
+    spends: list[Spend] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
     rejects: list[tuple[str, str]] = field(default_factory=list)
     next_rev: int = 0
+    # The server's clock.
+    now_us: int = 0
+    due: AgentDue | None = None
 
     def feed(self, events: Sequence[Event]) -> StitchResult:
         """Stitch one batch, and write and keep what comes out."""
-        result = stitch_batch(self.store, batch_of(events), self.next_rev, self.pricer, self.rules)
+        batch = batch_of(events, received_at_us=self.now_us)
+        return self._keep(stitch_batch(self.store, batch, self.next_rev, self.pricer, self.rules))
+
+    def tick(self, at_us: int | None = None) -> StitchResult:
+        """Let time pass until an instant; by default nothing passes but the tick."""
+        self.now_us = self.now_us if at_us is None else at_us
+        return self._keep(
+            tick_agent(self.store, "acme01", "box-1", self.now_us, self.next_rev, self.pricer, self.rules)
+        )
+
+    def _keep(self, result: StitchResult) -> StitchResult:
         self.next_rev += 1
+        self.due = result.due or self.due
         for key, value in result.changes.items():
             if value is None:
                 self.store.pop(key, None)
@@ -100,6 +120,9 @@ class Replay:
         self.spans.update((span.span_id, span) for span in result.spans)
         self.traces.update((trace.trace_id, trace) for trace in result.traces)
         self.alerts += result.alerts
+        self.verdicts += result.verdicts
+        self.cards.update((card.trace_id, card) for card in result.cards)
+        self.spends += result.spends
         self.counts.update(result.counts)
         self.rejects += result.rejects
         return result

@@ -3,7 +3,7 @@
 from decimal import Decimal
 from typing import Any
 
-from stream_jobs.core.runaway import RuleBook
+from stream_jobs.core.stitch import read_rules
 from tests.unit.stream_jobs.core.hooks import Script
 from tests.unit.stream_jobs.core.stitching import Replay, events_of, lines_of, replay
 
@@ -130,7 +130,7 @@ def test_a_run_alerts_once_when_it_reaches_its_limit() -> None:
     script.begin()
     for _ in range(4):
         script.call(tokens=10_000)
-    rules = RuleBook.from_toml('[run_cost]\nlimit_usd = "0.06"\n')
+    rules = read_rules('[run_cost]\nlimit_usd = "0.06"\n')
     for size in (1, 3, 100):
         stitched = Replay(rules=rules).feed_each(script.events, size)
         (alert,) = stitched.alerts
@@ -141,8 +141,9 @@ def test_a_run_alerts_once_when_it_reaches_its_limit() -> None:
 
 
 def test_the_captured_runaway_alerts_by_the_rules_of_the_demo() -> None:
-    rules = RuleBook.from_toml('[[override]]\ntenant_id = "acme01"\nrun_cost.limit_usd = "0.05"\n')
-    (alert,) = Replay(rules=rules).feed_each(events_of(lines_of("runaway")), 5).alerts
+    rules = read_rules('[[override]]\ntenant_id = "acme01"\nrun_cost.limit_usd = "0.05"\n')
+    alerts = Replay(rules=rules).feed_each(events_of(lines_of("runaway")), 5).alerts
+    (alert,) = [it for it in alerts if it.rule == "run_cost"]
     assert Decimal(alert.evidence["cost_usd"]) >= Decimal("0.05")
 
 

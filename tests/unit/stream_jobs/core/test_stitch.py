@@ -81,15 +81,18 @@ def test_agents_share_nothing() -> None:
 
 
 def test_values_stay_small_however_long_the_trace() -> None:
-    def biggest(num_calls: int) -> int:
+    def biggest(num_calls: int, *, of_rules: bool) -> int:
         script = Script()
         script.begin()
         for number in range(num_calls):
             script.call()
             script.tool(f"tool-{number}")
-        return max(map(len, Replay().feed_each(script.events, 50).store.values()))
+        store = Replay().feed_each(script.events, 50).store
+        return max(len(value) for key, value in store.items() if (b"\x1fm\x1f" in key) == of_rules)
 
-    assert biggest(400) < biggest(40) + 100
+    assert biggest(400, of_rules=False) < biggest(40, of_rules=False) + 100
+    # What a rule remembers grows to its bound; then no more.
+    assert biggest(800, of_rules=True) < 16_384
 
 
 def test_long_texts_are_cut_and_flagged() -> None:

@@ -3,8 +3,10 @@
 import msgspec
 
 from infra.runtime.topics import MAX_RECORD_BYTES
+from producers.contracts.event import EventBatch, Source
 from stream_jobs.contracts.alert import Alert
 from stream_jobs.contracts.span import Span, SpanBatch
+from stream_jobs.core.stitch import StitchResult
 from stream_jobs.processors.outputs import CUT_FLAG, output_records
 from stream_jobs.processors.topology import Topology
 
@@ -19,10 +21,10 @@ def span(name: str, text: str | None = None) -> Span:
 
 
 def records(spans: list[Span], alerts: list[Alert] | None = None) -> list[tuple[str, str, bytes]]:
-    found = output_records(
-        TOPOLOGY, tenant_id="tenant", agent_id="agent", rev=1, spans=spans, traces=[], alerts=alerts or []
+    batch = EventBatch(
+        tenant_id="tenant", agent_id="agent", source=Source(name="test"), spool_id="s", received_at_us=5, events=[]
     )
-    return list(found)
+    return list(output_records(TOPOLOGY, batch, 1, StitchResult(spans=spans, alerts=alerts or [])))
 
 
 def test_nothing_gives_nothing() -> None:

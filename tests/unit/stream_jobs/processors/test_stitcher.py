@@ -2,23 +2,33 @@
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 import pytest
 
-from producers.contracts.event import encode_event_batch, record_key
+from producers.contracts.event import encode_event_batch, make_tick, record_key
 from stream_jobs.contracts.alert import AlertBatch
 from stream_jobs.contracts.span import SpanBatch
+from stream_jobs.contracts.trace import TraceBatch
 from stream_jobs.processors import stitcher as module
 from stream_jobs.processors.dead_letter import MAX_CONSECUTIVE, Headers, TooManyDeadLetters
+from stream_jobs.processors.due import TICK_KEY
 from stream_jobs.processors.journal import Change
 from stream_jobs.processors.shell import SourceRecord
+from stream_jobs.processors.state import PartitionState
 from stream_jobs.processors.stitcher import Stitcher
 from stream_jobs.processors.topology import Topology
-from tests.integration.stream_jobs.standin import POISON_HOOK, REJECTED_HOOK, batch_of, counting_core, value_of
+from tests.integration.stream_jobs.standin import (
+    POISON_HOOK,
+    REJECTED_HOOK,
+    CountingCore,
+    batch_of,
+    counting_core,
+    value_of,
+)
 
 TOPOLOGY = Topology.with_prefix("")
 
@@ -51,6 +61,9 @@ class Shell:
 
     def get(self, key: bytes, /) -> bytes | None:
         return self.kept.get(key)
+
+    def scan(self, prefix: bytes, /) -> Iterator[tuple[bytes, bytes]]:
+        yield from [(key, value) for key, value in sorted(self.kept.items()) if key.startswith(prefix)]
 
     async def write(self, changes: Sequence[Change], /) -> None:
         for key, value in changes:
@@ -92,7 +105,17 @@ def make(shell: Shell, **more: Any) -> Stitcher:
     return Stitcher(shell, counting_core, TOPOLOGY, **more)
 
 
-VALUES = [value_of(f"agent{number % 2}", (number // 2) * 6, 6) for number in range(12)]
+SECOND_US = 1_000_000
+
+
+def tick(seconds: int) -> bytes:
+    return encode_event_batch(make_tick(seconds * SECOND_US))
+
+
+VALUES = [value_of(f"agent{number % 3}", (number // 3) * 6, 6) for number in range(12)]
+VALUES[4:4] = [tick(50)]
+VALUES[8:8] = [tick(61), tick(60)]
+VALUES += [tick(70), tick(121)]
 
 
 async def run(shell: Shell, first: int = 0, **more: Any) -> Stitcher:
@@ -106,10 +129,11 @@ async def run(shell: Shell, first: int = 0, **more: Any) -> Stitcher:
     return stitcher
 
 
-def seen(shell: Shell) -> dict[tuple[str, int], bytes]:
-    found: dict[tuple[str, int], bytes] = {}
+def seen(shell: Shell) -> dict[tuple[str, int, int], bytes]:
+    found: dict[tuple[str, int, int], bytes] = {}
     for topic, _, value, _ in shell.sent:
-        place = (topic, msgspec.json.decode(value)["rev"])
+        told = msgspec.json.decode(value)
+        place = (topic, told["rev"], told["part"])
         assert found.setdefault(place, value) == value, "repeated with other bytes"
     return found
 
@@ -276,4 +300,61 @@ async def test_generation_is_in_the_revision_and_alerts_lead() -> None:
     assert topic == TOPOLOGY.alerts
     assert msgspec.json.decode(value, type=AlertBatch).rev == 3 << 44
     assert b"j" + record_key("stitchtest", "agent0") + b"\x000" in shell.kept
+    stitcher.close()
+
+
+async def test_a_tick_visits_who_is_due_in_the_order_of_the_numbers() -> None:
+    shell = Shell()
+    await run(shell)
+    visits: dict[int, list[tuple[int, str]]] = {}
+    for topic, _, value, _ in shell.sent:
+        told = msgspec.json.decode(value, type=TraceBatch) if topic == TOPOLOGY.traces else None
+        if told is not None and "tick" in told.traces[0].name:
+            visits.setdefault(told.rev, []).append((told.part, told.traces[0].name))
+    # At 61 and 121 s a minute has begun; at 50 and 70 s agents are due by what they wrote; 60 s is older than 61 s.
+    assert {VALUES[rev] for rev in visits} == {tick(50), tick(61), tick(70), tick(121)}
+    for rev, found in visits.items():
+        assert {name.endswith("True") for _, name in found} == {VALUES[rev] in (tick(61), tick(121))}
+        assert len(found) == 3
+        assert found == sorted(found)
+        assert {part % 256 for part, _ in found} == {0}
+        assert all(0 < part < 2**53 for part, _ in found)
+    assert int(shell.kept[TICK_KEY]) == 121 * SECOND_US
+
+
+async def test_an_agent_is_visited_when_its_instant_has_come_not_only_at_minutes() -> None:
+    shell = Shell()
+    stitcher = make(shell)
+    for offset, value in enumerate((tick(61), value_of("agent0", 0, 6, at_us=60 * SECOND_US), tick(74), tick(75))):
+        await stitcher.process(record(offset, value))
+    await stitcher.drain()
+    names = [
+        msgspec.json.decode(value, type=TraceBatch).traces[0].name
+        for topic, _, value, _ in shell.sent
+        if topic == TOPOLOGY.traces
+    ]
+    assert names == ["6", "6 at tick 1 False"]
+    stitcher.close()
+
+
+async def test_a_tick_that_fails_on_one_agent_goes_on_with_the_others() -> None:
+    class Brittle(CountingCore):
+        def tick(self, state: PartitionState, tenant_id: str, agent_id: str, *rest: Any) -> Any:
+            if agent_id == "agent1":
+                raise ValueError("brittle")
+            return super().tick(state, tenant_id, agent_id, *rest)
+
+    shell = Shell()
+    stitcher = Stitcher(shell, Brittle(), TOPOLOGY)
+    for offset, value in enumerate((*VALUES[:3], tick(61))):
+        await stitcher.process(record(offset, value))
+    await stitcher.drain()
+    agents = [
+        msgspec.json.decode(value, type=TraceBatch).agent_id
+        for topic, _, value, _ in shell.sent
+        if topic == TOPOLOGY.traces and msgspec.json.decode(value)["rev"] == 3
+    ]
+    assert sorted(agents) == ["agent0", "agent2"]
+    assert stitcher.written_offsets() == {0: 4}
+    assert TOPOLOGY.dead_letter not in {topic for topic, *_ in shell.sent}
     stitcher.close()

@@ -1,0 +1,87 @@
+"""Who told guards what, and when: one row for each verdict that a person sent.
+
+Upstream: ``clawtrace halt | release``, ``clawtrace guard verdict``.
+Downstream: people who ask; the keeper of budgets, which stops telling an agent to stop that somebody released.
+Guarantee: rows are only added; their numbers grow in the order of their commits, so a reader misses none.
+"""
+
+import getpass
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+import sqlalchemy as sa
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import ProgrammingError, SQLAlchemyError
+
+from infra.runtime.database import DatabaseAway, away, metadata
+
+guard_audit = sa.Table(
+    "guard_audit",
+    metadata,
+    sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
+    sa.Column("at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.clock_timestamp()),
+    sa.Column("who", sa.Text, nullable=False),
+    sa.Column("tenant_id", sa.Text, nullable=False),
+    sa.Column("agent_id", sa.Text, nullable=False),
+    sa.Column("action", sa.Text, nullable=False),
+    sa.Column("scope", sa.Text, nullable=False),
+    sa.Column("scope_id", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("verdict_id", sa.Text, nullable=False),
+)
+
+MAX_ROWS: Final = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class GuardOrder:
+    """What somebody told a guard."""
+
+    who: str
+    tenant_id: str
+    agent_id: str
+    action: str
+    scope: str
+    scope_id: str
+    reason: str
+    verdict_id: str
+    at: datetime | None = None
+    id: int = 0
+
+
+def who_is_there() -> str:
+    """Name the person at the keyboard: user@host."""
+    try:
+        user = getpass.getuser()
+    except (OSError, KeyError):
+        user = "unknown"
+    return f"{user}@{socket.gethostname()}"
+
+
+def note_order(engine: Engine, order: GuardOrder) -> None:
+    """Write down what is told.
+
+    Raises:
+        DatabaseAway: Postgres does not answer or was not migrated.
+    """
+    columns = ("who", "tenant_id", "agent_id", "action", "scope", "scope_id", "reason", "verdict_id")
+    try:
+        with engine.begin() as connection:
+            # Otherwise a row could become visible after one with a higher number, and a reader would miss it.
+            connection.execute(sa.text("LOCK TABLE control.guard_audit IN EXCLUSIVE MODE"))
+            connection.execute(guard_audit.insert().values(**{name: getattr(order, name) for name in columns}))
+    except ProgrammingError as error:
+        raise DatabaseAway(f"{away(error)}; run clawtrace db migrate") from error
+    except SQLAlchemyError as error:
+        raise away(error) from error
+
+
+def orders_after(connection: Connection, last_id: int) -> Sequence[GuardOrder]:
+    """Return what was written after a row, oldest first."""
+    rows = connection.execute(
+        guard_audit.select().where(guard_audit.c.id > last_id).order_by(guard_audit.c.id).limit(MAX_ROWS)
+    )
+    return [GuardOrder(**row._mapping) for row in rows]

@@ -1,0 +1,261 @@
+"""Keeps the budgets: takes spends up, settles, tells.
+
+Upstream: the spend topic; people, through Postgres.
+Downstream: Postgres, and ``sender`` for what is to be told.
+Guarantee: one transaction holds how far the spends were read, what they came to, and the records to be sent; these are
+sent after the commit and marked then. Killed anywhere, nothing is counted twice or lost, and what is sent again is what
+was sent. Start anew after any exception: all truth is in Postgres.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
+
+import msgspec
+import structlog
+from sqlalchemy import Connection
+
+from infra.runtime.guard_audit import GuardOrder, orders_after
+from producers.contracts.event import record_key
+from producers.contracts.guard import GuardMessage, Verdict
+from producers.contracts.topics import GUARD
+from stream_jobs.budgets import ledger, metrics
+from stream_jobs.budgets.ledger import OutboxRow, StoredBudget
+from stream_jobs.budgets.sender import Sender
+from stream_jobs.budgets.tables import marks
+from stream_jobs.contracts.alert import Alert, AlertBatch
+from stream_jobs.contracts.spend import SpendBatch
+from stream_jobs.contracts.topics import BUDGET_ALERTS, SPEND
+from stream_jobs.core.budgets.settlement import Charge, Told, charge_of, release, settle
+from stream_jobs.core.budgets.state import encode_state
+from stream_jobs.log_source import LogSource, NeedsPerson, Record
+from stream_jobs.marks import NO_MARK, Mark, Place, read_marks, write_marks
+from stream_jobs.settings import BudgetsSettings
+
+_log = structlog.get_logger(__name__)
+
+POLL_S: Final = 0.2
+AGENTS_FRESH_S: Final = 30.0
+DROP_OLD_EVERY_S: Final = 600.0
+# Far below a record's size: an alert is about a kilobyte.
+MAX_ALERTS_PER_RECORD: Final = 200
+STAGE: Final = "budgets"
+_MAX_REASON_CHARS: Final = 500
+
+_decoder = msgspec.json.Decoder(SpendBatch)
+_encoder = msgspec.json.Encoder()
+
+
+class Keeper:
+    """One stretch of work, from a look at Postgres until something forces another."""
+
+    def __init__(
+        self,
+        settings: BudgetsSettings,
+        connection: Connection,
+        *,
+        clock_us: Callable[[], int] = lambda: time.time_ns() // 1000,
+    ) -> None:
+        self._settings, self._connection, self._clock_us = settings, connection, clock_us
+        prefix = settings.topic_prefix
+        self._topic = prefix + SPEND.name
+        self._source = LogSource(
+            settings.kafka_bootstrap, [self._topic], f"{prefix}clawtrace.budgets", on_lost=metrics.LOST_RECORDS.inc
+        )
+        self._sender = Sender(settings.kafka_bootstrap, prefix)
+        self._marks: dict[Place, Mark] = {}
+        self._last_audit_id = 0
+        self._agents: dict[str, list[str]] = {}
+        self._agents_at_s = float("-inf")
+        self._looks_at_s = 0.0
+        self._dropped_old_at_s = time.monotonic()
+        self._num_dead_in_a_row = 0
+
+    def open(self) -> None:
+        """Find out where to go on, and send what was not sent.
+
+        Raises:
+            KafkaAway: try again later.
+            NeedsPerson: a person must look.
+        """
+        with self._connection.begin():
+            self._marks = read_marks(self._connection, marks, [self._topic])
+            _, self._last_audit_id = ledger.lock(self._connection)
+        self._send_unsent()
+        self._source.open(self._marks)
+
+    def step(self) -> None:
+        """Wait a little for spends, take them up, do what is due."""
+        records = self._source.poll(POLL_S)
+        now_us = self._clock_us()
+        is_look_due = self._is_look_due(now_us)
+        if not records and not is_look_due:
+            return
+        started_s = time.monotonic()
+        batches, has_told = self._take_up(records, now_us)
+        metrics.TRANSACTION_SECONDS.observe(time.monotonic() - started_s)
+        # Also what a command has written, and before what is newer: readers drop what comes out of order.
+        if has_told or is_look_due:
+            self._send_unsent()
+        ended_us = self._clock_us()
+        for batch in batches:
+            metrics.LATENCY_SECONDS.observe(max(ended_us - batch.received_at_us, 0) / 1e6)
+
+    def close(self) -> None:
+        """Let go of the broker."""
+        self._source.close()
+
+    def _is_look_due(self, now_us: int) -> bool:
+        now_s = time.monotonic()
+        if now_s < self._looks_at_s:
+            return False
+        self._looks_at_s = now_s + self._settings.budgets_look_seconds
+        metrics.LAG.set(self._source.lag(self._marks))
+        with self._connection.begin():
+            if now_s - self._dropped_old_at_s > DROP_OLD_EVERY_S:
+                self._dropped_old_at_s = now_s
+                ledger.drop_old(self._connection, now_us)
+            return ledger.is_anything_due(self._connection, now_us, self._last_audit_id)
+
+    def _take_up(self, records: Sequence[Record], now_us: int) -> tuple[list[SpendBatch], bool]:
+        """Do one transaction; return the records that counted, and whether anything is to be told."""
+        after, batches, rows = self._read(records)
+        with self._connection.begin():
+            rev, last_audit_id = ledger.lock(self._connection)
+            orders = orders_after(self._connection, last_audit_id)
+            charges = _charges(batches)
+            ledger.count_spends(self._connection, [(tenant, it) for tenant, its in charges.items() for it in its])
+            tenants = {*charges, *(order.tenant_id for order in orders)}
+            rows += self._settle(tenants, charges, orders, now_us, rev + 1)
+            ledger.put(self._connection, rows)
+            write_marks(self._connection, marks, after)
+            last_audit_id = orders[-1].id if orders else last_audit_id
+            ledger.advance(self._connection, rev + 1 if rows else rev, last_audit_id)
+        # Only now: after a failure in between all is read from Postgres again.
+        self._marks |= after
+        self._last_audit_id = last_audit_id
+        metrics.RECORDS.labels("counted").inc(len(batches))
+        metrics.SPENDS.inc(sum(len(batch.spends) for batch in batches))
+        return batches, bool(rows)
+
+    def _read(self, records: Sequence[Record]) -> tuple[dict[Place, Mark], list[SpendBatch], list[OutboxRow]]:
+        """Decode records and leave out those counted before; returns marks, batches, dead letters."""
+        after: dict[Place, Mark] = {}
+        batches: list[SpendBatch] = []
+        dead: list[OutboxRow] = []
+        for record in records:
+            before = after.get(record.place) or self._marks.get(record.place) or NO_MARK
+            rev, part = before.rev, before.part
+            try:
+                batch = _decoder.decode(record.value)
+            # msgspec says bad JSON and bad UTF-8 differently, and a hostile depth by RecursionError.
+            except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+                dead.append(self._bury(record, error))
+            else:
+                self._num_dead_in_a_row = 0
+                # A stitcher that was killed sends again, under other offsets, what it had sent.
+                if (batch.rev, batch.part) > (rev, part):
+                    batches.append(batch)
+                    rev, part = batch.rev, batch.part
+                else:
+                    metrics.RECORDS.labels("duplicate").inc()
+            after[record.place] = Mark(self._source.topic_ids[record.topic], record.offset + 1, rev, part)
+        return after, batches, dead
+
+    def _bury(self, record: Record, error: Exception) -> OutboxRow:
+        self._num_dead_in_a_row += 1
+        if self._num_dead_in_a_row > self._settings.budgets_max_consecutive_dead:
+            raise NeedsPerson(
+                f"{self._num_dead_in_a_row} records of {record.topic} in a row cannot be read, the last at "
+                f"partition {record.partition} offset {record.offset}: {error}"
+            )
+        metrics.RECORDS.labels("dead_letter").inc()
+        metrics.TOLD.labels("dead_letter").inc()
+        _log.warning("dead_letter", partition=record.partition, offset=record.offset, reason=str(error))
+        headers = {
+            "stage": STAGE,
+            "reason": str(error)[:_MAX_REASON_CHARS],
+            "original_topic": record.topic,
+            "original_partition": str(record.partition),
+            "original_offset": str(record.offset),
+        }
+        return OutboxRow(SPEND.dead_letter.name, b"", record.value, headers)
+
+    def _settle(
+        self,
+        tenants: set[str],
+        charges: dict[str, list[Charge]],
+        orders: Iterable[GuardOrder],
+        now_us: int,
+        rev: int,
+    ) -> list[OutboxRow]:
+        stored = ledger.read_budgets(self._connection, tenants=tenants, due_us=now_us)
+        if not stored:
+            return []
+        agents = self._agents_by_tenant()
+        releases = [order for order in orders if order.action == "release" and order.scope != "run"]
+        changed: list[tuple[StoredBudget, int]] = []
+        told: list[tuple[StoredBudget, Told]] = []
+        for it in stored:
+            before = encode_state(it.state)
+            tenant_id = it.budget.tenant_id
+            for order in releases:
+                if order.tenant_id == tenant_id:
+                    session_key = order.scope_id if order.scope == "session" else ""
+                    released = release(it.budget, it.state, order.agent_id, now_us, session_key=session_key)
+                    told.append((it, released))
+            settled = settle(
+                it.budget, it.state, charges.get(tenant_id, ()), now_us, rev, agents=agents.get(tenant_id, ())
+            )
+            told.append((it, settled))
+            if tenant_id not in charges or encode_state(it.state) != before:
+                changed.append((it, settled.wake_at_us))
+        ledger.write_states(self._connection, changed)
+        return outbox_rows(told, now_us, rev)
+
+    def _agents_by_tenant(self) -> dict[str, list[str]]:
+        if time.monotonic() - self._agents_at_s > AGENTS_FRESH_S:
+            self._agents = ledger.agents_by_tenant(self._connection)
+            self._agents_at_s = time.monotonic()
+        return self._agents
+
+    def _send_unsent(self) -> None:
+        while True:
+            with self._connection.begin():
+                rows = ledger.unsent(self._connection)
+            if not rows:
+                return
+            self._sender.send(rows)
+            with self._connection.begin():
+                ledger.mark_sent(self._connection, rows)
+
+
+def outbox_rows(told: Iterable[tuple[StoredBudget, Told]], now_us: int, rev: int) -> list[OutboxRow]:
+    """Make the records of what one transaction tells: first what somebody is stopped by."""
+    rows: list[OutboxRow] = []
+    alerts: dict[tuple[str, str], list[Alert]] = {}
+    for it, what in told:
+        tenant_id = it.budget.tenant_id
+        for agent_id, body in what.messages:
+            message = GuardMessage(tenant_id=tenant_id, agent_id=agent_id, rev=rev, issued_at_us=now_us, body=body)
+            rows.append(OutboxRow(GUARD.name, record_key(tenant_id, agent_id), _encoder.encode(message)))
+            metrics.TOLD.labels("verdict" if isinstance(body, Verdict) else "allowance").inc()
+        for alert in what.alerts:
+            alerts.setdefault((alert.tenant_id, alert.agent_id), []).append(alert)
+            metrics.TOLD.labels("alert").inc()
+    part = 0
+    for (tenant_id, agent_id), found in alerts.items():
+        for start in range(0, len(found), MAX_ALERTS_PER_RECORD):
+            some = found[start : start + MAX_ALERTS_PER_RECORD]
+            batch = AlertBatch(tenant_id=tenant_id, agent_id=agent_id, rev=rev, part=part, alerts=some)
+            rows.append(OutboxRow(BUDGET_ALERTS.name, record_key(tenant_id, agent_id), _encoder.encode(batch)))
+            part += 1
+    return rows
+
+
+def _charges(batches: Iterable[SpendBatch]) -> dict[str, list[Charge]]:
+    charges: dict[str, list[Charge]] = {}
+    for batch in batches:
+        found = charges.setdefault(batch.tenant_id, [])
+        found += [charge_of(batch.agent_id, spend, batch.received_at_us) for spend in batch.spends]
+    return charges

@@ -1,0 +1,1 @@
+"""TraceCards: what a finished trace cost and why, small enough for a prompt."""

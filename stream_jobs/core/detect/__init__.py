@@ -1,0 +1,1 @@
+"""Live detection: what a batch told, looked at by every rule, as alerts and verdicts."""

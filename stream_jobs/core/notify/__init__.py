@@ -1,0 +1,1 @@
+"""Pure parts of telling people of alerts: whom, when, in which words, and to which addresses never."""
