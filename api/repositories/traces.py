@@ -2,14 +2,17 @@
 
 Upstream: view ``clawtrace.traces``, through the engine.
 Downstream: api/routers/traces.py.
-Guarantee: every query names the days it reads (trace_date), except the one that finds the day of a trace.
+Guarantee: every query names the days it reads (trace_date), except the one that finds the day of a trace, which is
+asked once a process: a trace keeps its day and its agent.
 """
 
+from collections import OrderedDict
 from datetime import date, datetime, timedelta
 from typing import Any
 
 from api.repositories.engine import TrinoEngine
 from api.repositories.scope import Scope
+from api.repositories.trace_filter import TraceFilter, TraceSort, behind_sql, filter_sql, order_sql, sort_value
 
 _COLUMNS = """trace_id, trace_date, agent_id, root_span_id, name, category, status, session_key, openclaw_agent_id,
 started_at, ended_at, duration_ms, num_spans, num_runs, num_model_calls, num_tool_calls, num_errors,
@@ -18,6 +21,9 @@ reported_cost_usd, has_error, is_open"""
 
 # A trace belongs to the day on which it was first seen; a span that came late may lie before that.
 _DAY_SLACK = timedelta(days=1)
+_MAX_PLACES = 20_000
+
+Place = tuple[date, str]
 
 
 class TracesRepository:
@@ -25,31 +31,42 @@ class TracesRepository:
 
     def __init__(self, engine: TrinoEngine) -> None:
         self._engine = engine
+        self._places: OrderedDict[tuple[str, str], Place] = OrderedDict()
 
-    async def list_newest(
+    async def list_page(
         self,
         scope: Scope,
         *,
         from_at: datetime,
         to_at: datetime,
-        agent_id: str | None,
-        after: tuple[datetime, str] | None,
+        wanted: TraceFilter,
+        sort: TraceSort,
+        after: tuple[Any, tuple[Any, ...]] | None,
         limit: int,
     ) -> list[dict[str, Any]]:
-        """Return traces that started in [from_at, to_at), newest first, those behind ``after`` only."""
+        """Return traces that started in [from_at, to_at), those behind ``after`` only.
+
+        ``after`` is the sort value and (trace_date, trace_id, agent_id) of a row. Rows have ``sort_value`` beside
+        the columns of a trace.
+        """
+        days = ((from_at - _DAY_SLACK).date(), (to_at + _DAY_SLACK).date())
         where = ["trace_date BETWEEN ? AND ?", "started_at >= ?", "started_at < ?"]
-        parameters: list[Any] = [(from_at - _DAY_SLACK).date(), (to_at + _DAY_SLACK).date(), from_at, to_at]
-        if agent_id is not None:
-            where.append("agent_id = ?")
-            parameters.append(agent_id)
+        parameters: list[Any] = [*days, from_at, to_at]
+        narrowed, values = filter_sql(wanted, days)
+        where += narrowed
+        parameters += values
         if after is not None:
-            where.append("started_at <= ? AND (started_at < ? OR trace_id < ?)")
-            parameters += [after[0], after[0], after[1]]
+            behind, values = behind_sql(sort, *after)
+            where.append(behind)
+            parameters += values
         sql = (
-            f"SELECT {_COLUMNS} FROM traces WHERE {' AND '.join(where)} "  # noqa: S608 - texts of this module only
-            f"ORDER BY started_at DESC, trace_id DESC LIMIT {int(limit)}"
+            f"SELECT {_COLUMNS}, {sort_value(sort)} AS sort_value FROM traces "  # noqa: S608 - texts of this module
+            f"WHERE {' AND '.join(where)} ORDER BY {order_sql(sort)} LIMIT {int(limit)}"
         )
-        return (await self._engine.read(scope, sql, parameters, max_rows=limit)).as_dicts()
+        rows = (await self._engine.read(scope, sql, parameters, max_rows=limit)).as_dicts()
+        for row in rows:
+            self._remember(scope, row)
+        return rows
 
     async def find_newest_start(self, scope: Scope) -> datetime | None:
         """Return when the newest trace started; None when there is none."""
@@ -59,15 +76,39 @@ class TracesRepository:
 
     async def find(self, scope: Scope, trace_id: str) -> dict[str, Any] | None:
         """Return one trace, whatever its day; None when this tenant has none of that id."""
+        where, parameters = ["trace_id = ?"], list[Any]([trace_id])
+        if place := self._places.get((scope.tenant_id, trace_id)):
+            where += ["trace_date = ?", "agent_id = ?"]
+            parameters += place
         sql = (
-            f"SELECT {_COLUMNS} FROM traces WHERE trace_id = ? "  # noqa: S608 - texts of this module only
+            f"SELECT {_COLUMNS} FROM traces WHERE {' AND '.join(where)} "  # noqa: S608 - texts of this module only
             "ORDER BY trace_date DESC, agent_id LIMIT 1"
         )
-        rows = await self._engine.read(scope, sql, [trace_id], max_rows=1)
-        return rows.as_dicts()[0] if rows.rows else None
+        rows = await self._engine.read(scope, sql, parameters, max_rows=1)
+        if not rows.rows:
+            return None
+        row = rows.as_dicts()[0]
+        self._remember(scope, row)
+        return row
 
-    async def find_place(self, scope: Scope, trace_id: str) -> tuple[date, str] | None:
+    async def find_place(self, scope: Scope, trace_id: str) -> Place | None:
         """Return the day and the agent of a trace, by which the other tables are partitioned and sorted."""
+        if place := self._places.get((scope.tenant_id, trace_id)):
+            return place
         sql = "SELECT trace_date, agent_id FROM traces WHERE trace_id = ? ORDER BY trace_date DESC, agent_id LIMIT 1"
         rows = await self._engine.read(scope, sql, [trace_id], max_rows=1)
-        return (rows.rows[0][0], rows.rows[0][1]) if rows.rows else None
+        if not rows.rows:
+            return None
+        self._remember(scope, {"trace_id": trace_id, "trace_date": rows.rows[0][0], "agent_id": rows.rows[0][1]})
+        return self._places[(scope.tenant_id, trace_id)]
+
+    def _remember(self, scope: Scope, row: dict[str, Any]) -> None:
+        key = (scope.tenant_id, row["trace_id"])
+        place = (row["trace_date"], row["agent_id"])
+        known = self._places.get(key)
+        # Two agents may have a trace of the same id; without more to go by, the one that the look-up prefers.
+        if known is None or (-place[0].toordinal(), place[1]) < (-known[0].toordinal(), known[1]):
+            self._places[key] = place
+        self._places.move_to_end(key)
+        while len(self._places) > _MAX_PLACES:
+            self._places.popitem(last=False)

@@ -10,7 +10,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 
-from api.kit.cursor import Cursor, decode_cursor
+from api.kit.cursor import Cursor, decode_cursor, to_us
 from api.repositories.scope import Scope
 from api.routers.window import CursorText, FromAt, ToAt, in_utc
 from api.schemas.alerts import AlertItem, AlertPage
@@ -42,10 +42,11 @@ async def _list(
     after = decode_cursor(cursor, _LIST) if cursor else None
     start, end = (after.from_at, after.to_at) if after else (in_utc(from_at, "from"), in_utc(to_at, "to"))
     rows = await services.alerts.list_newest(
-        scope, from_at=start, to_at=end, after=(after.at, after.item_id) if after else None, limit=limit + 1
+        scope, from_at=start, to_at=end, after=(after.at, after.key[0]) if after else None, limit=limit + 1
     )
     items = [AlertItem.from_row(row) for row in rows[:limit]]
     following = None
     if len(rows) > limit:
-        following = Cursor(_LIST, items[-1].at, items[-1].alert_id, start, end).encode()
+        last = items[-1]
+        following = Cursor(_LIST, "-at", to_us(last.at), (last.alert_id,), start, end).encode()
     return AlertPage(items=items, next_cursor=following)
