@@ -38,6 +38,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "sink": ("lakehouse.cli:sink_app", "Run the sink."),
     "upkeep": ("lakehouse.cli:upkeep_app", "Run the upkeep of the tables."),
     "api": ("api.commands:api_app", "Run the API."),
+    "mcp": ("api.mcp.stdio:mcp_app", "Serve the tools of Tracy to an MCP client."),
 }
 
 

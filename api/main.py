@@ -15,16 +15,23 @@ import structlog
 from fastapi import FastAPI, Request
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import JSONResponse
+from starlette.routing import Route
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from trino.exceptions import TrinoQueryError
 
 from api.kit.cursor import InvalidCursor
+from api.mcp import server as mcp_server
+from api.kit.limits import RequestLimits
 from api.metrics import REQUEST_SECONDS, REQUESTS
 from api.repositories.errors import QueryTimeout, TooManyQueries, TrinoAway
-from api.routers import alerts, health, sql, traces
+from api.routers import alerts, evolve, health, sql, trace_views, traces, tracy
 from api.services import open_services
 from api.settings import ApiSettings
 from api.sqlguard.errors import SqlError
+from api.tracy.service import open_tracy
+from api.tracy.settings import TracySettings
+from infra.runtime.database import DatabaseAway
 from infra.runtime.problem import (
     FieldError,
     Problem,
@@ -42,14 +49,18 @@ _RETRY_AFTER_AWAY_S = 5
 _RETRY_AFTER_BUSY_S = 1
 
 
-def create_app(settings: ApiSettings) -> FastAPI:
+def create_app(settings: ApiSettings, tracy_settings: TracySettings | None = None) -> FastAPI:
     """Make the app. Connections are opened when it starts, not here."""
+    about_tracy = tracy_settings or TracySettings(home=settings.home, port_base=settings.port_base)
+    mcp_door = mcp_server.McpDoor()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with open_services(settings) as services:
+        async with open_services(settings) as services, open_tracy(about_tracy, services) as app.state.tracy:
             app.state.services = services
+            mcp_door.open(services.keys, app.state.tracy)
             yield
+            await mcp_door.close()
 
     app = FastAPI(
         title="ClawTrace",
@@ -59,11 +70,21 @@ def create_app(settings: ApiSettings) -> FastAPI:
         docs_url="/docs",
         redoc_url=None,
     )
-    for router in (traces.router, alerts.router, sql.router, health.router):
-        app.include_router(router)
+    for module in (traces, trace_views, alerts, sql, tracy, evolve, health):
+        app.include_router(module.router)
+    # A route and not a mount: a mount would send clients from /mcp to /mcp/.
+    app.router.routes.append(Route(mcp_server.PATH, endpoint=mcp_door, include_in_schema=False))
     install_problem_handlers(app)
     for error, to_problem in _PROBLEMS.items():
         app.add_exception_handler(error, _handler(to_problem))
+    app.add_middleware(GZipMiddleware, minimum_size=1_000, compresslevel=settings.api_gzip_level)
+    app.add_middleware(
+        RequestLimits,
+        max_body_bytes=settings.api_max_body_bytes,
+        per_s=settings.api_requests_per_s,
+        burst=settings.api_request_burst,
+    )
+    # Added last, so it stands in front of the others and counts what they refuse.
     app.add_middleware(CountRequests)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
@@ -112,12 +133,18 @@ def _on_own_query(error: Exception) -> Problem:
     return unavailable(f"the tables cannot be read now ({error.error_name})", retry_after_s=_RETRY_AFTER_AWAY_S)
 
 
+def _on_database(error: Exception) -> Problem:
+    _log.warning("database_away", reason=str(error))
+    return unavailable("Postgres does not answer", retry_after_s=_RETRY_AFTER_AWAY_S)
+
+
 _PROBLEMS: dict[type[Exception], Callable[[Exception], Problem]] = {
     SqlError: _on_sql,
     QueryTimeout: _on_timeout,
     InvalidCursor: _on_cursor,
     TooManyQueries: _on_busy,
     TrinoAway: _on_away,
+    DatabaseAway: _on_database,
     TrinoQueryError: _on_own_query,
 }
 
