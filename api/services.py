@@ -16,6 +16,7 @@ from fastapi.security import HTTPBearer
 from sqlalchemy import Engine
 
 from api.repositories.alerts import AlertsRepository
+from api.repositories.cards import CardsRepository
 from api.repositories.engine import TrinoEngine
 from api.repositories.scope import Scope
 from api.repositories.spans import SpansRepository
@@ -41,6 +42,7 @@ class Services:
     keys: KeyStore
     traces: TracesRepository
     spans: SpansRepository
+    cards: CardsRepository
     alerts: AlertsRepository
     sql: SqlRepository
 
@@ -58,6 +60,7 @@ async def open_services(settings: ApiSettings) -> AsyncIterator[Services]:
             keys=keys,
             traces=TracesRepository(trino),
             spans=SpansRepository(trino),
+            cards=CardsRepository(trino),
             alerts=AlertsRepository(trino),
             sql=SqlRepository(trino),
         )

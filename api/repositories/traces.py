@@ -7,11 +7,12 @@ asked once a process: a trace keeps its day and its agent.
 """
 
 from collections import OrderedDict
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from api.repositories.engine import TrinoEngine
 from api.repositories.scope import Scope
+from api.repositories.spans import TracePlace
 from api.repositories.trace_filter import TraceFilter, TraceSort, behind_sql, filter_sql, order_sql, sort_value
 
 _COLUMNS = """trace_id, trace_date, agent_id, root_span_id, name, category, status, session_key, openclaw_agent_id,
@@ -23,7 +24,14 @@ reported_cost_usd, has_error, is_open"""
 _DAY_SLACK = timedelta(days=1)
 _MAX_PLACES = 20_000
 
-Place = tuple[date, str]
+
+def place_of(row: dict[str, Any]) -> TracePlace:
+    """Place of a trace, from its row."""
+    return TracePlace(row["trace_id"], row["trace_date"], row["agent_id"])
+
+
+def _rank(place: TracePlace) -> tuple[int, str]:
+    return -place.trace_date.toordinal(), place.agent_id
 
 
 class TracesRepository:
@@ -31,7 +39,7 @@ class TracesRepository:
 
     def __init__(self, engine: TrinoEngine) -> None:
         self._engine = engine
-        self._places: OrderedDict[tuple[str, str], Place] = OrderedDict()
+        self._places: OrderedDict[tuple[str, str], TracePlace] = OrderedDict()
 
     async def list_page(
         self,
@@ -74,12 +82,19 @@ class TracesRepository:
         newest: datetime | None = rows.rows[0][0] if rows.rows else None
         return newest
 
-    async def find(self, scope: Scope, trace_id: str) -> dict[str, Any] | None:
-        """Return one trace, whatever its day; None when this tenant has none of that id."""
+    async def find(self, scope: Scope, trace_id: str, agent_id: str | None = None) -> dict[str, Any] | None:
+        """Return one trace, whatever its day; None when this tenant has none of that id.
+
+        Two agents may have a trace of the same id; without ``agent_id`` the newer day counts.
+        """
         where, parameters = ["trace_id = ?"], list[Any]([trace_id])
-        if place := self._places.get((scope.tenant_id, trace_id)):
+        place = self._places.get((scope.tenant_id, trace_id))
+        if place is not None and agent_id in (None, place.agent_id):
             where += ["trace_date = ?", "agent_id = ?"]
-            parameters += place
+            parameters += [place.trace_date, place.agent_id]
+        elif agent_id is not None:
+            where.append("agent_id = ?")
+            parameters.append(agent_id)
         sql = (
             f"SELECT {_COLUMNS} FROM traces WHERE {' AND '.join(where)} "  # noqa: S608 - texts of this module only
             "ORDER BY trace_date DESC, agent_id LIMIT 1"
@@ -91,23 +106,19 @@ class TracesRepository:
         self._remember(scope, row)
         return row
 
-    async def find_place(self, scope: Scope, trace_id: str) -> Place | None:
+    async def find_place(self, scope: Scope, trace_id: str, agent_id: str | None = None) -> TracePlace | None:
         """Return the day and the agent of a trace, by which the other tables are partitioned and sorted."""
-        if place := self._places.get((scope.tenant_id, trace_id)):
+        place = self._places.get((scope.tenant_id, trace_id))
+        if place is not None and agent_id in (None, place.agent_id):
             return place
-        sql = "SELECT trace_date, agent_id FROM traces WHERE trace_id = ? ORDER BY trace_date DESC, agent_id LIMIT 1"
-        rows = await self._engine.read(scope, sql, [trace_id], max_rows=1)
-        if not rows.rows:
-            return None
-        self._remember(scope, {"trace_id": trace_id, "trace_date": rows.rows[0][0], "agent_id": rows.rows[0][1]})
-        return self._places[(scope.tenant_id, trace_id)]
+        row = await self.find(scope, trace_id, agent_id)
+        return None if row is None else place_of(row)
 
     def _remember(self, scope: Scope, row: dict[str, Any]) -> None:
         key = (scope.tenant_id, row["trace_id"])
-        place = (row["trace_date"], row["agent_id"])
-        known = self._places.get(key)
-        # Two agents may have a trace of the same id; without more to go by, the one that the look-up prefers.
-        if known is None or (-place[0].toordinal(), place[1]) < (-known[0].toordinal(), known[1]):
+        place, known = place_of(row), self._places.get(key)
+        # The one that a look-up without the agent prefers.
+        if known is None or _rank(place) < _rank(known):
             self._places[key] = place
         self._places.move_to_end(key)
         while len(self._places) > _MAX_PLACES:

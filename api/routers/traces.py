@@ -2,20 +2,23 @@
 
 Upstream: clients with a read key.
 Downstream: api/repositories/traces.py and spans.py.
-Guarantee: a trace of another tenant and one that does not exist give the same 404.
+Guarantee: the pages of a list are of one list; a trace of another tenant and one that does not exist give the same
+404.
 """
 
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import APIRouter, Query, Request
 from pydantic import TypeAdapter
 
 from api.kit.cursor import Cursor, InvalidCursor, decode_cursor, to_us
 from api.kit.values import decimal_text
 from api.repositories.scope import Scope
 from api.repositories.trace_filter import TraceFilter, TraceSort
+from api.repositories.traces import place_of
+from api.routers.trace_ref import SpanId, TraceRef, TraceRefDep, find_place, find_row
 from api.routers.window import check_window
 from api.schemas.trace_query import TraceConditions, TraceQuery
 from api.schemas.traces import SpanDetail, SpanSummary, TraceDetail, TracePage, TraceSummary
@@ -30,8 +33,7 @@ _SORT: TypeAdapter[TraceSort] = TypeAdapter(TraceSort)
 
 router = APIRouter(prefix="/v1/traces", tags=["traces"])
 
-TraceId = Annotated[str, Path(min_length=1, max_length=128, description="The trace.")]
-SpanId = Annotated[str, Path(min_length=1, max_length=128, description="The span.")]
+_NO_PAYLOADS = dict.fromkeys(("input", "input_chars", "output", "output_chars", "next_offset"))
 
 
 @router.get("", summary="List traces", responses=problem_responses(401, 403, 422, 429, 503))
@@ -48,22 +50,34 @@ async def list_traces(
     return await while_connected(request, _list(scope, services, query))
 
 
-@router.get("/{trace_id}", summary="Read a trace with its spans", responses=problem_responses(401, 403, 404, 429, 503))
-async def get_trace(request: Request, scope: ScopeDep, services: ServicesDep, trace_id: TraceId) -> TraceDetail:
+@router.get(
+    "/{trace_id}",
+    summary="Read a trace with its spans",
+    responses=problem_responses(401, 403, 404, 422, 429, 503),
+)
+async def get_trace(request: Request, scope: ScopeDep, services: ServicesDep, trace: TraceRefDep) -> TraceDetail:
     """Read the roll-up of a trace and its spans in the order they started. Payloads are with the single spans."""
-    return await while_connected(request, _detail(scope, services, trace_id))
+    return await while_connected(request, _detail(scope, services, trace))
 
 
 @router.get(
     "/{trace_id}/spans/{span_id}",
-    summary="Read one span with its payloads",
-    responses=problem_responses(401, 403, 404, 429, 503),
+    summary="Read one span",
+    responses=problem_responses(401, 403, 404, 422, 429, 503),
 )
 async def get_span(
-    request: Request, scope: ScopeDep, services: ServicesDep, trace_id: TraceId, span_id: SpanId
+    request: Request,
+    scope: ScopeDep,
+    services: ServicesDep,
+    trace: TraceRefDep,
+    span_id: SpanId,
+    payloads: Annotated[bool, Query(description="Whether to return what went in and what came out, too.")] = False,
+    offset: Annotated[int, Query(ge=0, le=2**40, description="First character of both payloads.")] = 0,
+    limit: Annotated[int, Query(ge=1, le=4_000_000, description="Most characters of each payload.")] = 100_000,
 ) -> SpanDetail:
-    """Read one span with what went in and what came out."""
-    return await while_connected(request, _span(scope, services, trace_id, span_id))
+    """Read one span; with `payloads=true` also what went in and what came out, a stretch at a time."""
+    stretch = (offset, limit) if payloads else None
+    return await while_connected(request, _span(scope, services, trace, span_id, stretch))
 
 
 async def _list(scope: Scope, services: Services, query: TraceQuery) -> TracePage:
@@ -140,17 +154,10 @@ async def _page(
     return TracePage(items=items, next_cursor=following.encode())
 
 
-async def _detail(scope: Scope, services: Services, trace_id: str) -> TraceDetail:
-    row = await services.traces.find(scope, trace_id)
-    if row is None:
-        raise not_found(f"there is no trace {trace_id}")
-    spans = await services.spans.list_of_trace(
-        scope,
-        trace_id=trace_id,
-        trace_date=row["trace_date"],
-        agent_id=row["agent_id"],
-        limit=services.settings.api_max_trace_spans,
-    )
+async def _detail(scope: Scope, services: Services, ref: TraceRef) -> TraceDetail:
+    row = await find_row(scope, services, ref)
+    limit = services.settings.api_max_trace_spans
+    spans = await services.spans.list_of_trace(scope, place_of(row), limit=limit)
     return TraceDetail(
         trace=TraceSummary.from_row(row),
         spans=[SpanSummary.from_row(span) for span in spans.as_dicts()],
@@ -158,14 +165,18 @@ async def _detail(scope: Scope, services: Services, trace_id: str) -> TraceDetai
     )
 
 
-async def _span(scope: Scope, services: Services, trace_id: str, span_id: str) -> SpanDetail:
-    place = await services.traces.find_place(scope, trace_id)
-    row = None
-    if place is not None:
-        trace_date, agent_id = place
-        row = await services.spans.find(
-            scope, trace_id=trace_id, trace_date=trace_date, agent_id=agent_id, span_id=span_id
-        )
+async def _span(
+    scope: Scope, services: Services, ref: TraceRef, span_id: str, stretch: tuple[int, int] | None
+) -> SpanDetail:
+    place = await find_place(scope, services, ref)
+    row = await services.spans.find(scope, place, span_id)
     if row is None:
-        raise not_found(f"there is no span {span_id} in a trace {trace_id}")
-    return SpanDetail.from_row(row)
+        raise not_found(f"there is no span {span_id} in the trace {ref.trace_id}")
+    if stretch is None:
+        return SpanDetail.from_row({**row, **_NO_PAYLOADS})
+    offset, limit = stretch
+    parts = await services.spans.find_payloads(scope, place, span_id, offset=offset, limit=limit)
+    if parts is None:
+        raise not_found(f"there is no span {span_id} in the trace {ref.trace_id}")
+    longest = max(parts["input_chars"] or 0, parts["output_chars"] or 0)
+    return SpanDetail.from_row({**row, **parts, "next_offset": offset + limit if offset + limit < longest else None})

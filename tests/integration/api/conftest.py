@@ -121,7 +121,7 @@ def _literal(value: Any) -> str:
         case str():
             return "'" + value.replace("'", "''") + "'"
         case Decimal():
-            return f"DECIMAL '{value}'"
+            return f"DECIMAL '{value:f}'"
         case datetime():
             return f"TIMESTAMP '{value:%Y-%m-%d %H:%M:%S.%f} UTC'"
         case date():
