@@ -15,13 +15,16 @@ from fastapi import Depends, Request, Security
 from fastapi.security import HTTPBearer
 from sqlalchemy import Engine
 
+from api.repositories.agents import AgentsRepository
 from api.repositories.alerts import AlertsRepository
 from api.repositories.cards import CardsRepository
 from api.repositories.engine import TrinoEngine
 from api.repositories.scope import Scope
+from api.repositories.sessions import SessionsRepository
 from api.repositories.spans import SpansRepository
 from api.repositories.sql import SqlRepository
 from api.repositories.traces import TracesRepository
+from api.repositories.usage import UsageRepository
 from api.settings import ApiSettings
 from infra.runtime.access_keys import read_pepper
 from infra.runtime.database import make_engine
@@ -44,6 +47,9 @@ class Services:
     spans: SpansRepository
     cards: CardsRepository
     alerts: AlertsRepository
+    agents: AgentsRepository
+    sessions: SessionsRepository
+    usage: UsageRepository
     sql: SqlRepository
 
 
@@ -62,6 +68,9 @@ async def open_services(settings: ApiSettings) -> AsyncIterator[Services]:
             spans=SpansRepository(trino),
             cards=CardsRepository(trino),
             alerts=AlertsRepository(trino),
+            agents=AgentsRepository(trino),
+            sessions=SessionsRepository(trino),
+            usage=UsageRepository(trino),
             sql=SqlRepository(trino),
         )
     finally:

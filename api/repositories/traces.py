@@ -7,7 +7,7 @@ asked once a process: a trace keeps its day and its agent.
 """
 
 from collections import OrderedDict
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from api.repositories.engine import TrinoEngine
@@ -23,6 +23,11 @@ reported_cost_usd, has_error, is_open"""
 # A trace belongs to the day on which it was first seen; a span that came late may lie before that.
 _DAY_SLACK = timedelta(days=1)
 _MAX_PLACES = 20_000
+
+
+def days_of(from_at: datetime, to_at: datetime) -> tuple[date, date]:
+    """First and last trace_date that traces and spans of a window can lie in."""
+    return (from_at - _DAY_SLACK).date(), (to_at + _DAY_SLACK).date()
 
 
 def place_of(row: dict[str, Any]) -> TracePlace:
@@ -57,7 +62,7 @@ class TracesRepository:
         ``after`` is the sort value and (trace_date, trace_id, agent_id) of a row. Rows have ``sort_value`` beside
         the columns of a trace.
         """
-        days = ((from_at - _DAY_SLACK).date(), (to_at + _DAY_SLACK).date())
+        days = days_of(from_at, to_at)
         where = ["trace_date BETWEEN ? AND ?", "started_at >= ?", "started_at < ?"]
         parameters: list[Any] = [*days, from_at, to_at]
         narrowed, values = filter_sql(wanted, days)
