@@ -38,10 +38,9 @@ _NUMBER_WORD: Final = re.compile(
     r"billions?|trillions?|dozens?|twice|thrice)(?:-\w+)?(?!\w)",
     re.I,
 )
-_PHRASE: Final = re.compile(
-    r"\b(?:last|past|previous|next|top|first)[ -]\d{1,4}(?:[ -][a-z]+)?|"
-    r"\b\d{1,4}[ -](?:minute|hour|day|week|month|year)s?",
-    re.I,
+_PHRASES: Final = (
+    re.compile(r"\b(?:last|past|previous|next|top|first)[ -]\d{1,4}(?:[ -][a-z]+)?", re.I),
+    re.compile(r"\b\d{1,4}[ -](?:minute|hour|day|week|month|year)s?", re.I),
 )
 _STATISTICS: Final = frozenset({"p50", "p75", "p90", "p95", "p99", "utf-8", "sha256"})
 _WORDS: Final = re.compile(r"[^\s|()\[\]{}*\"`<>!?;=…/,]+")
@@ -55,6 +54,8 @@ class Table:
     rows: tuple[tuple[Any, ...], ...]
     snapshots: Mapping[str, str]
     truncated: bool = False
+    # False for a query that reads no table: what it gives was made up by whoever wrote it.
+    is_recorded: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,7 @@ class Known:
 
     def add_question(self, text: str) -> None:
         """Let the times, ranks and names of the question be repeated."""
-        self.phrases.update(_normal(match.group()) for match in _PHRASE.finditer(text))
+        self.phrases.update(_normal(match.group()) for match in _phrases(text))
         self.add_names(text)
 
     def add_names(self, text: str) -> None:
@@ -151,6 +152,8 @@ def _check_marker(match: re.Match[str], behind: str, results: Mapping[str, Rerea
     result = results.get(result_id)
     if result is None:
         return verdict("withheld", "", f"there is no result {result_id}")
+    if not result.first.is_recorded:
+        return verdict("withheld", "", "the query reads no table")
     if result.again is None:
         return verdict("withheld", "", "the query could not be run again")
     try:
@@ -223,7 +226,7 @@ def _check_prose(
 
 def _kept_spans(text: str, known: Known) -> list[tuple[int, int]]:
     kept = [match.span() for match in _ORDINAL.finditer(text)]
-    kept += [match.span() for match in _PHRASE.finditer(text) if _normal(match.group()) in known.phrases]
+    kept += [match.span() for match in _phrases(text) if _normal(match.group()) in known.phrases]
     for match in _LINK.finditer(text):
         # A link whose ids nobody has seen is a number without a source, too: then its digits are withheld.
         if all(not any(map(str.isdigit, part)) or part.lower() in known.words for part in re.split(r"[/?=]", match[1])):
@@ -233,6 +236,10 @@ def _kept_spans(text: str, known: Known) -> list[tuple[int, int]]:
         if any(_normal(match[1]) == sql for sql in statements):
             kept.append(match.span())
     return kept
+
+
+def _phrases(text: str) -> list[re.Match[str]]:
+    return [match for pattern in _PHRASES for match in pattern.finditer(text)]
 
 
 def _may_stay(token: str, known: Known, results: Mapping[str, Reread]) -> bool:

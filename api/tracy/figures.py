@@ -193,5 +193,6 @@ def _text_matches(shown: str, cell: Any) -> bool:
         if not _INSTANT.fullmatch(shown):
             return False
         # To the minute or the day is enough, as long as it is the same one.
-        return cell.isoformat().replace("T", " ").startswith(re.sub(r"\s?(Z|UTC)$", "", shown.replace("T", " ")))
+        instant = re.sub(r"\s?(?:Z|UTC)$", "", shown).replace("T", " ")
+        return cell.isoformat().replace("T", " ").startswith(instant)
     return bool(shown) and shown.casefold() == " ".join(str(cell).split()).casefold()

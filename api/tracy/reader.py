@@ -86,6 +86,7 @@ class Reader:
             rows=tuple(tuple(row) for row in rows.rows),
             snapshots=snapshots,
             truncated=rows.truncated,
+            is_recorded=bool(admitted.tables),
         )
         return tuple(column.type for column in rows.columns), table
 

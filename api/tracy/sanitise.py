@@ -16,7 +16,7 @@ LINK_REMOVED: Final = "(link removed)"
 _ID: Final = r"[A-Za-z0-9][A-Za-z0-9_.:~-]{0,199}"
 PAGES: Final = re.compile(rf"/(?:traces|agents|alerts|sessions|tracy)(?:/{_ID})?(?:\?(?:span|trace|agent)={_ID})?")
 
-_IMAGE: Final = re.compile(r"!+(?=\s*\[)")
+_IMAGE: Final = re.compile(r"!+(?=\[)")
 _DESTINATION: Final = re.compile(r"\]\(([^()\s]*)[^()]*\)")
 _DEFINITION: Final = re.compile(r"^[ \t>*+-]*\[[^\]\n]*\]:.*$", re.M)
 _ADDRESS: Final = re.compile(r"(?:[a-z][a-z0-9+.-]*:)?[/\\]{2,}\S*", re.I)
