@@ -56,6 +56,10 @@ def test_the_promised_paths_are_there(document: dict[str, Any]) -> None:
         "/v1/traces/{trace_id}/spans/{span_id}",
         "/v1/alerts",
         "/v1/sql",
+        "/v1/tracy/chat",
+        "/v1/tracy/sessions",
+        "/v1/tracy/sessions/{session_id}",
+        "/v1/evolve/ask",
         "/healthz",
         "/readyz",
     }
