@@ -82,7 +82,8 @@ class Answerer:
             known.add_names(value)
         for message in answer.history:
             known.add_names(json.dumps(message["content"], ensure_ascii=False))
-        writer = Writer(answer.toolbox.book, known)
+        # An agent reads the text itself: links to citations would only be noise to it.
+        writer = Writer(answer.toolbox.book, known, as_links=not answer.about_itself)
         try:
             async with self._places:
                 async for event in self._rounds(answer, writer, known):

@@ -35,7 +35,7 @@ async def own_answer(toolbox: Toolbox, agent_id: str) -> AsyncIterator[Event]:
         TrinoAway, TooManyQueries, QueryTimeout, SqlError, DatabaseAway: a query gave nothing.
     """
     known = Known()
-    writer = Writer(toolbox.book, known)
+    writer = Writer(toolbox.book, known, as_links=False)
     loops = await toolbox.read("repeated calls", repeats_question(_NUM_RUNS), with_payloads=True)
     today = await toolbox.read("cost today", cost_today_question())
     limits = await toolbox.read_limits()

@@ -12,9 +12,12 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import Any, Final
 
+import structlog
 from starlette.responses import StreamingResponse
 
 from api.tracy.writer import Event
+
+_log = structlog.get_logger(__name__)
 
 EVENT_STREAM: Final = "text/event-stream"
 PING_EVERY_S: Final = 10.0
@@ -42,16 +45,26 @@ async def _lines(events: AsyncIterator[Event]) -> AsyncIterator[bytes]:
             if not done:
                 yield b": still at work\n\n"
                 continue
-            event = following.result()
+            try:
+                event = following.result()
+            except Exception as error:
+                _log.error("stream_crashed", exc_info=error)
+                event = ("error", {"code": "internal", "message": "The answer failed here; the log has the reason."})
+                yield _line(event)
+                return
             if event is None:
                 return
-            name, data = event
-            yield f"event: {name}\ndata: {json.dumps(data, ensure_ascii=False)}\n\n".encode()
+            yield _line(event)
             following = asyncio.ensure_future(_next(events))
     finally:
         following.cancel()
         with suppress(asyncio.CancelledError, Exception):
             await following
+
+
+def _line(event: Event) -> bytes:
+    name, data = event
+    return f"event: {name}\ndata: {json.dumps(data, ensure_ascii=False)}\n\n".encode()
 
 
 async def _next(events: AsyncIterator[Event]) -> Event | None:

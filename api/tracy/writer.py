@@ -22,7 +22,8 @@ Event = tuple[str, dict[str, Any]]
 class Writer:
     """The text of one answer."""
 
-    def __init__(self, book: EvidenceBook, known: Known) -> None:
+    def __init__(self, book: EvidenceBook, known: Known, *, as_links: bool = True) -> None:
+        self._as_links = as_links
         self._book = book
         self._known = known
         self._pending = ""
@@ -66,7 +67,13 @@ class Writer:
         clean = sanitise_markdown(block)
         for result_id in cited_results(clean):
             await self._book.reread(result_id)
-        text, citations = check_text(clean, self._book.rereads(), self._known, next_number=self._num_citations + 1)
+        text, citations = check_text(
+            clean,
+            self._book.rereads(),
+            self._known,
+            next_number=self._num_citations + 1,
+            as_links=self._as_links,
+        )
         self._num_citations += len(citations)
         self.num_withheld += sum(citation.status == "withheld" for citation in citations)
         self.shown.append(text)

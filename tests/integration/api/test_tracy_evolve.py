@@ -63,11 +63,11 @@ def test_without_a_model_fixed_queries_answer(place: Place) -> None:
         events = place.asker(http, "looper").ask("Am I looping?", PATH)
         text = text_of(events)
         assert "You may be looping" in text
-        assert "the tool read, called [7](#c1) times with the same input" in text
-        assert "[1](#c" in text
-        assert "[$1.2345](#c" in text
-        assert "Of the day's limit [$0.7655](#c" in text
-        assert "Open alerts about you: [1](#c" in text
+        assert "the tool read, called 7 times with the same input" in text
+        assert "Today (UTC): 1 runs with 2 model calls, for $1.2345; 0 runs had errors." in text
+        assert "Your limits: $2 per day. Of the day's limit $0.7655 is left." in text
+        assert "Open alerts about you: 1." in text
+        assert "The run costs more than it may." in text
         assert "canaryofcalm" not in json.dumps(events)
         assert all(citation["status"] == "checked" for citation in datas(events, "citation"))
         assert all("looper" in citation["sql"] for citation in datas(events, "citation") if citation["sql"] is not None)
