@@ -25,7 +25,7 @@ from api.kit.limits import RequestLimits
 from api.mcp import server as mcp_server
 from api.metrics import REQUEST_SECONDS, REQUESTS
 from api.repositories.errors import QueryTimeout, TooManyQueries, TrinoAway
-from api.routers import agents, alerts, evolve, export, health, sessions, sql, trace_views, traces, tracy, usage
+from api.routers import access, agents, alerts, evolve, export, health, sessions, sql, trace_views, traces, tracy, usage
 from api.services import open_services
 from api.settings import ApiSettings
 from api.sqlguard.errors import SqlError
@@ -70,7 +70,7 @@ def create_app(settings: ApiSettings, tracy_settings: TracySettings | None = Non
         docs_url="/docs",
         redoc_url=None,
     )
-    for module in (traces, trace_views, export, agents, sessions, usage, alerts, sql, tracy, evolve, health):
+    for module in (traces, trace_views, export, agents, sessions, usage, alerts, access, sql, tracy, evolve, health):
         app.include_router(module.router)
     # A route and not a mount: a mount would send clients from /mcp to /mcp/.
     app.router.routes.append(Route(mcp_server.PATH, endpoint=mcp_door, include_in_schema=False))

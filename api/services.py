@@ -15,7 +15,9 @@ from fastapi import Depends, Request, Security
 from fastapi.security import HTTPBearer
 from sqlalchemy import Engine
 
+from api.repositories.access import AuditRepository, KeysRepository, MembersRepository
 from api.repositories.agents import AgentsRepository
+from api.repositories.alert_marks import AlertMarksRepository
 from api.repositories.alerts import AlertsRepository
 from api.repositories.cards import CardsRepository
 from api.repositories.engine import TrinoEngine
@@ -47,6 +49,10 @@ class Services:
     spans: SpansRepository
     cards: CardsRepository
     alerts: AlertsRepository
+    alert_marks: AlertMarksRepository
+    access_keys: KeysRepository
+    members: MembersRepository
+    audit: AuditRepository
     agents: AgentsRepository
     sessions: SessionsRepository
     usage: UsageRepository
@@ -57,7 +63,8 @@ class Services:
 async def open_services(settings: ApiSettings) -> AsyncIterator[Services]:
     """Make the services; close them at the end."""
     database = make_engine(settings)
-    keys = KeyStore(database, read_pepper(settings.key_pepper_file))
+    pepper = read_pepper(settings.key_pepper_file)
+    keys = KeyStore(database, pepper)
     trino = TrinoEngine(settings)
     try:
         yield Services(
@@ -68,6 +75,10 @@ async def open_services(settings: ApiSettings) -> AsyncIterator[Services]:
             spans=SpansRepository(trino),
             cards=CardsRepository(trino),
             alerts=AlertsRepository(trino),
+            alert_marks=AlertMarksRepository(database),
+            access_keys=KeysRepository(database, pepper),
+            members=MembersRepository(database),
+            audit=AuditRepository(database),
             agents=AgentsRepository(trino),
             sessions=SessionsRepository(trino),
             usage=UsageRepository(trino),
@@ -87,12 +98,15 @@ def services_of(request: Request) -> Services:
 ServicesDep = Annotated[Services, Depends(services_of)]
 
 # Only documents the scheme in OpenAPI; the look-up, with our own errors, is scope_of.
-_bearer = HTTPBearer(auto_error=False, scheme_name="AccessKey", description="A key with the scope read or admin.")
+_bearer = HTTPBearer(
+    auto_error=False, scheme_name="AccessKey", description="A key with the scope read, operate or admin."
+)
+BearerDep = Annotated[object, Security(_bearer)]
 
 
-async def scope_of(request: Request, services: ServicesDep, _: Annotated[object, Security(_bearer)]) -> Scope:
+async def scope_of(request: Request, services: ServicesDep, _: BearerDep) -> Scope:
     """The tenant of the request's key."""
-    principal = await services.keys.authenticate(request.headers.get("authorization"), "read", "admin")
+    principal = await services.keys.authenticate(request.headers.get("authorization"), "read", "operate", "admin")
     return Scope(principal.tenant_id)
 
 

@@ -1,6 +1,6 @@
 """Create control.tracy_sessions and control.tracy_turns: what was asked of Tracy, and what she answered.
 
-Upstream: 0002. Downstream: ``api.tracy.sessions``.
+Upstream: 0005. Downstream: ``api.tracy.sessions``.
 Guarantee: a turn has a session of the same tenant, and goes with it.
 """
 
@@ -9,7 +9,7 @@ from alembic import op
 from sqlalchemy.dialects.postgresql import JSONB
 
 revision = "0006"
-down_revision = "0002"
+down_revision = "0005"
 branch_labels = None
 depends_on = None
 
