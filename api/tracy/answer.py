@@ -9,14 +9,15 @@ and time; nothing of the model's reaches a client but through the writer and the
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from collections.abc import AsyncGenerator
+from dataclasses import asdict, dataclass, field
 from decimal import Decimal
 from typing import Any, Final
 
 import structlog
 
 from api.kit.values import decimal_text
+from api.metrics import TRACY_ANSWERS, TRACY_TOKENS
 from api.tracy.budget import Budget
 from api.tracy.charts import ChartRefused, make_option
 from api.tracy.citations import Known
@@ -74,7 +75,7 @@ class Answerer:
         self._model = model
         self._places = asyncio.Semaphore(settings.tracy_max_questions)
 
-    async def run(self, answer: Answer) -> AsyncIterator[Event]:
+    async def run(self, answer: Answer) -> AsyncGenerator[Event]:
         """Yield the events of an answer; the last one is `done` or `error`."""
         known = Known()
         known.add_question(answer.question)
@@ -100,11 +101,12 @@ class Answerer:
             answer.text = "".join(writer.shown)
 
     def _failed(self, answer: Answer, code: str, message: str) -> Event:
+        TRACY_ANSWERS.labels(code).inc()
         event: Event = ("error", {"code": code, "message": message})
         answer.events.append(event)
         return event
 
-    async def _rounds(self, answer: Answer, writer: Writer, known: Known) -> AsyncIterator[Event]:
+    async def _rounds(self, answer: Answer, writer: Writer, known: Known) -> AsyncGenerator[Event]:
         budget = Budget(self._settings)
         messages = [*answer.history, user_message(answer.question, answer.page)]
         system, tools = system_prompt(answer.about_itself), tool_definitions(not answer.about_itself)
@@ -128,6 +130,8 @@ class Answerer:
                 yield event
             assert reply is not None, "a call ends with a reply or raises"
             budget.add(reply.use)
+            for bucket, num_tokens in asdict(reply.use).items():
+                TRACY_TOKENS.labels(bucket).inc(num_tokens)
             answer.cost_usd = budget.cost_usd
             answer.steps.append(Step("model", self._settings.tracy_model, began_at_us, _now_us(), reply.use))
             if not reply.tool_calls:
@@ -136,7 +140,7 @@ class Answerer:
             num_before = len(answer.toolbox.book.results)
             results: list[dict[str, Any]] = []
             for call in reply.tool_calls:
-                async for event in self._use_tool(call, answer, writer, known, budget, results):
+                async for event in self._use_tool(call, answer, writer, known, results):
                     yield event
             messages += [{"role": "assistant", "content": reply.content}, {"role": "user", "content": results}]
             # A model that only repeats refused calls is ended; each round that gives a result counts anew.
@@ -145,6 +149,7 @@ class Answerer:
                 stop = "budget"
                 yield "text", {"text": "I stopped here: the last steps gave nothing new.\n"}
                 break
+        TRACY_ANSWERS.labels(stop).inc()
         yield "done", self._done(answer, writer, budget, stop)
 
     async def _use_tool(
@@ -153,16 +158,13 @@ class Answerer:
         answer: Answer,
         writer: Writer,
         known: Known,
-        budget: Budget,
         results: list[dict[str, Any]],
-    ) -> AsyncIterator[Event]:
+    ) -> AsyncGenerator[Event]:
         yield "tool_use", {"tool_use_id": call.tool_use_id, "name": call.name[:60], "input": _shown(call.arguments)}
         began_at_us = _now_us()
         chart: dict[str, Any] | None = None
         if call.name == CHART_TOOL:
             outcome, chart = await self._draw(call.arguments, answer, writer)
-        elif (reason := budget.why_no_query(len(answer.toolbox.book.results))) is not None:
-            outcome = Outcome(reason, is_error=True)
         elif call.arguments is None:
             outcome = Outcome("the arguments are no JSON object", is_error=True)
         else:

@@ -1,7 +1,7 @@
-"""What one question may still use: queries, tokens, dollars, time.
+"""What one question may still use: tokens, dollars, time. (Queries are counted where they run, in tools.py.)
 
 Upstream: TracySettings.
-Downstream: api/tracy/answer.py asks before each call of the model and each query.
+Downstream: api/tracy/answer.py asks before each call of the model.
 Guarantee: no call is begun when what it is sure to use is no longer there; a question overshoots by one reply at most.
 """
 
@@ -45,13 +45,4 @@ class Budget:
         cost = self.cost_usd
         if cost is not None and cost >= self._settings.tracy_max_usd:
             return f"a question may cost ${self._settings.tracy_max_usd}"
-        return None
-
-    def why_no_query(self, num_queries: int) -> str | None:
-        """Return why no further query may run after ``num_queries``; None when one may."""
-        if num_queries >= self._settings.tracy_max_queries:
-            return (
-                f"a question may run {self._settings.tracy_max_queries} queries, and they are used; "
-                "answer with what you have"
-            )
         return None

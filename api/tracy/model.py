@@ -7,6 +7,7 @@ failure, never a short answer.
 """
 
 import json
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from decimal import Decimal
@@ -95,6 +96,7 @@ class Model:
         import anthropic
 
         blocks: dict[int, dict[str, Any]] = {}
+        ends_at_s = time.monotonic() + self._settings.tracy_timeout_s
         use, stop_reason, is_whole = TokenUse(), "", False
         try:
             # The client's own types are unions of hundreds of shapes; ours are made in one place, prompt.py.
@@ -109,6 +111,9 @@ class Model:
             )
             async with stream:
                 async for event in stream:
+                    # The client's own timeout begins anew with every piece; a server that drips must end, too.
+                    if time.monotonic() > ends_at_s:
+                        raise ModelFailed("model-away", "The model took too long. Ask for less at once.")
                     match event.type:
                         case "message_start":
                             use = _use(event.message.usage, use)

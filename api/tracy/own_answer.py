@@ -5,7 +5,8 @@ Downstream: api/tracy/tools.py reads, api/tracy/writer.py checks and lets out.
 Guarantee: the same checks as an answer of the model: each figure carries its SQL and was read twice.
 """
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncGenerator
 from decimal import Decimal
 from typing import Any, Final
 
@@ -24,11 +25,13 @@ from api.tracy.sanitise import plain_label
 from api.tracy.tools import Toolbox
 from api.tracy.writer import Event, Writer
 
+# As many as own_answer asks; what a question to the model may ask is another matter.
+NUM_QUERIES: Final = 6
 _NUM_RUNS: Final = 3
 _MAX_NAME_CHARS: Final = 60
 
 
-async def own_answer(toolbox: Toolbox, agent_id: str) -> AsyncIterator[Event]:
+async def own_answer(toolbox: Toolbox, agent_id: str) -> AsyncGenerator[Event]:
     """Yield the events of the answer: text, citations, done.
 
     Raises:
@@ -36,14 +39,18 @@ async def own_answer(toolbox: Toolbox, agent_id: str) -> AsyncIterator[Event]:
     """
     known = Known()
     writer = Writer(toolbox.book, known, as_links=False)
-    loops = await toolbox.read("repeated calls", repeats_question(_NUM_RUNS), with_payloads=True)
-    today = await toolbox.read("cost today", cost_today_question())
-    limits = await toolbox.read_limits()
-    runs = await toolbox.read("last runs", last_runs_question(_NUM_RUNS))
-    alerts = await toolbox.read("open alerts", alerts_question(open_only=True, agent_id=agent_id, limit=20))
+    open_alerts = alerts_question(open_only=True, agent_id=agent_id, limit=20)
+    loops, today, runs, alerts, limits = await asyncio.gather(
+        toolbox.read("repeated calls", repeats_question(_NUM_RUNS), with_payloads=True),
+        toolbox.read("cost today", cost_today_question()),
+        toolbox.read("last runs", last_runs_question(_NUM_RUNS)),
+        toolbox.read("open alerts", open_alerts),
+        toolbox.read_limits(),
+    )
     for evidence in (loops, today, limits, runs, alerts):
         known.add_table(evidence.table)
     lines = [*_loops(loops), _today(today), await _budget(toolbox, limits), *_runs(runs), *_alerts(alerts)]
+    await asyncio.gather(*(toolbox.book.reread(result_id) for result_id in toolbox.book.results))
     for line in lines:
         async for event in writer.write(line + "\n"):
             yield event

@@ -25,6 +25,7 @@ _RULES: Final = """How to answer
   [[37.5%|r2.3.error_pct]], [[1,204 ms|r3.0.p95_ms]], [[~12k|r1.0.input_tokens]].
 - A figure that is not cited so is withheld from the user, also in words ("twelve") and in headings. So let SQL compute
   sums, shares, differences and averages, and name the columns by unit: …_usd, …_pct (0 to 100), …_ms, num_….
+- Figures of earlier answers were true then: query them again before you repeat them.
 - Each cited query is run a second time; what does not come out the same is withheld. Order rows by a unique key.
 - An unknown cost is NULL, which is not 0: say that it is unknown.
 - Link traces and spans as [name](/traces/<trace_id>) and [name](/traces/<trace_id>?span=<span_id>). No other links.

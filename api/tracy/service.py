@@ -6,7 +6,7 @@ Guarantee: without a model every route answers and says how to set one; a turn t
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated, Any, cast
 
@@ -20,7 +20,7 @@ from api.services import Services
 from api.sqlguard.errors import SqlError
 from api.tracy.answer import Answer, Answerer
 from api.tracy.model import Model
-from api.tracy.own_answer import own_answer
+from api.tracy.own_answer import NUM_QUERIES, own_answer
 from api.tracy.own_trace import send_own_trace
 from api.tracy.reader import Reader
 from api.tracy.sessions import SessionFull, SessionStore, Turn, history_of, new_session_id
@@ -46,11 +46,18 @@ class Tracy:
         self._answerer = Answerer(settings, self._model)
         self._background: set[asyncio.Task[Any]] = set()
 
-    def toolbox(self, scope: Scope, *, agent_id: str | None = None, payloads_allowed: bool = False) -> Toolbox:
-        """Make the tools of one question."""
+    def toolbox(
+        self, scope: Scope, *, agent_id: str | None = None, payloads_allowed: bool = False, max_queries: int = 0
+    ) -> Toolbox:
+        """Make the tools of one question; without ``max_queries`` the settings say how many."""
         reader = Reader(scope, self._services.sql, agent_id=agent_id)
         return Toolbox(
-            scope, reader, self._policies, max_rows=self.settings.tracy_max_rows, payloads_allowed=payloads_allowed
+            scope,
+            reader,
+            self._policies,
+            max_rows=self.settings.tracy_max_rows,
+            max_queries=max_queries or self.settings.tracy_max_queries,
+            payloads_allowed=payloads_allowed,
         )
 
     async def chat(
@@ -61,7 +68,7 @@ class Tracy:
         question: str,
         page: dict[str, str],
         payloads: bool,
-    ) -> AsyncIterator[Event]:
+    ) -> AsyncGenerator[Event]:
         """Answer a question of a person within a session, and store the turn."""
         if not self.settings.is_configured:
             yield NOT_CONFIGURED
@@ -86,9 +93,9 @@ class Tracy:
         if ending is not None:
             yield ending
 
-    async def ask_about_itself(self, scope: Scope, agent_id: str, question: str) -> AsyncIterator[Event]:
+    async def ask_about_itself(self, scope: Scope, agent_id: str, question: str) -> AsyncGenerator[Event]:
         """Answer an agent's question about itself; from fixed queries when there is no model."""
-        toolbox = self.toolbox(scope, agent_id=agent_id)
+        toolbox = self.toolbox(scope, agent_id=agent_id, max_queries=0 if self.settings.is_configured else NUM_QUERIES)
         if self.settings.is_configured:
             answer = Answer(question, {"agent_id": agent_id}, [], toolbox, about_itself=True)
             async for event in self._answerer.run(answer):

@@ -7,6 +7,7 @@ shown, after all checks, and of what tools returned nothing but ids, SQL and cou
 """
 
 import asyncio
+import re
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,6 +27,9 @@ MAX_TURNS: Final = 200
 MAX_HISTORY_TURNS: Final = 12
 MAX_HISTORY_CHARS: Final = 24_000
 MAX_TITLE_CHARS: Final = 80
+
+# A citation belongs to its own answer; the model must not take it for a way to write figures.
+_CITATION_LINK: Final = re.compile(r"\[([^\[\]]*)\]\(#c\d+\)")
 
 T = TypeVar("T")
 
@@ -94,7 +98,8 @@ def history_of(turns: list[Turn]) -> list[dict[str, Any]]:
             continue
         if num_chars > MAX_HISTORY_CHARS:
             break
-        messages = [_message("user", turn.question), _message("assistant", turn.text.strip()), *messages]
+        shown = _CITATION_LINK.sub(r"\1", turn.text).strip()
+        messages = [_message("user", turn.question), _message("assistant", shown), *messages]
     return messages
 
 

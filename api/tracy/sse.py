@@ -8,7 +8,7 @@ that hangs up ends the work, its query in Trino included.
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import suppress
 from typing import Any, Final
 
@@ -32,12 +32,12 @@ STREAM_RESPONSE: Final[dict[int | str, dict[str, Any]]] = {
 }
 
 
-def event_stream(events: AsyncIterator[Event]) -> StreamingResponse:
+def event_stream(events: AsyncGenerator[Event]) -> StreamingResponse:
     """Return the events as they come."""
     return StreamingResponse(_lines(events), media_type=EVENT_STREAM, headers=_HEADERS)
 
 
-async def _lines(events: AsyncIterator[Event]) -> AsyncIterator[bytes]:
+async def _lines(events: AsyncGenerator[Event]) -> AsyncIterator[bytes]:
     following = asyncio.ensure_future(_next(events))
     try:
         while True:
@@ -60,6 +60,7 @@ async def _lines(events: AsyncIterator[Event]) -> AsyncIterator[bytes]:
         following.cancel()
         with suppress(asyncio.CancelledError, Exception):
             await following
+        await events.aclose()
 
 
 def _line(event: Event) -> bytes:
@@ -67,5 +68,5 @@ def _line(event: Event) -> bytes:
     return f"event: {name}\ndata: {json.dumps(data, ensure_ascii=False)}\n\n".encode()
 
 
-async def _next(events: AsyncIterator[Event]) -> Event | None:
+async def _next(events: AsyncGenerator[Event]) -> Event | None:
     return await anext(events, None)

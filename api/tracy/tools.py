@@ -31,6 +31,11 @@ from api.tracy.lesson import schema_lesson, view_lesson
 from api.tracy.reader import Evidence, EvidenceBook, Reader
 from infra.runtime.database import DatabaseAway
 
+
+class QueriesUsed(Exception):
+    """The question has run as many queries as it may."""
+
+
 NO_LIMITS: Final = "No budgets or limits are set. An operator sets them with: clawtrace guard set."
 
 
@@ -115,12 +120,14 @@ class Toolbox:
         policies: PoliciesRepository,
         *,
         max_rows: int,
+        max_queries: int,
         payloads_allowed: bool = False,
     ) -> None:
         self._scope = scope
         self._reader = reader
         self._policies = policies
         self._max_rows = max_rows
+        self._max_queries = max_queries
         self._payloads_allowed = payloads_allowed
         self.book = EvidenceBook()
         self._tools: Mapping[str, Callable[[dict[str, Any]], Awaitable[Outcome]]] = {
@@ -144,9 +151,7 @@ class Toolbox:
             return await self._tools[name](arguments)
         except SqlError as error:
             return _refusal(f"{error.code}: {error}")
-        except BadId as error:
-            return _refusal(str(error))
-        except QueryTimeout as error:
+        except (BadId, QueryTimeout, QueriesUsed) as error:
             return _refusal(str(error))
         except TooManyQueries as error:
             return _refusal(f"too busy: {error}")
@@ -154,7 +159,12 @@ class Toolbox:
             return _refusal("the tables cannot be read now; tell the user to ask again in a minute")
 
     async def read(self, source: str, text: str, *, max_rows: int = 0, with_payloads: bool = False) -> Evidence:
-        """Run one SELECT and keep the result."""
+        """Run one SELECT and keep the result.
+
+        Raises:
+            QueriesUsed: one more than this question may run.
+        """
+        self._check_queries()
         shown, types, table, again = await self._reader.read(
             text, max_rows or self._max_rows, with_payloads=with_payloads
         )
@@ -162,10 +172,17 @@ class Toolbox:
 
     async def read_limits(self) -> Evidence:
         """Read the limits of the agents and keep them as a result."""
+        self._check_queries()
         table = await self._limits()
         return self.book.add(
             "limits set with clawtrace guard", "", ("varchar",) * len(table.columns), table, self._limits
         )
+
+    def _check_queries(self) -> None:
+        if len(self.book.results) >= self._max_queries:
+            raise QueriesUsed(
+                f"a question may run {self._max_queries} queries, and they are used; answer with what you have"
+            )
 
     async def _describe_schema(self, arguments: dict[str, Any]) -> Outcome:
         name = arguments.get("table")

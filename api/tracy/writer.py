@@ -6,9 +6,11 @@ Guarantee: nothing of the model's text leaves but through sanitise_markdown and 
 its query has run a second time.
 """
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any, Final
 
+from api.metrics import TRACY_FIGURES
 from api.tracy.citations import Citation, Known, check_text, cited_results
 from api.tracy.reader import EvidenceBook
 from api.tracy.sanitise import sanitise_markdown
@@ -65,8 +67,7 @@ class Writer:
 
     async def _let_out(self, block: str) -> AsyncIterator[Event]:
         clean = sanitise_markdown(block)
-        for result_id in cited_results(clean):
-            await self._book.reread(result_id)
+        await asyncio.gather(*(self._book.reread(result_id) for result_id in cited_results(clean)))
         text, citations = check_text(
             clean,
             self._book.rereads(),
@@ -75,6 +76,8 @@ class Writer:
             as_links=self._as_links,
         )
         self._num_citations += len(citations)
+        for citation in citations:
+            TRACY_FIGURES.labels(citation.status).inc()
         self.num_withheld += sum(citation.status == "withheld" for citation in citations)
         self.shown.append(text)
         yield "text", {"text": text}

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 
 import httpx2
 import pytest
+from prometheus_client import REGISTRY
 from sqlalchemy import Engine
 
 from infra.runtime.settings import StackSettings
 from tests.integration.api.conftest import change_silver
+from tests.integration.api.test_api import SLOW
 from tests.integration.api.tracy_stack import (
     Asker,
     datas,
@@ -19,12 +21,16 @@ from tests.integration.api.tracy_stack import (
     text_of,
     write_run,
 )
+from tests.integration.doors import wait_until
 from tests.messages_server import Cut, Fail, MessagesServer, Say, messages_server, script
 
 COST = (
     "SELECT trace_id, cost_usd, input_tokens, duration_ms FROM traces "
     "WHERE trace_date >= current_date - INTERVAL '1' DAY"
 )
+
+
+RUNNING = "clawtrace_api_queries_running"
 
 
 @dataclass(frozen=True)
@@ -221,6 +227,15 @@ def test_without_a_model_the_answer_says_how_to_set_one(place: Place) -> None:
         assert event[1]["code"] == "not-configured"
         assert "CLAWTRACE_TRACY_API_KEY" in event[1]["message"]
         assert http.get("/v1/tracy/sessions", headers=asker.headers).status_code == 200
+
+
+def test_a_client_that_hangs_up_ends_the_query(place: Place, asker: Asker) -> None:
+    place.model.behaviour = script(Say("Let me see.\n", (("run_sql", {"sql": SLOW}),)))
+    body = {"question": "How many?"}
+    with asker.http.stream("POST", "/v1/tracy/chat", json=body, headers=asker.headers) as stream:
+        wait_until(lambda: REGISTRY.get_sample_value(RUNNING), lambda running: running == 1, "the query runs")
+        assert stream.status_code == 200
+    wait_until(lambda: REGISTRY.get_sample_value(RUNNING), lambda running: running == 0, "the query ends", within_s=10)
 
 
 def test_keys_and_bodies_are_checked(place: Place, asker: Asker) -> None:

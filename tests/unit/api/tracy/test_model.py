@@ -106,20 +106,17 @@ def test_tokens_have_a_price_when_the_model_is_known() -> None:
     assert price("no-such-model", TokenUse(input=1)) is None
 
 
-def test_the_budget_ends_by_tokens_dollars_time_and_queries() -> None:
+def test_the_budget_ends_by_tokens_dollars_and_time() -> None:
     now = [0.0]
     about = TracySettings(
         tracy_max_tokens=1_000,
         tracy_max_usd=Decimal("0.001"),
         tracy_timeout_s=10,
-        tracy_max_queries=2,
         tracy_model="claude-sonnet-4-6",
     )
     budget = Budget(about, clock=lambda: now[0])
     assert budget.why_no_call(300) is None
     assert "1000 tokens" in str(budget.why_no_call(3_100))
-    assert budget.why_no_query(1) is None
-    assert "2 queries" in str(budget.why_no_query(2))
     now[0] = 10.0
     assert "10 seconds" in str(budget.why_no_call(0))
     now[0] = 0.0

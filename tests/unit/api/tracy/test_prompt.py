@@ -38,7 +38,7 @@ def turn(question: str, text: str) -> Turn:
 
 
 def test_history_is_what_was_shown_in_turns_of_two() -> None:
-    turns = [turn("a", "A"), turn("failed", " "), turn("b", "B")]
+    turns = [turn("a", "[A](#c1)"), turn("failed", " "), turn("b", "B")]
     assert [(message["role"], message["content"][0]["text"]) for message in history_of(turns)] == [
         ("user", "a"), ("assistant", "A"), ("user", "b"), ("assistant", "B"),
     ]  # fmt: skip
