@@ -13,7 +13,7 @@ from fastapi import APIRouter, Path, Query, Request
 from api.kit.cursor import Cursor, InvalidCursor, decode_cursor, to_us
 from api.repositories.scope import Scope
 from api.routers.window import CursorText, FromAt, ToAt, recent_window
-from api.schemas.figures import SessionDetail, SessionItem, SessionPage, SessionRun
+from api.schemas.figures import AgentSessionDetail, AgentSessionItem, AgentSessionPage, SessionRun
 from api.services import ScopeDep, Services, ServicesDep, while_connected
 from infra.runtime.problem import not_found, problem_responses
 
@@ -34,7 +34,7 @@ async def list_sessions(
     agent_id: AgentFilter = None,
     cursor: CursorText = None,
     limit: Annotated[int, Query(ge=1, le=200, description="Sessions per page.")] = 50,
-) -> SessionPage:
+) -> AgentSessionPage:
     """List the sessions that had traces within a window (the last 30 days), the one with the newest first.
 
     Costs hold those of sub-agents.
@@ -56,7 +56,7 @@ async def _list(
     agent_id: str | None,
     after: Cursor | None,
     limit: int,
-) -> SessionPage:
+) -> AgentSessionPage:
     rows = await services.sessions.list_page(
         scope,
         from_at=window[0],
@@ -65,9 +65,9 @@ async def _list(
         after=(after.at, after.key[0], after.key[1]) if after else None,
         limit=limit + 1,
     )
-    items = [SessionItem.from_row(row) for row in rows[:limit]]
+    items = [AgentSessionItem.from_row(row) for row in rows[:limit]]
     if len(rows) <= limit:
-        return SessionPage(items=items, next_cursor=None)
+        return AgentSessionPage(items=items, next_cursor=None)
     last = items[-1]
     # The window ends with the newest trace of the first page: a session that goes on keeps its place.
     end = window[1] if after else min(window[1], items[0].last_started_at + timedelta(microseconds=1))
@@ -80,7 +80,7 @@ async def _list(
         end,
         {"agent_id": agent_id} if agent_id is not None else {},
     )
-    return SessionPage(items=items, next_cursor=following.encode())
+    return AgentSessionPage(items=items, next_cursor=following.encode())
 
 
 @router.get(
@@ -97,7 +97,7 @@ async def get_session(
     to_at: ToAt = None,
     agent_id: AgentFilter = None,
     limit: Annotated[int, Query(ge=1, le=1_000, description="Runs that are listed.")] = 200,
-) -> SessionDetail:
+) -> AgentSessionDetail:
     """Read the runs of a session within a window (the last 30 days), newest first, each with all below it."""
     window = recent_window(from_at, to_at, _USUAL, services.settings.api_list_window_days)
     read = services.sessions.list_runs(
@@ -106,7 +106,7 @@ async def get_session(
     rows = await while_connected(request, read)
     if not rows.rows:
         raise not_found(f"the session {session_key} has no runs in this window; ask for another with from and to")
-    return SessionDetail(
+    return AgentSessionDetail(
         session_key=session_key,
         from_at=window[0],
         to_at=window[1],

@@ -108,7 +108,7 @@ class AgentTrends(Answer):
     points: list[TrendPoint] = Field(description="Oldest first; those in which nothing happened are there, too.")
 
 
-class SessionItem(Answer):
+class AgentSessionItem(Answer):
     """One conversation: all traces whose root run has its session key."""
 
     session_key: str = Field(description="OpenClaw's session key.")
@@ -131,10 +131,10 @@ class SessionItem(Answer):
         return cls(tokens=summed_tokens(row), **{name: row[name] for name in cls.model_fields if name != "tokens"})
 
 
-class SessionPage(Answer):
+class AgentSessionPage(Answer):
     """One page of sessions, the one with the newest trace first."""
 
-    items: list[SessionItem] = Field(description="Sessions of this page.")
+    items: list[AgentSessionItem] = Field(description="Sessions of this page.")
     next_cursor: str | None = Field(description="Send it as `cursor` for the next page; null on the last one.")
 
 
@@ -164,7 +164,7 @@ class SessionRun(Answer):
         return cls(tokens=summed_tokens(row), **{name: row[name] for name in cls.model_fields if name != "tokens"})
 
 
-class SessionDetail(Answer):
+class AgentSessionDetail(Answer):
     """One session with its runs."""
 
     session_key: str = Field(description="OpenClaw's session key.")
