@@ -11,6 +11,7 @@ import json
 import time
 from collections.abc import AsyncGenerator
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final
 
@@ -79,6 +80,7 @@ class Answerer:
         """Yield the events of an answer; the last one is `done` or `error`."""
         known = Known()
         known.add_question(answer.question)
+        known.add_names(datetime.now(UTC).date().isoformat())
         for value in answer.page.values():
             known.add_names(value)
         for message in answer.history:
@@ -170,10 +172,10 @@ class Answerer:
         else:
             outcome = await answer.toolbox.call(call.name, call.arguments)
             if call.name == "run_sql" and not outcome.is_error:
-                known.sql.append(str(call.arguments.get("sql", "")))
+                known.add_sql(str(call.arguments.get("sql", "")))
         for evidence in outcome.evidence:
             known.add_table(evidence.table)
-            known.sql.append(evidence.sql)
+            known.add_sql(evidence.sql)
         answer.steps.append(
             Step("tool", call.name[:60], began_at_us, _now_us(), _NO_TOKENS, call.tool_use_id, outcome.is_error)
         )

@@ -24,7 +24,7 @@ MAX_KNOWN_CHARS: Final = 400_000
 Status = Literal["checked", "updated", "withheld"]
 
 _MARKER: Final = re.compile(
-    r"(?P<dollar>\$)?\[\[(?P<shown>[^\[\]|\n]{1,80})\|\s*(?P<result>r\d{1,4})\.(?P<where>count|(?P<row>\d{1,6})\."
+    r"(?P<dollar>\$)?\[\[(?P<shown>[^\[\]|\\\n]{1,80})\\?\|\s*(?P<result>r\d{1,4})\.(?P<where>count|(?P<row>\d{1,6})\."
     r"(?P<column>[^\]\n]{1,128}))\s*\]\]"
 )
 _LINK: Final = re.compile(r"\]\((/[^()\s]*)\)")
@@ -42,6 +42,9 @@ _PHRASES: Final = (
     re.compile(r"\b(?:last|past|previous|next|top|first)[ -]\d{1,4}(?:[ -][a-z]+)?", re.I),
     re.compile(r"\b\d{1,4}[ -](?:minute|hour|day|week|month|year)s?", re.I),
 )
+_TIME_NOUN: Final = re.compile(r" (?:minute|hour|day|week|month|year)s?$")
+_SQL_INTERVAL: Final = re.compile(r"\bINTERVAL\s+'(\d{1,4})'\s+(MINUTE|HOUR|DAY|WEEK|MONTH|YEAR)\b", re.I)
+_SQL_LIMIT: Final = re.compile(r"\bLIMIT\s+(\d{1,4})\b", re.I)
 _STATISTICS: Final = frozenset({"p50", "p75", "p90", "p95", "p99", "utf-8", "sha256"})
 _WORDS: Final = re.compile(r"[^\s|()\[\]{}*\"`<>!?;=…/,]+")
 
@@ -90,8 +93,21 @@ class Known:
 
     def add_question(self, text: str) -> None:
         """Let the times, ranks and names of the question be repeated."""
-        self.phrases.update(_normal(match.group()) for match in _phrases(text))
+        for match in _phrases(text):
+            phrase = _normal(match.group())
+            self.phrases.add(phrase)
+            if not _TIME_NOUN.search(phrase):
+                self.phrases.add(_without_noun(phrase))
         self.add_names(text)
+
+    def add_sql(self, sql: str) -> None:
+        """Let a query that ran be repeated, and the time and the rank that it asks for be said."""
+        self.sql.append(sql)
+        for number, unit in _SQL_INTERVAL.findall(sql):
+            for noun in (unit.lower(), f"{unit.lower()}s"):
+                self.phrases.update(f"{begin}{number} {noun}" for begin in ("", "last ", "past ", "previous "))
+        for number in _SQL_LIMIT.findall(sql):
+            self.phrases.update((f"top {number}", f"first {number}"))
 
     def add_names(self, text: str) -> None:
         """Let names with digits in a text be repeated; plain numbers in it stay unknown."""
@@ -226,7 +242,11 @@ def _check_prose(
 
 def _kept_spans(text: str, known: Known) -> list[tuple[int, int]]:
     kept = [match.span() for match in _ORDINAL.finditer(text)]
-    kept += [match.span() for match in _phrases(text) if _normal(match.group()) in known.phrases]
+    for match in _phrases(text):
+        phrase = _normal(match.group())
+        is_time = bool(_TIME_NOUN.search(phrase))
+        if phrase in known.phrases or (not is_time and _without_noun(phrase) in known.phrases):
+            kept.append(match.span())
     for match in _LINK.finditer(text):
         # A link whose ids nobody has seen is a number without a source, too: then its digits are withheld.
         if all(not any(map(str.isdigit, part)) or part.lower() in known.words for part in re.split(r"[/?=]", match[1])):
@@ -236,6 +256,10 @@ def _kept_spans(text: str, known: Known) -> list[tuple[int, int]]:
         if any(_normal(match[1]) == sql for sql in statements):
             kept.append(match.span())
     return kept
+
+
+def _without_noun(phrase: str) -> str:
+    return " ".join(phrase.split()[:2])
 
 
 def _phrases(text: str) -> list[re.Match[str]]:

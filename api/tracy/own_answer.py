@@ -83,14 +83,13 @@ def _today(today: Evidence) -> str:
     if not today.num_rows:
         return "Today (UTC) nothing of yours is recorded yet."
     cost = _cell(today, 0, "cost_usd")
-    spent = f"for {_money(today, 0, 'cost_usd')}" if cost is not None else "at a cost that is not known"
+    spent = f"spent {_money(today, 0, 'cost_usd')}" if cost is not None else "spent: not known"
     text = (
-        f"Today (UTC): {_cite(today, 0, 'num_runs')} runs with {_cite(today, 0, 'num_model_calls')} model calls, "
-        f"{spent}; "
-        f"{_cite(today, 0, 'num_failed_runs')} runs had errors."
+        f"Today (UTC): {spent}; runs: {_cite(today, 0, 'num_runs')}, "
+        f"with errors: {_cite(today, 0, 'num_failed_runs')}; model calls: {_cite(today, 0, 'num_model_calls')}."
     )
     if _cell(today, 0, "num_unpriced_calls"):
-        text += f" {_cite(today, 0, 'num_unpriced_calls')} calls have no known price and are not in it."
+        text += f" Calls without a known price, which are not in it: {_cite(today, 0, 'num_unpriced_calls')}."
     return text
 
 
@@ -119,8 +118,8 @@ def _runs(runs: Evidence) -> list[str]:
         cost = _money(runs, row, "cost_usd") if _cell(runs, row, "cost_usd") is not None else "cost unknown"
         link = f"[{_name(_cell(runs, row, 'name'))}](/traces/{_cell(runs, row, 'trace_id')})"
         lines.append(
-            f"- {link}: {_cell(runs, row, 'status')}, {cost}, {_cite(runs, row, 'num_model_calls')} model calls, "
-            f"{_cite(runs, row, 'num_tool_calls')} tool calls"
+            f"- {link}: {_cell(runs, row, 'status')}, {cost}, model calls: {_cite(runs, row, 'num_model_calls')}, "
+            f"tool calls: {_cite(runs, row, 'num_tool_calls')}"
         )
     return lines
 

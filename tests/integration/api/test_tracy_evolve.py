@@ -64,7 +64,7 @@ def test_without_a_model_fixed_queries_answer(place: Place) -> None:
         text = text_of(events)
         assert "You may be looping" in text
         assert "the tool read, called 7 times with the same input" in text
-        assert "Today (UTC): 1 runs with 2 model calls, for $1.2345; 0 runs had errors." in text
+        assert "Today (UTC): spent $1.2345; runs: 1, with errors: 0; model calls: 2." in text
         assert "Your limits: $2 per day. Of the day's limit $0.7655 is left." in text
         assert "Open alerts about you: 1." in text
         assert "The run costs more than it may." in text
@@ -74,7 +74,7 @@ def test_without_a_model_fixed_queries_answer(place: Place) -> None:
 
         calm = text_of(place.asker(http, "calm").ask("Am I looping?", PATH))
         assert "You are not looping" in calm
-        assert "at a cost that is not known" in calm
+        assert "spent: not known" in calm
         assert "No limit is set for you." in calm
         assert "No alert about you is open." in calm
         idle = text_of(place.asker(http, "idle").ask("How am I doing?", PATH))

@@ -39,6 +39,8 @@ def check(text: str, again: Table | None = FIRST, question: str = "") -> str:
         ("[[gpt-5.4|r1.0.name]]", "[gpt-5.4](#c1)"),
         ("[[2026-03-01 12:30|r1.0.at]]", "[2026-03-01 12:30](#c1)"),
         ("| gpt-5.4 | [[$1.23|r1.0.cost_usd]] |", "| gpt-5.4 | [$1.23](#c1) |"),
+        ("| gpt-5.4 | [[$1.23\\|r1.0.cost_usd]] |", "| gpt-5.4 | [$1.23](#c1) |"),
+        ("**[[$1.23|r1.0.cost_usd]]**,", "**[$1.23](#c1)**,"),
     ],
 )
 def test_a_cited_figure_links_to_its_citation(text: str, shown: str) -> None:
@@ -87,6 +89,15 @@ def test_times_and_ranks_of_the_question_may_be_repeated() -> None:
     assert check("The top 5 tools of the last 7 days:", question=question) == "The top 5 tools of the last 7 days:"
     assert check("It was $40 in 7 days, and 5.", question=question) == f"It was {WITHHELD} in 7 days, and {WITHHELD}."
     assert WITHHELD in check("The last 30 days", question=question)
+
+
+def test_the_time_and_the_rank_of_a_query_that_ran_may_be_said() -> None:
+    known = Known()
+    known.add_sql("SELECT a FROM spans WHERE trace_date >= current_date - INTERVAL '14' DAY ORDER BY a LIMIT 10")
+    text = "The top 10 tools of the last 14 days:"
+    assert check_text(text, {}, known)[0] == text
+    assert check_text("10 tools in 15 days", {}, known)[0] == f"{WITHHELD} tools in {WITHHELD} days"
+    assert check_text("in 14 hours", {}, known)[0] == f"in {WITHHELD} hours"
 
 
 def test_links_keep_ids_that_were_seen_only() -> None:
