@@ -7,6 +7,7 @@ question is at fault; errors go to stderr in plain words.
 """
 
 import json
+import sys
 from collections.abc import Callable
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -21,6 +22,8 @@ from api.views.columns import usd
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from rich.console import Console
+
 traces_app = typer.Typer(help="List traces.")
 trace_app = typer.Typer(help="Show one trace as a tree.")
 diff_app = typer.Typer(help="Show what a second run did differently, and what that cost.")
@@ -31,6 +34,9 @@ UrlOption = Annotated[str, typer.Option(envvar="CLAWTRACE_API_URL", help="The AP
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the API's document.")]
 
 _STYLES = {"ok": "green", "error": "red", "blocked": "yellow", "running": "cyan", "incomplete": "magenta"}
+# Columns of free text, which give way when there is no room.
+_LONG = frozenset({"name", "what", "where"})
+_PLAIN_WIDTH = 200
 _SEVERITIES = {"critical": "red", "warning": "yellow", "info": "cyan"}
 
 
@@ -192,24 +198,35 @@ def _print_json(document: dict[str, Any]) -> None:
 
 
 def _print_table(names: tuple[str, ...], rows: list[tuple[Any, ...]], right: set[str]) -> None:
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     table = Table(header_style="bold", box=None, pad_edge=False)
     for name in names:
-        table.add_column(Text(name), overflow="fold", justify="right" if name in right else "left")
+        long = name in _LONG
+        table.add_column(
+            Text(name),
+            overflow="ellipsis" if long else "fold",
+            no_wrap=True,
+            justify="right" if name in right else "left",
+        )
     for row in rows:
         # Text, so that brackets in the data are not read as styles.
         table.add_row(*(Text(*cell) if isinstance(cell, tuple) else Text(cell) for cell in row))
     if rows:
-        Console().print(table)
+        _console().print(table)
     else:
         typer.echo("Nothing found.", err=True)
 
 
-def _print_tree(skeleton: dict[str, Any]) -> None:
+def _console() -> "Console":
     from rich.console import Console
+
+    # A file or a pipe has no width; ids must not be broken there.
+    return Console(width=None if sys.stdout.isatty() else _PLAIN_WIDTH)
+
+
+def _print_tree(skeleton: dict[str, Any]) -> None:
     from rich.text import Text
     from rich.tree import Tree
 
@@ -228,7 +245,7 @@ def _print_tree(skeleton: dict[str, Any]) -> None:
         branch, index = ahead.pop()
         twig = branch.add(describe(index))
         ahead.extend((twig, child) for child in reversed(below[index]))
-    Console().print(tree)
+    _console().print(tree)
     if skeleton["truncated"]:
         typer.echo("The trace has more spans; read them with clawtrace sql.", err=True)
 

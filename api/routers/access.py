@@ -11,7 +11,7 @@ from fastapi import APIRouter, Path, Query, Response
 
 from api.access import AdminDep, ViewerDep
 from api.kit.cursor import Cursor, decode_cursor
-from api.routers.window import CursorText, FromAt, ToAt, in_utc
+from api.routers.window import NO_CONTROLS, CursorText, FromAt, ToAt, in_utc
 from api.schemas.access import (
     AuditEntry,
     AuditPage,
@@ -36,7 +36,7 @@ router = APIRouter(prefix="/v1", tags=["access"])
 _AUDIT = "audit"
 _READ = problem_responses(401, 403, 422, 429, 503)
 _CHANGE = problem_responses(401, 403, 404, 422, 429, 503)
-KeyId = Annotated[str, Path(min_length=1, max_length=64, description="The key's name.")]
+KeyId = Annotated[str, Path(min_length=1, max_length=64, pattern=NO_CONTROLS, description="The key's name.")]
 MemberId = Annotated[
     str, Path(min_length=1, max_length=256, pattern=r"^[^\s\x00-\x1f]+$", description="E-mail address or subject.")
 ]

@@ -16,7 +16,7 @@ from api.kit.cursor import Cursor, InvalidCursor, decode_cursor, to_us
 from api.repositories.alert_marks import AlertMark
 from api.repositories.alerts import AlertFilter
 from api.repositories.scope import Scope
-from api.routers.window import in_utc
+from api.routers.window import NO_CONTROLS, in_utc
 from api.schemas.alerts import AckRequest, AlertItem, AlertPage, SnoozeRequest
 from api.services import ScopeDep, Services, ServicesDep, while_connected
 from infra.runtime.problem import not_found, problem_responses
@@ -26,7 +26,7 @@ _LIST = "alerts"
 
 router = APIRouter(prefix="/v1/alerts", tags=["alerts"])
 
-AlertId = Annotated[str, Path(min_length=1, max_length=128, description="The alert.")]
+AlertId = Annotated[str, Path(min_length=1, max_length=128, pattern=NO_CONTROLS, description="The alert.")]
 _CHANGES = problem_responses(401, 403, 404, 422, 429, 503)
 
 

@@ -25,6 +25,9 @@ CursorText = Annotated[
     Query(max_length=1024, description="`next_cursor` of the page before; other parameters are then ignored."),
 ]
 
+# Ids have no control characters; Postgres refuses some of them, so they must not get that far.
+NO_CONTROLS = r"^[^\x00-\x1f]*$"
+
 # Beyond these years, adding a day of slack leaves what datetime can hold.
 _FIRST_YEAR, _LAST_YEAR = 1970, 9990
 

@@ -196,7 +196,7 @@ def _retried(table: Table, change: Callable[[], None]) -> None:
 
 
 def fill(settings: LakeSettings, num_spans: int, seed: int = 1) -> None:
-    """Append everything, in place of what an earlier call left. Other tenants get a tenth of the spans each, the tenant that is measured the rest."""
+    """Append everything, in place of what an earlier call left: a tenth for each other tenant, the rest for ours."""
     catalog = connect_catalog(settings)
     tables = {spec.name: load_table(catalog, settings, spec) for spec in (TRACES, SPANS, AGENTS)}
     today = datetime.now(UTC).date()
