@@ -12,20 +12,36 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import structlog
-from fastapi import FastAPI, Request
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from trino.exceptions import TrinoQueryError
 
+from api.access.roles import ROLE_FIELD, role_of
 from api.kit.cursor import InvalidCursor
 from api.kit.limits import RequestLimits
 from api.mcp import server as mcp_server
 from api.metrics import REQUEST_SECONDS, REQUESTS
 from api.repositories.errors import QueryTimeout, TooManyQueries, TrinoAway
-from api.routers import access, agents, alerts, evolve, export, health, sessions, sql, trace_views, traces, tracy, usage
+from api.routers import (
+    access,
+    agents,
+    alerts,
+    evolve,
+    export,
+    health,
+    session,
+    sessions,
+    sql,
+    trace_views,
+    traces,
+    tracy,
+    usage,
+)
 from api.services import open_services
 from api.settings import ApiSettings
 from api.sqlguard.errors import SqlError
@@ -47,6 +63,8 @@ _log = structlog.get_logger(__name__)
 API_VERSION = "1"
 _RETRY_AFTER_AWAY_S = 5
 _RETRY_AFTER_BUSY_S = 1
+_MODULES = (traces, trace_views, export, agents, sessions, usage, alerts, access, session, sql, tracy, evolve, health)
+_ROUTERS: tuple[APIRouter, ...] = tuple(module.router for module in _MODULES)
 
 
 def create_app(settings: ApiSettings, tracy_settings: TracySettings | None = None) -> FastAPI:
@@ -58,6 +76,7 @@ def create_app(settings: ApiSettings, tracy_settings: TracySettings | None = Non
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with open_services(settings) as services, open_tracy(about_tracy, services) as app.state.tracy:
             app.state.services = services
+            app.state.door = services.door
             mcp_door.open(services.keys, app.state.tracy)
             yield
             await mcp_door.close()
@@ -70,8 +89,8 @@ def create_app(settings: ApiSettings, tracy_settings: TracySettings | None = Non
         docs_url="/docs",
         redoc_url=None,
     )
-    for module in (traces, trace_views, export, agents, sessions, usage, alerts, access, sql, tracy, evolve, health):
-        app.include_router(module.router)
+    for router in _ROUTERS:
+        app.include_router(router)
     # A route and not a mount: a mount would send clients from /mcp to /mcp/.
     app.router.routes.append(Route(mcp_server.PATH, endpoint=mcp_door, include_in_schema=False))
     install_problem_handlers(app)
@@ -93,6 +112,10 @@ def create_app(settings: ApiSettings, tracy_settings: TracySettings | None = Non
 def _openapi(app: FastAPI) -> dict[str, Any]:
     if not app.openapi_schema:
         document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+        for route in (route for router in _ROUTERS for route in router.routes):
+            if isinstance(route, APIRoute) and route.include_in_schema and (role := role_of(route)) is not None:
+                for method in route.methods:
+                    document["paths"][route.path_format][method.lower()][ROLE_FIELD] = role
         app.openapi_schema = document_problems(document)
     return app.openapi_schema
 

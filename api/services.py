@@ -2,19 +2,22 @@
 
 Upstream: api/main.py makes it from the settings.
 Downstream: the routers, as dependencies.
-Guarantee: a route gets its tenant only from the access key.
+Guarantee: a route gets its tenant only from the access key or the session.
 """
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Annotated, TypeVar, cast
 
-from fastapi import Depends, Request, Security
-from fastapi.security import HTTPBearer
+from fastapi import Depends, Request
 from sqlalchemy import Engine
 
+from api.access.door import Door
+from api.access.roles import scope_of
+from api.access.session_store import SessionStore
 from api.repositories.access import AuditRepository, KeysRepository, MembersRepository
 from api.repositories.agents import AgentsRepository
 from api.repositories.alert_marks import AlertMarksRepository
@@ -45,6 +48,7 @@ class Services:
     settings: ApiSettings
     database: Engine
     keys: KeyStore
+    door: Door
     traces: TracesRepository
     spans: SpansRepository
     cards: CardsRepository
@@ -66,11 +70,14 @@ async def open_services(settings: ApiSettings) -> AsyncIterator[Services]:
     pepper = read_pepper(settings.key_pepper_file)
     keys = KeyStore(database, pepper)
     trino = TrinoEngine(settings)
+    sessions = SessionStore(database, pepper, lifetime=timedelta(hours=settings.api_session_hours))
+    door = Door(keys, sessions, database)
     try:
         yield Services(
             settings=settings,
             database=database,
             keys=keys,
+            door=door,
             traces=TracesRepository(trino),
             spans=SpansRepository(trino),
             cards=CardsRepository(trino),
@@ -85,6 +92,7 @@ async def open_services(settings: ApiSettings) -> AsyncIterator[Services]:
             sql=SqlRepository(trino),
         )
     finally:
+        await door.close()
         trino.close()
         keys.close()
         database.dispose()
@@ -96,19 +104,6 @@ def services_of(request: Request) -> Services:
 
 
 ServicesDep = Annotated[Services, Depends(services_of)]
-
-# Only documents the scheme in OpenAPI; the look-up, with our own errors, is scope_of.
-_bearer = HTTPBearer(
-    auto_error=False, scheme_name="AccessKey", description="A key with the scope read, operate or admin."
-)
-BearerDep = Annotated[object, Security(_bearer)]
-
-
-async def scope_of(request: Request, services: ServicesDep, _: BearerDep) -> Scope:
-    """The tenant of the request's key."""
-    principal = await services.keys.authenticate(request.headers.get("authorization"), "read", "operate", "admin")
-    return Scope(principal.tenant_id)
-
 
 ScopeDep = Annotated[Scope, Depends(scope_of)]
 

@@ -39,4 +39,7 @@ class ApiSettings(StackSettings):
         default=50.0, gt=0, description="Requests a second that one key may send in the long run."
     )
     api_request_burst: int = Field(default=200, ge=1, description="Requests that one key may send at once.")
+    api_session_hours: float = Field(
+        default=12.0, gt=0, le=24 * 90, description="Hours after which people sign in again."
+    )
     api_gzip_level: int = Field(default=4, ge=1, le=9, description="Effort of gzip; more than 5 costs much for little.")

@@ -9,7 +9,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Response
 
-from api.access import AdminDep, ViewerDep
+from api.access.roles import AdminDep, ViewerDep
 from api.kit.cursor import Cursor, decode_cursor
 from api.routers.window import NO_CONTROLS, CursorText, FromAt, ToAt, in_utc
 from api.schemas.access import (

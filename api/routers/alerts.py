@@ -11,7 +11,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query, Request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from api.access import Caller, OperatorDep
+from api.access.caller import Caller
+from api.access.roles import OperatorDep
 from api.kit.cursor import Cursor, InvalidCursor, decode_cursor, to_us
 from api.repositories.alert_marks import AlertMark
 from api.repositories.alerts import AlertFilter

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.access import Role
+from api.access.caller import Role
 from api.schemas.common import Answer
 from infra.runtime.access_keys import Scope as KeyScope
 
