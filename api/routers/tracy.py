@@ -11,7 +11,15 @@ from fastapi import APIRouter, Path, Query
 from fastapi.responses import StreamingResponse
 
 from api.services import ScopeDep
-from api.tracy.schemas import ChatQuestion, Deleted, SessionDetail, SessionItem, SessionList, SessionTurn
+from api.tracy.schemas import (
+    SESSION_ID_PATTERN,
+    ChatQuestion,
+    Deleted,
+    SessionDetail,
+    SessionItem,
+    SessionList,
+    SessionTurn,
+)
 from api.tracy.service import TracyDep
 from api.tracy.sessions import MAX_TURNS, Turn
 from api.tracy.sse import STREAM_RESPONSE, event_stream
@@ -19,7 +27,7 @@ from infra.runtime.problem import FieldError, invalid, not_found, problem_respon
 
 router = APIRouter(prefix="/v1/tracy", tags=["tracy"])
 
-SessionId = Annotated[str, Path(min_length=1, max_length=64, description="The session.")]
+SessionId = Annotated[str, Path(pattern=SESSION_ID_PATTERN, description="The session.")]
 
 
 @router.post(

@@ -162,7 +162,10 @@ class Answerer:
         known: Known,
         results: list[dict[str, Any]],
     ) -> AsyncGenerator[Event]:
-        yield "tool_use", {"tool_use_id": call.tool_use_id, "name": call.name[:60], "input": _shown(call.arguments)}
+        yield (
+            "tool_use",
+            {"tool_use_id": call.tool_use_id, "name": strip_invisible(call.name)[:60], "input": _shown(call.arguments)},
+        )
         began_at_us = _now_us()
         chart: dict[str, Any] | None = None
         if call.name == CHART_TOOL:
@@ -177,7 +180,15 @@ class Answerer:
             known.add_table(evidence.table)
             known.add_sql(evidence.sql)
         answer.steps.append(
-            Step("tool", call.name[:60], began_at_us, _now_us(), _NO_TOKENS, call.tool_use_id, outcome.is_error)
+            Step(
+                "tool",
+                strip_invisible(call.name)[:60],
+                began_at_us,
+                _now_us(),
+                _NO_TOKENS,
+                call.tool_use_id,
+                outcome.is_error,
+            )
         )
         text = frame_text("refusal", outcome.text) if outcome.is_error else outcome.text
         results.append(
@@ -255,7 +266,7 @@ def _shown(arguments: Any) -> dict[str, Any]:
     if not isinstance(arguments, dict):
         return {}
     return {
-        str(key)[:60]: strip_invisible(value if isinstance(value, str) else json.dumps(value))[
+        strip_invisible(str(key))[:60]: strip_invisible(value if isinstance(value, str) else json.dumps(value))[
             :MAX_SHOWN_ARGUMENT_CHARS
         ]
         for key, value in list(arguments.items())[:10]

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import httpx2
 import structlog
 
+from api.tracy.sanitise import storable_text
 from api.tracy.settings import TracySettings
 
 if TYPE_CHECKING:
@@ -226,19 +227,21 @@ def _reply(blocks: dict[int, dict[str, Any]], stop_reason: str, use: TokenUse) -
     calls: list[ToolCall] = []
     for _, block in sorted(blocks.items()):
         if block["type"] == "text" and block["text"].strip():
-            content.append({"type": "text", "text": block["text"]})
+            # It is sent back with the tools' results, and no request can hold halves of pairs.
+            content.append({"type": "text", "text": storable_text(block["text"])})
         elif block["type"] == "tool_use":
             try:
                 arguments = json.loads(block["json"] or "{}")
+                json.dumps(arguments, ensure_ascii=False).encode()
             except ValueError:
                 arguments = None
             is_object = isinstance(arguments, dict)
-            calls.append(ToolCall(block["id"], block["name"], arguments if is_object else None))
+            calls.append(ToolCall(block["id"], storable_text(block["name"]), arguments if is_object else None))
             content.append(
                 {
                     "type": "tool_use",
                     "id": block["id"],
-                    "name": block["name"],
+                    "name": storable_text(block["name"]),
                     "input": arguments if is_object else {},
                 }
             )

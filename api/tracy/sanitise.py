@@ -54,6 +54,11 @@ def strip_invisible(text: str) -> str:
     )
 
 
+def storable_text(text: str) -> str:
+    """Take out what no UTF-8 text in Postgres may hold: NUL, other controls, halves of pairs."""
+    return "".join(char for char in text if char in "\n\t" or unicodedata.category(char) not in ("Cc", "Cs"))
+
+
 def _kept_destination(match: re.Match[str]) -> str:
     return f"]({match[1]})" if PAGES.fullmatch(match[1]) else "]"
 

@@ -8,16 +8,21 @@ Guarantee: the page names ids of a closed alphabet; a tenant can nowhere be name
 from datetime import datetime
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from api.schemas.common import Answer
+from api.tracy.sanitise import storable_text
 from api.tracy.sessions import SessionRow, Turn
 
 MAX_QUESTION_CHARS = 8_000
+SESSION_ID_PATTERN = r"^ts-[0-9a-f]{24}$"
 _ENTITY_ID = r"^[A-Za-z0-9_.:~-]{1,128}$"
 
 Question = Annotated[
-    str, Field(min_length=1, max_length=MAX_QUESTION_CHARS, pattern=r"\S", description="The question, in any language.")
+    str,
+    Field(min_length=1, max_length=MAX_QUESTION_CHARS, pattern=r"\S", description="The question, in any language."),
+    # Neither Postgres nor the model's server takes these.
+    AfterValidator(storable_text),
 ]
 
 
@@ -38,7 +43,7 @@ class ChatQuestion(BaseModel):
 
     question: Question
     session_id: str | None = Field(
-        default=None, pattern=r"^ts-[0-9a-f]{24}$", description="Session to go on with; a new one without it."
+        default=None, pattern=SESSION_ID_PATTERN, description="Session to go on with; a new one without it."
     )
     page: PageContext = Field(default_factory=PageContext, description="What the user looks at.")
     payloads: bool = Field(

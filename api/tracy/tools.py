@@ -6,6 +6,7 @@ Guarantee: no argument names a tenant; arguments that make no sense, and queries
 says what to do instead, never as an exception of ours.
 """
 
+import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
@@ -144,6 +145,8 @@ class Toolbox:
         spec = next((tool for tool in TOOLS if tool.name == name), None)
         if spec is None:
             return _refusal(f"there is no tool {name[:60]}; use one of {', '.join(self._tools)}")
+        if not _is_text(arguments):
+            return _refusal("the arguments hold characters that are no text")
         wrong = next(iter(Draft202012Validator(spec.input_schema).iter_errors(arguments)), None)
         if wrong is not None:
             return _refusal(f"{'.'.join(map(str, wrong.absolute_path)) or 'arguments'}: {wrong.message[:200]}")
@@ -230,6 +233,14 @@ class Toolbox:
         rows = await self._policies.list_limits(self._scope, self._reader.agent_id)
         columns = tuple(PolicyRow.__dataclass_fields__)
         return Table(columns, tuple(tuple(getattr(row, name) for name in columns) for row in rows), {})
+
+
+def _is_text(arguments: Any) -> bool:
+    """Whether every text in the arguments can be sent to Trino: no NUL, no halves of pairs."""
+    try:
+        return b"\\u0000" not in json.dumps(arguments, ensure_ascii=False).encode()
+    except (ValueError, TypeError):
+        return False
 
 
 def _refusal(text: str) -> Outcome:

@@ -229,6 +229,23 @@ def test_without_a_model_the_answer_says_how_to_set_one(place: Place) -> None:
         assert http.get("/v1/tracy/sessions", headers=asker.headers).status_code == 200
 
 
+def test_odd_characters_break_nothing(place: Place, asker: Asker) -> None:
+    calls = (
+        ("run_sql", {"sql": "SELECT 1 AS a -- \x00"}),
+        ("run_sql", {"sql": "SELECT '\ud800' AS a"}),
+        ("get_trace\x00", {"\x00": "\x00"}),
+    )
+    place.model.behaviour = script(Say("a\x00b\ud83d", calls), Say("Good."))
+    body = '{"question": "Is \\u0000 this \\ud800 fine?"}'
+    headers = {**asker.headers, "Content-Type": "application/json"}
+    answer = asker.http.post("/v1/tracy/chat", content=body, headers=headers)
+    assert answer.status_code in (200, 422), answer.text
+    events = asker.ask("Is \x00 this fine?")
+    assert all(data["is_error"] for data in datas(events, "tool_result"))
+    assert "not kept" not in text_of(events)
+    assert events[-1][0] == "done"
+
+
 def test_a_client_that_hangs_up_ends_the_query(place: Place, asker: Asker) -> None:
     place.model.behaviour = script(Say("Let me see.\n", (("run_sql", {"sql": SLOW}),)))
     body = {"question": "How many?"}
@@ -245,5 +262,6 @@ def test_keys_and_bodies_are_checked(place: Place, asker: Asker) -> None:
     headers = {"Authorization": f"Bearer {ingest}"}
     assert asker.http.post("/v1/tracy/chat", json=body, headers=headers).status_code == 403
     assert asker.http.post("/v1/tracy/chat", json={"question": "  "}, headers=asker.headers).status_code == 422
+    assert asker.http.get("/v1/tracy/sessions/%00", headers=asker.headers).status_code == 422
     bad_page = {"question": "Hi", "page": {"trace_id": "x y"}}
     assert asker.http.post("/v1/tracy/chat", json=bad_page, headers=asker.headers).status_code == 422
