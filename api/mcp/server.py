@@ -76,7 +76,7 @@ class McpDoor:
         headers = {name.lower(): value for name, value in scope["headers"]}
         try:
             authorization = headers.get(b"authorization", b"").decode("latin-1")
-            principal = await self._keys.authenticate(authorization, "read", "admin")
+            principal = await self._keys.authenticate(authorization, "read", "operate", "admin")
         except Problem as problem:
             await problem.response(PATH)(scope, receive, send)
             return

@@ -16,6 +16,7 @@ from api.services import ServicesDep
 from api.tracy.schemas import OwnQuestion
 from api.tracy.service import TracyDep
 from api.tracy.sse import STREAM_RESPONSE, event_stream
+from infra.runtime.access_keys import Principal
 from infra.runtime.problem import forbidden, problem_responses
 
 router = APIRouter(prefix="/v1/evolve", tags=["evolve"])
@@ -38,7 +39,12 @@ async def ask(
     _: Annotated[object, Security(_bearer)],
 ) -> StreamingResponse:
     """Ask about the own runs: what was spent, what is left, what repeats. The answer is a stream of events."""
-    principal = await services.keys.authenticate(request.headers.get("authorization"), "ingest")
+
+    async def identify() -> Principal:
+        return await services.keys.authenticate(request.headers.get("authorization"), "ingest")
+
+    principal = await identify()
     if principal.agent_id is None:
         raise forbidden("this key names no agent; make one with clawtrace keys create --agent")
-    return event_stream(tracy.ask_about_itself(Scope(principal.tenant_id), principal.agent_id, asked.question))
+    scope = Scope(principal.tenant_id)
+    return event_stream(tracy.ask_about_itself(scope, principal.agent_id, asked.question), identify)

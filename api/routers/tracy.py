@@ -7,9 +7,10 @@ Guarantee: a session of another tenant and one that does not exist give the same
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import StreamingResponse
 
+from api.access.roles import door_of
 from api.services import ScopeDep
 from api.tracy.schemas import (
     SESSION_ID_PATTERN,
@@ -36,7 +37,7 @@ SessionId = Annotated[str, Path(pattern=SESSION_ID_PATTERN, description="The ses
     response_class=StreamingResponse,
     responses={**STREAM_RESPONSE, **problem_responses(401, 403, 404, 422, 429, 503)},
 )
-async def chat(scope: ScopeDep, tracy: TracyDep, asked: ChatQuestion) -> StreamingResponse:
+async def chat(request: Request, scope: ScopeDep, tracy: TracyDep, asked: ChatQuestion) -> StreamingResponse:
     """Ask in plain words; the answer is a stream of events.
 
     Each figure in a `text` is a link to its `citation` (`[$1.24](#c3)`), which carries the SQL and the snapshots it
@@ -51,7 +52,8 @@ async def chat(scope: ScopeDep, tracy: TracyDep, asked: ChatQuestion) -> Streami
         if len(turns) >= MAX_TURNS:
             raise invalid("the session is full; begin a new one", FieldError("body.session_id", "full"))
     page = asked.page.model_dump(exclude_none=True)
-    return event_stream(tracy.chat(scope, asked.session_id, turns, asked.question, page, asked.payloads))
+    answer = tracy.chat(scope, asked.session_id, turns, asked.question, page, asked.payloads)
+    return event_stream(answer, lambda: door_of(request).identify(request))
 
 
 @router.get("/sessions", summary="List conversations", responses=problem_responses(401, 403, 422, 429, 503))

@@ -1,6 +1,7 @@
 """Tracy over real Trino and Postgres, with a real server that speaks the Messages API in the model's place."""
 
 import secrets
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -9,6 +10,7 @@ import pytest
 from prometheus_client import REGISTRY
 from sqlalchemy import Engine
 
+from infra.runtime.access_keys import revoke_key
 from infra.runtime.settings import StackSettings
 from tests.integration.api.conftest import change_silver
 from tests.integration.api.test_api import SLOW
@@ -17,6 +19,7 @@ from tests.integration.api.tracy_stack import (
     datas,
     new_key,
     own_database,
+    read_events,
     served_tracy,
     text_of,
     write_run,
@@ -252,6 +255,20 @@ def test_a_client_that_hangs_up_ends_the_query(place: Place, asker: Asker) -> No
     with asker.http.stream("POST", "/v1/tracy/chat", json=body, headers=asker.headers) as stream:
         wait_until(lambda: REGISTRY.get_sample_value(RUNNING), lambda running: running == 1, "the query runs")
         assert stream.status_code == 200
+    wait_until(lambda: REGISTRY.get_sample_value(RUNNING), lambda running: running == 0, "the query ends", within_s=10)
+
+
+def test_a_revoked_key_ends_the_answer(place: Place, asker: Asker) -> None:
+    place.model.behaviour = script(Say("Let me see.\n", (("run_sql", {"sql": SLOW}),)))
+    body = {"question": "How many?"}
+    with asker.http.stream("POST", "/v1/tracy/chat", json=body, headers=asker.headers) as stream:
+        wait_until(lambda: REGISTRY.get_sample_value(RUNNING), lambda running: running == 1, "the query runs")
+        assert revoke_key(place.database, asker.key.split("_")[2])
+        revoked_at_s = time.monotonic()
+        events = read_events(stream.read().decode())
+        assert time.monotonic() - revoked_at_s <= 5.5
+    assert events[-1][0] == "error"
+    assert events[-1][1]["code"] == "unauthorised"
     wait_until(lambda: REGISTRY.get_sample_value(RUNNING), lambda running: running == 0, "the query ends", within_s=10)
 
 
