@@ -114,7 +114,7 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
         document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
         for route in (route for router in _ROUTERS for route in router.routes):
             if isinstance(route, APIRoute) and route.include_in_schema and (role := role_of(route)) is not None:
-                for method in route.methods:
+                for method in route.methods or ():
                     document["paths"][route.path_format][method.lower()][ROLE_FIELD] = role
         app.openapi_schema = document_problems(document)
     return app.openapi_schema
