@@ -2,20 +2,71 @@
 
 Upstream: view ``clawtrace.spans``, through the engine.
 Downstream: api/routers/traces.py.
-Guarantee: every query names the trace's day, so that one partition is read; payloads are read for one span only.
+Guarantee: every query names the trace's day, so that one partition is read; payloads are read for one span, and for
+exports page by page.
 """
 
-from datetime import date
+import asyncio
+from dataclasses import dataclass
+from datetime import date, datetime
+from operator import itemgetter
 from typing import Any
+
+import msgspec
 
 from api.repositories.engine import Rows, TrinoEngine
 from api.repositories.scope import Scope
+from api.views.columns import SpanColumns
+from lakehouse.contracts.tables import SPANS
 
 _COLUMNS = """span_id, parent_span_id, path, depth, kind, operation_name, name, status, error, started_at, ended_at,
 duration_ms, run_id, session_key, openclaw_agent_id, attempt, provider, model, tool_name, tool_call_id, exit_code,
 input_tokens, cache_read_tokens, cache_write_tokens, output_tokens, reasoning_tokens, usage_source, cost_usd,
 price_id, reported_cost_usd, run_input_tokens, run_cache_read_tokens, run_cache_write_tokens, run_output_tokens,
 run_cost_usd, payload_ref, flags"""
+
+# In the order of the fields of SpanColumns, then what rows are sorted by. Numbers instead of instants and decimals; a
+# double holds the microseconds of this century to a tenth of one, hence the rounding.
+_COMPACT = {
+    "span_id": "span_id",
+    "parent_span_id": "parent_span_id",
+    "kind": "kind",
+    "name": "name",
+    "status": "status",
+    "started_us": "CAST(round(to_unixtime(started_at) * 1000000) AS bigint)",
+    "ended_us": "CAST(round(to_unixtime(ended_at) * 1000000) AS bigint)",
+    "agent": "openclaw_agent_id",
+    "provider": "provider",
+    "model": "model",
+    "tool": "tool_name",
+    "input_tokens": "input_tokens",
+    "cache_read_tokens": "cache_read_tokens",
+    "cache_write_tokens": "cache_write_tokens",
+    "output_tokens": "output_tokens",
+    "cost": "CAST(cost_usd * 1000000000000 AS bigint)",
+    "flags": "nullif(array_join(flags, ' '), '')",
+    "depth": "depth",
+}
+_COMPACT_BYTES = 2_048
+# A trace comes as so many rows of JSON texts: the client reads values one by one, in Python, and a text is one value.
+_PARCELS = 16
+_NAMES = list(_COMPACT)
+_ORDER = itemgetter(*(_NAMES.index(name) for name in ("started_us", "depth", "span_id")))
+_WHOLE = ", ".join(column.name for column in SPANS.visible_columns)
+
+
+@dataclass(frozen=True, slots=True)
+class TracePlace:
+    """Where a trace lies: by day and agent the tables are partitioned and sorted."""
+
+    trace_id: str
+    trace_date: date
+    agent_id: str
+
+    @property
+    def values(self) -> list[Any]:
+        """Parameters of ``trace_date = ? AND agent_id = ? AND trace_id = ?``."""
+        return [self.trace_date, self.agent_id, self.trace_id]
 
 
 class SpansRepository:
@@ -24,22 +75,83 @@ class SpansRepository:
     def __init__(self, engine: TrinoEngine) -> None:
         self._engine = engine
 
-    async def list_of_trace(self, scope: Scope, *, trace_id: str, trace_date: date, agent_id: str, limit: int) -> Rows:
+    async def list_of_trace(self, scope: Scope, trace: TracePlace, *, limit: int) -> Rows:
         """Return the spans of a trace in the order they started, without payloads; at most ``limit``."""
         sql = (
             f"SELECT {_COLUMNS} FROM spans "  # noqa: S608 - texts of this module only
             "WHERE trace_date = ? AND agent_id = ? AND trace_id = ? "
             f"ORDER BY started_at, depth, span_id LIMIT {int(limit) + 1}"
         )
-        return await self._engine.read(scope, sql, [trace_date, agent_id, trace_id], max_rows=limit)
+        return await self._engine.read(scope, sql, trace.values, max_rows=limit)
 
-    async def find(
-        self, scope: Scope, *, trace_id: str, trace_date: date, agent_id: str, span_id: str
-    ) -> dict[str, Any] | None:
-        """Return one span with its payloads; None when the trace has none of that id."""
+    async def columns_of_trace(self, scope: Scope, trace: TracePlace, *, limit: int) -> tuple[SpanColumns, bool]:
+        """Return the columns of at most ``limit`` spans, and whether there are more."""
+        spans, is_whole = await self._compact(scope, trace, limit, "")
+        if not is_whole or len(spans) > limit:
+            # Only now, because sorting in Trino costs as much as all the rest: those that started first.
+            spans, _ = await self._compact(scope, trace, limit, "ORDER BY started_at, depth, span_id ")
+            return SpanColumns.of_rows(spans[:limit]), True
+        return SpanColumns.of_rows(spans), False
+
+    async def _compact(
+        self, scope: Scope, trace: TracePlace, limit: int, order: str
+    ) -> tuple[list[tuple[Any, ...]], bool]:
+        columns = ", ".join(f"json_format(CAST(array_agg({name}) AS json))" for name in _COMPACT)
+        compact = ", ".join(f"{sql} AS {name}" for name, sql in _COMPACT.items())
         sql = (
-            f"SELECT {_COLUMNS}, input, output FROM spans "  # noqa: S608 - texts of this module only
+            f"SELECT {columns} FROM (SELECT {compact}, "  # noqa: S608 - texts of this module only
+            f"crc32(to_utf8(span_id)) % {_PARCELS} AS parcel FROM spans "
+            f"WHERE trace_date = ? AND agent_id = ? AND trace_id = ? {order}LIMIT {int(limit) + 1}) GROUP BY parcel"
+        )
+        rows = await self._engine.read(scope, sql, trace.values, max_rows=_PARCELS, max_bytes=limit * _COMPACT_BYTES)
+        return await asyncio.to_thread(_unpacked, rows.rows), not rows.truncated
+
+    async def page_with_payloads(
+        self, scope: Scope, trace: TracePlace, *, after: tuple[datetime, str] | None, limit: int, max_bytes: int
+    ) -> Rows:
+        """Return spans with everything, payloads too, in the order of start and id, those behind ``after`` only.
+
+        Fewer than ``limit`` when more would hold more than ``max_bytes``; then ``truncated`` is set.
+        """
+        where, parameters = ["trace_date = ? AND agent_id = ? AND trace_id = ?"], trace.values
+        if after is not None:
+            where.append("started_at >= ? AND (started_at > ? OR span_id > ?)")
+            parameters += [after[0], after[0], after[1]]
+        sql = (
+            f"SELECT {_WHOLE} FROM spans WHERE {' AND '.join(where)} "  # noqa: S608 - texts of this module only
+            f"ORDER BY started_at, span_id LIMIT {int(limit) + 1}"
+        )
+        return await self._engine.read(scope, sql, parameters, max_rows=limit, max_bytes=max_bytes)
+
+    async def find(self, scope: Scope, trace: TracePlace, span_id: str) -> dict[str, Any] | None:
+        """Return one span without payloads; None when the trace has none of that id."""
+        sql = (
+            f"SELECT {_COLUMNS} FROM spans "  # noqa: S608 - texts of this module only
             "WHERE trace_date = ? AND agent_id = ? AND trace_id = ? AND span_id = ?"
         )
-        rows = await self._engine.read(scope, sql, [trace_date, agent_id, trace_id, span_id], max_rows=1)
+        rows = await self._engine.read(scope, sql, [*trace.values, span_id], max_rows=1)
         return rows.as_dicts()[0] if rows.rows else None
+
+    async def find_payloads(
+        self, scope: Scope, trace: TracePlace, span_id: str, *, offset: int, limit: int
+    ) -> dict[str, Any] | None:
+        """Return a stretch of a span's payloads: ``input``, ``input_chars`` and the same of the output."""
+        sql = (
+            "SELECT substr(input, ?, ?) AS input, length(input) AS input_chars, "
+            "substr(output, ?, ?) AS output, length(output) AS output_chars FROM spans "
+            "WHERE trace_date = ? AND agent_id = ? AND trace_id = ? AND span_id = ?"
+        )
+        stretch = [offset + 1, limit]
+        parameters = [*stretch, *stretch, *trace.values, span_id]
+        # One value may be as large as a whole result; the row after it must not be dropped for that.
+        rows = await self._engine.read(scope, sql, parameters, max_rows=1, max_bytes=2**40)
+        return rows.as_dicts()[0] if rows.rows else None
+
+
+def _unpacked(parcels: list[list[str]]) -> list[tuple[Any, ...]]:
+    """Rows of the columns of SpanColumns, in the order they started."""
+    rows: list[tuple[Any, ...]] = []
+    for parcel in parcels:
+        rows.extend(zip(*(msgspec.json.decode(text) for text in parcel), strict=True))
+    rows.sort(key=_ORDER)
+    return [row[:-1] for row in rows]
