@@ -17,7 +17,7 @@ _WINDOW = """
 cume_dist dense_rank first_value lag last_value lead nth_value ntile percent_rank rank row_number
 """
 _TEXT = """
-chr codepoint concat concat_ws ends_with format format_number from_utf8 hamming_distance length
+chr codepoint concat concat_ws format format_number from_utf8 hamming_distance length
 levenshtein_distance lower lpad ltrim luhn_check normalize position regexp_count regexp_extract
 regexp_extract_all regexp_like regexp_position regexp_replace regexp_split replace reverse rpad rtrim
 soundex split split_part split_to_map starts_with strpos substr substring to_utf8 translate trim typeof

@@ -87,13 +87,17 @@ GUIDES: Final[dict[AlertRule, RuleGuide]] = {
         ("alert",), _NEVER, "See whether the file is too large for the context, or was lost to compaction."
     ),
     "tool_loop": RuleGuide(
-        ("alert",), "When the call is answered otherwise, or another comes.", "Stop the run; it learns nothing more."
+        ("alert",),
+        "When the call is answered otherwise, or something was written.",
+        "Stop the run; it learns nothing more.",
     ),
     "ping_pong": RuleGuide(
         ("alert",), "When the turns end.", "Stop one of the two sides; they will not come to an end by themselves."
     ),
     "failing_variants": RuleGuide(
-        ("alert",), "When the command succeeds.", "Repair what the command needs, or tell the agent how it is done."
+        ("alert",),
+        "When it succeeds, or something else is tried.",
+        "Repair what the command needs, or tell the agent how it is done.",
     ),
     "error_cascade": RuleGuide(
         ("alert",), "When a tool succeeds.", "Look at the first error of the row: the others mostly follow from it."
@@ -104,6 +108,8 @@ GUIDES: Final[dict[AlertRule, RuleGuide]] = {
         "See whether the provider is down or a quota used up. Stop the run, or give it another model to fall back on.",
     ),
     "spawn_chain": RuleGuide(
-        ("alert",), "When limits are raised.", "Stop the root of the chain; tell the agent to do the work by itself."
+        ("alert",),
+        "At the next sub-agent, once the counts are within the limits.",
+        "Stop the root of the chain; tell the agent to do the work by itself.",
     ),
 }
