@@ -40,7 +40,11 @@ def feed(into: Replay, spool_id: str, events: list[Event]) -> None:
     )
     result = stitch_batch(into.store, batch, into.next_rev, PRICES, RULES)
     into.next_rev += 1
-    into.store |= {key: value for key, value in result.changes.items() if value is not None}
+    for key, value in result.changes.items():
+        if value is None:
+            into.store.pop(key, None)
+        else:
+            into.store[key] = value
     into.store |= result.payloads
     into.spans |= {span.span_id: span for span in result.spans}
     into.traces |= {trace.trace_id: trace for trace in result.traces}
@@ -78,7 +82,9 @@ def test_parents_are_who_started_what() -> None:
     assert child.parent_span_id == root.span_id
     assert announce.parent_span_id == child.span_id
     assert child.flags == announce.flags == []
-    assert {span.parent_span_id for span in stitched.of_kind("tool_call")} == {root.span_id}
+    first, second = stitched.of_kind("attempt")
+    assert {first.parent_span_id, second.parent_span_id} == {root.span_id}
+    assert {span.parent_span_id for span in stitched.of_kind("tool_call")} == {second.span_id}
     assert (root.name, root.session_key) == ("invoke_agent main", "agent:main:main")
     assert root.output == '["done"]'
 
@@ -131,7 +137,7 @@ def test_without_prompts_and_results_the_numbers_are_the_same() -> None:
         for field in ("prompt", "result"):
             envelope["event"]["payload"].pop(field, None)
     (trace,) = stitch(bare).traces.values()
-    assert (trace.num_spans, trace.input_tokens) == (10, 600)
+    assert (trace.num_spans, trace.input_tokens) == (12, 600)
 
 
 def test_ids_are_w3c() -> None:
