@@ -56,7 +56,7 @@ def test_compaction_and_memory_flush(main: Install, label: str) -> None:
         "the session was compacted",
     )
     spans = main.balanced(label)
-    compactions = [span for span in spans if span["name"] == "invoke_agent compaction"]
+    compactions = [span for span in spans if span["kind"] == "compaction"]
     assert compactions
     for compaction in compactions:
         calls = [span for span in spans if span["parent_span_id"] == compaction["span_id"]]

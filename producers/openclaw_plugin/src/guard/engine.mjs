@@ -31,7 +31,8 @@ export class Engine {
     this.orders = new Orders(posture);
     this.meter = new Meter();
     this.allowances = new Allowances();
-    this.holds = new Holds((hold) => this.#forgive(hold.scope, hold.scopeId));
+    // The end of an allowance forgives nothing: what was spent stays spent, and the next allowance says what is left.
+    this.holds = new Holds((hold) => hold.cause === "allowance" || this.#forgive(hold.scope, hold.scopeId));
     this.repeats = new Repeats();
     this.away = false;
     this.awaySinceMs = 0;

@@ -25,14 +25,19 @@ export class Holds {
   }
 
   /**
-   * Close something; undefined when that is closed by the same key already.
+   * Close something; undefined when that is closed by the same key already (it then lasts until the later end).
    * @param {Partial<Hold> & {key: string}} hold
    * @param {import("./families.mjs").Family | undefined} family
    * @returns {Hold | undefined}
    */
   open(hold, family, nowUs) {
-    if (this.byKey.has(hold.key)) return undefined;
     const expiresAtUs = Number.isFinite(hold.expiresAtUs) ? Math.min(hold.expiresAtUs, nowUs + LONGEST_US) : nowUs;
+    const closed = this.byKey.get(hold.key);
+    if (closed) {
+      // Said again with a later end: it lasts until then.
+      closed.expiresAtUs = Math.max(closed.expiresAtUs, expiresAtUs);
+      return undefined;
+    }
     const made = { familyIds: new Set(), sessionKeys: new Set(), ...hold, expiresAtUs };
     if (made.scope === "run") {
       made.familyIds.add(made.scopeId);
