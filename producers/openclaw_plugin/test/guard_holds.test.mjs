@@ -10,7 +10,7 @@ test("the same hold said again lasts until the later of both ends", () => {
   assert.ok(holds.open({ ...RUN, expiresAtUs: 1_000 }, undefined, 0));
   assert.equal(holds.open({ ...RUN, expiresAtUs: 5_000 }, undefined, 500), undefined);
   assert.equal(holds.open({ ...RUN, expiresAtUs: 2_000 }, undefined, 600), undefined);
-  const family = { id: "r1", runIds: new Set(["r1"]), sessions: new Map() };
+  const family = { id: "r1", runIds: new Set(["r1"]), sessions: new Map(), answersTo: (id) => id === "r1" };
   assert.ok(holds.find(family, undefined, 4_999));
   assert.equal(holds.find(family, undefined, 5_000), undefined);
 });
