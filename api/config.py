@@ -19,7 +19,7 @@ from api.settings import ApiSettings
 from infra.runtime.settings import StackSettings
 from lakehouse.settings import SinkSettings, UpkeepSettings
 from producers.settings import GatewaySettings
-from stream_jobs.settings import BudgetsSettings, StitcherSettings
+from stream_jobs.settings import BudgetsSettings, NotifierSettings, StitcherSettings
 
 # Process -> its settings. A setting is shown under the first that has it.
 PROCESSES: dict[str, type[StackSettings]] = {
@@ -27,6 +27,7 @@ PROCESSES: dict[str, type[StackSettings]] = {
     "gateway": GatewaySettings,
     "stitcher": StitcherSettings,
     "budgets": BudgetsSettings,
+    "notifier": NotifierSettings,
     "sink": SinkSettings,
     "upkeep": UpkeepSettings,
     "api": ApiSettings,
