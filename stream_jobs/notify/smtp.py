@@ -128,7 +128,7 @@ class Mailer:
         except ssl.SSLCertVerificationError:
             raise MailRefused(f"{target.host} does not prove its name by a certificate that we know") from None
         except (smtplib.SMTPException, OSError) as error:
-            if client.is_over.is_set():
+            if client.is_over.is_set() or isinstance(error, TimeoutError):
                 raise Unreachable(f"{target.host} was not done in {self._timeout_s:.0f} s") from None
             raise Unreachable(f"{target.host} did not answer properly ({type(error).__name__})") from None
         finally:

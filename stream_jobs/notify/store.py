@@ -108,8 +108,9 @@ def snoozed(connection: Connection, alert_ids: Collection[str]) -> dict[tuple[st
 def due_repeats(connection: Connection) -> list[tuple[StoredChannel, StoredAlert]]:
     """Return what is to be told again, and count it; an alert that was acknowledged is not (Alertmanager needs it)."""
     c, of = channel_alerts.c, channels.c
+    columns: list[sa.ColumnElement[Any]] = [*channels.c, c.alert_id, c.opened, c.num_repeats]
     rows = connection.execute(
-        sa.select(*channels.c, c.alert_id, c.opened, c.num_repeats)
+        sa.select(*columns)
         .join_from(channel_alerts, channels, c.channel_id == of.channel_id)
         .where(
             c.next_repeat_at <= sa.func.clock_timestamp(),
@@ -141,8 +142,10 @@ def new_acks(connection: Connection) -> list[tuple[StoredChannel, StoredAlert, s
     if not _has_marks(connection):
         return []
     c, of, mark = channel_alerts.c, channels.c, alert_marks.c
+    columns: list[sa.ColumnElement[Any]] = [*channels.c, c.alert_id, c.opened, c.num_repeats]
+    columns += [mark.acked_at, mark.acked_by]
     rows = connection.execute(
-        sa.select(*channels.c, c.alert_id, c.opened, c.num_repeats, mark.acked_at, mark.acked_by)
+        sa.select(*columns)
         .join_from(channel_alerts, channels, c.channel_id == of.channel_id)
         .join(alert_marks, sa.and_(mark.alert_id == c.alert_id, mark.tenant_id == of.tenant_id))
         .where(c.acked_at.is_(None), mark.acked_at >= c.opened_at)
