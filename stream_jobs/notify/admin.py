@@ -1,4 +1,4 @@
-"""What people do to channels: add, list, remove, try, and look after dead letters.
+"""What people do to channels: add, list, remove and try.
 
 Upstream: ``clawtrace channels``; later the API.
 Downstream: Postgres; the notifier acts on it at once.
@@ -24,10 +24,10 @@ from stream_jobs.core.notify.message import Message, Told
 from stream_jobs.notify.deliver import Deliverer, Outcome
 from stream_jobs.notify.outbound import Refused, Unreachable
 from stream_jobs.notify.sealing import open_target, seal_target
-from stream_jobs.notify.tables import channel_alerts, channels, deliveries, messages
+from stream_jobs.notify.tables import channel_alerts, channels, messages
 from stream_jobs.notify.vault import Vault
 
-MAX_DEAD_SHOWN: Final = 200
+REMOVE_TIMEOUT_MS: Final = 40_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,24 +49,6 @@ class ListedChannel:
         """All of it as JSON can hold it."""
         found = {name: getattr(self, name) for name in self.__slots__}
         return found | {"created_at": self.created_at.isoformat(timespec="seconds")}
-
-
-@dataclass(frozen=True, slots=True)
-class DeadLetter:
-    """A message that was given up."""
-
-    tenant_id: str
-    channel: str
-    message_id: str
-    reason: str
-    num_tries: int
-    num_alerts: int
-    dead_at: datetime
-
-    def as_builtins(self) -> dict[str, Any]:
-        """All of it as JSON can hold it."""
-        found = {name: getattr(self, name) for name in self.__slots__}
-        return found | {"dead_at": self.dead_at.isoformat(timespec="seconds")}
 
 
 def add_channel(engine: Engine, vault: Vault, deliverer: Deliverer, channel: Channel) -> None:
@@ -102,7 +84,7 @@ def add_channel(engine: Engine, vault: Vault, deliverer: Deliverer, channel: Cha
     except IntegrityError:
         raise InvalidChannel(f"name: {channel.tenant_id} has a channel {channel.name} already") from None
     except SQLAlchemyError as error:
-        raise _away(error) from error
+        raise plainly_away(error) from error
 
 
 def list_channels(engine: Engine, tenant_id: str | None = None) -> list[ListedChannel]:
@@ -128,7 +110,7 @@ def list_channels(engine: Engine, tenant_id: str | None = None) -> list[ListedCh
         with engine.connect() as connection:
             rows = connection.execute(statement).all()
     except SQLAlchemyError as error:
-        raise _away(error) from error
+        raise plainly_away(error) from error
     return [
         ListedChannel(
             tenant_id=row.tenant_id,
@@ -156,9 +138,11 @@ def remove_channel(engine: Engine, name: str, tenant_id: str | None = None) -> s
     try:
         with engine.begin() as connection:
             row = _find(connection, name, tenant_id)
+            # A message that is being delivered is waited for.
+            connection.execute(sa.text(f"SET LOCAL statement_timeout = {REMOVE_TIMEOUT_MS}"))
             connection.execute(channels.delete().where(channels.c.channel_id == row.channel_id))
     except SQLAlchemyError as error:
-        raise _away(error) from error
+        raise plainly_away(error) from error
     return str(row.tenant_id)
 
 
@@ -176,7 +160,7 @@ def test_channel(
         with engine.connect() as connection:
             row = _find(connection, name, tenant_id)
     except SQLAlchemyError as error:
-        raise _away(error) from error
+        raise plainly_away(error) from error
     target = open_target(vault, row.sealed, row.channel_id)
     first = _test_message(row.tenant_id, name, base_url, is_over=False)
     outcome = deliverer.deliver(target, first)
@@ -185,63 +169,14 @@ def test_channel(
     return outcome
 
 
-def list_dead(engine: Engine, tenant_id: str | None = None, name: str | None = None) -> list[DeadLetter]:
-    """Return the newest dead letters.
-
-    Raises:
-        DatabaseAway: Postgres does not answer or was not migrated.
-    """
-    num_alerts = (
-        sa.select(sa.func.count())
-        .select_from(deliveries)
-        .where(deliveries.c.message == messages.c.id)
-        .scalar_subquery()
-        .label("num_alerts")
-    )
-    statement = (
-        sa.select(messages, channels.c.tenant_id, channels.c.name, num_alerts)
-        .join_from(messages, channels, messages.c.channel_id == channels.c.channel_id)
-        .where(messages.c.state == "dead", *_chosen(tenant_id, name))
-        .order_by(messages.c.done_at.desc())
-        .limit(MAX_DEAD_SHOWN)
-    )
-    try:
-        with engine.connect() as connection:
-            rows = connection.execute(statement).all()
-    except SQLAlchemyError as error:
-        raise _away(error) from error
-    return [
-        DeadLetter(row.tenant_id, row.name, row.message_id, row.reason, row.num_tries, row.num_alerts, row.done_at)
-        for row in rows
-    ]
-
-
-def retry_dead(engine: Engine, tenant_id: str | None = None, name: str | None = None) -> int:
-    """Let dead letters be tried anew, with all their tries; returns how many.
-
-    Raises:
-        DatabaseAway: Postgres does not answer or was not migrated.
-    """
-    chosen = sa.select(channels.c.channel_id).where(*_chosen(tenant_id, name))
-    statement = (
-        messages.update()
-        .where(messages.c.state == "dead", messages.c.channel_id.in_(chosen))
-        .values(state="waiting", num_tries=0, due_at=sa.func.clock_timestamp(), done_at=None)
-    )
-    try:
-        with engine.begin() as connection:
-            return connection.execute(statement).rowcount
-    except SQLAlchemyError as error:
-        raise _away(error) from error
-
-
-def _chosen(tenant_id: str | None, name: str | None) -> Sequence[sa.ColumnElement[bool]]:
+def chosen(tenant_id: str | None, name: str | None) -> Sequence[sa.ColumnElement[bool]]:
+    """Return the conditions on channels that a person has named."""
     wanted = ((channels.c.tenant_id, tenant_id), (channels.c.name, name))
     return [column == value for column, value in wanted if value is not None]
 
 
 def _find(connection: Connection, name: str, tenant_id: str | None) -> Row[Any]:
-    rows = connection.execute(channels.select().where(*_chosen(tenant_id, name))).all()
+    rows = connection.execute(channels.select().where(*chosen(tenant_id, name))).all()
     if not rows:
         raise InvalidChannel(f"name: there is no channel {name}; clawtrace channels list shows them")
     if len(rows) > 1:
@@ -277,6 +212,7 @@ def _test_message(tenant_id: str, name: str, base_url: str, *, is_over: bool, sa
     )
 
 
-def _away(error: SQLAlchemyError) -> DatabaseAway:
+def plainly_away(error: SQLAlchemyError) -> DatabaseAway:
+    """Say in one line why the database did not answer, and what may help."""
     hint = "; run clawtrace db migrate" if isinstance(error, ProgrammingError) else ""
     return DatabaseAway(f"{away(error)}{hint}")

@@ -1,7 +1,7 @@
 """The commands of the notifier: run it, and say where alerts are told.
 
 Upstream: people and the supervisor, through ``clawtrace``.
-Downstream: ``process``, ``admin``.
+Downstream: ``process``, ``admin``, ``dead``.
 Guarantee: secrets are read from files or standard input when they are given as @FILE or @-, and never printed; what a
 person can put right is said in plain words on stderr with exit code 1; with --json, stdout is one JSON document.
 """
@@ -195,7 +195,7 @@ def channels_dead(
 ) -> None:
     """List the messages that were given up, with their reasons."""
     from infra.runtime.database import make_engine
-    from stream_jobs.notify.admin import list_dead, retry_dead
+    from stream_jobs.notify.dead import list_dead, retry_dead
 
     engine = make_engine(NotifierSettings())
     if retry:

@@ -143,18 +143,24 @@ class Dispatcher:
     def _try(self, connection: Connection, row: Row[Any]) -> Outcome:
         try:
             target = open_target(self._vault, row.sealed, row.channel_id)
+            message = Message(
+                message_id=row.message_id,
+                tenant_id=row.tenant_id,
+                channel_name=row.name,
+                group_key=row.group_key,
+                made_at_us=int(row.made_at_s * 1_000_000),
+                base_url=self._settings.notify_base_url,
+                told=store.told_in(connection, row.id),
+            )
+            return self._deliverer.deliver(target, message)
         except (VaultClosed, InvalidChannel) as error:
             return Outcome(False, True, str(error))
-        message = Message(
-            message_id=row.message_id,
-            tenant_id=row.tenant_id,
-            channel_name=row.name,
-            group_key=row.group_key,
-            made_at_us=int(row.made_at_s * 1_000_000),
-            base_url=self._settings.notify_base_url,
-            told=store.told_in(connection, row.id),
-        )
-        return self._deliverer.deliver(target, message)
+        except SQLAlchemyError:
+            raise
+        except Exception as error:
+            # One message that we cannot write must not end the thread that all others wait for.
+            _log.exception("cannot_be_written", message=row.message_id, kind=row.kind)
+            return Outcome(False, False, f"the message cannot be written ({type(error).__name__}); the log says more")
 
     def _note(self, connection: Connection, row: Row[Any], outcome: Outcome) -> None:
         num_tries = row.num_tries + 1

@@ -174,6 +174,36 @@ def test_a_server_that_fails_is_tried_again_and_then_given_up(notifying: Notifyi
         assert notifying.listed()["hook"]["num_dead"] == 0
         assert dead["message_id"] in {it.headers["webhook-id"] for it in server.taken[-2:]}
         assert len(server.taken) == 6
+        # What we cannot write ourselves does not keep the others.
+        with notifying.engine.begin() as connection:
+            connection.execute(sa.text("UPDATE control.channel_deliveries SET told = '{'"))
+            connection.execute(sa.text("UPDATE control.channel_messages SET state = 'waiting'"))
+        notifying.alert(3, "alert", run_id="r3")
+        notifying.wait_done()
+        assert changes(server.taken)[-1] == (f"{3:032x}", "alert")
+        dead = json.loads(notifying.clawtrace("channels", "dead", "--json").stdout)
+        assert {it["reason"] for it in dead} == {"the message cannot be written (DecodeError); the log says more"}
+
+
+def test_a_dead_letter_does_not_bring_an_old_state_back(notifying: Notifying) -> None:
+    pagerduty = PagerDuty()
+    refused: list[str] = ["trigger"]
+
+    def answer(taken: Taken) -> tuple[int, bytes]:
+        return (400, b"") if taken.json()["event_action"] in refused else pagerduty(taken)
+
+    with http_server(answer) as server:
+        notifying.add("pagerduty", "pager", "--url", server.url, "--routing-key", pagerduty.key)
+        notifying.start()
+        notifying.alert(1, "alert")
+        notifying.alert(1, "ok")
+        still, *_ = notifying.alert(2, "alert")
+        notifying.wait_done()
+        assert notifying.listed()["pager"]["num_dead"] == 2
+        refused.clear()
+        assert "1 are tried anew" in notifying.clawtrace("channels", "dead", "--retry").stdout
+        notifying.wait_done()
+        assert pagerduty.incidents == {still: "triggered"}
 
 
 def test_filters_and_recovery(notifying: Notifying) -> None:
