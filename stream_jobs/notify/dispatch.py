@@ -84,20 +84,21 @@ class Dispatcher:
     def deliver_one(self) -> bool:
         """Deliver one message that is due; returns whether there was one."""
         channel_id = ""
-        with self._engine.connect() as connection, connection.begin():
-            try:
+        try:
+            with self._engine.connect() as connection, connection.begin():
                 with self._choosing:
                     row = self._choose(connection)
                     if row is None:
                         return False
                     channel_id = row.channel_id
                     self._busy.add(channel_id)
-                outcome = self._try(connection, row)
-                self._note(connection, row, outcome)
-            finally:
-                # The commit follows; a message of the channel that is chosen before it is another one.
+                self._note(connection, row, self._try(connection, row))
+        finally:
+            # After the commit: what waited for this message can be seen to wait no more.
+            if channel_id:
                 with self._choosing:
                     self._busy.discard(channel_id)
+                    self._idle_until_s = 0.0
         return True
 
     def _choose(self, connection: Connection) -> Row[Any] | None:

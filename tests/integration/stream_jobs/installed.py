@@ -40,6 +40,7 @@ class Installed:
     home: Path
     prefix: str = field(default_factory=lambda: f"b{uuid.uuid4().hex[:8]}.")
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    num_put: int = 0
 
     def __post_init__(self) -> None:
         """Make topics and database."""
@@ -65,6 +66,7 @@ class Installed:
 
     def put(self, topic: str, partition: int, value: bytes) -> None:
         """Put a record into a topic."""
+        self.num_put += 1
         self._producer.produce(self.prefix + topic, value, b"k", partition)
         self._producer.poll(0)
 

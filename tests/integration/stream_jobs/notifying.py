@@ -99,7 +99,7 @@ class Notifying(Installed):
     def wait_done(self, within_s: float = 60) -> None:
         """Wait until all records are taken up and no message waits."""
         self.flush()
-        wait_until(lambda: self.num_read() >= len(self._sent), "all is read", within_s, self.log)
+        wait_until(lambda: self.num_read() == self.num_put, "all is read", within_s, self.log)
         wait_until(
             lambda: self.count("SELECT count(*) FROM control.channel_messages WHERE state = 'waiting'") == 0,
             "all is told",

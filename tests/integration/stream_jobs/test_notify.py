@@ -79,7 +79,7 @@ def test_killed_again_and_again_every_change_arrives_under_one_id(notifying: Not
             process.wait(10)
             notifying.send_again(chooser.randrange(1, 20))
         notifying.start()
-        notifying.wait_done()
+        notifying.wait_done(120)
     by_id: dict[str, list[bytes]] = defaultdict(list)
     for it in server.taken:
         by_id[it.headers["webhook-id"]].append(it.body)
