@@ -25,6 +25,7 @@ PORT_OFFSETS: dict[str, int] = {
     "kafka_controller": 8,
     "trino_internal": 9,
     "budgets_metrics": 10,
+    "notifier_metrics": 11,
 }
 
 LOOPBACK = "127.0.0.1"

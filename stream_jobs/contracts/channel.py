@@ -31,6 +31,7 @@ ALL_STATES: Final[tuple[AlertState, ...]] = ("ok", "warn", "alert", "no_data")
 
 _HOST = re.compile(r"(?!-)[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]+\]")
 _ADDRESS = re.compile(r"[^@\s<>,;:\"\\()\[\]\x00-\x1f\x7f]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-]{0,252}[A-Za-z0-9])?")
+_BOT_TOKEN = re.compile(r"[0-9]{1,20}:[A-Za-z0-9_-]{20,80}")
 _PRINTABLE = re.compile(r"[\x21-\x7e]+")
 
 
@@ -87,6 +88,12 @@ def _check_printable(secret: SecretStr) -> SecretStr:
     if not _PRINTABLE.fullmatch(secret.get_secret_value()):
         raise ValueError("use printable characters without blanks")
     return secret
+
+
+def _check_bot_token(token: SecretStr) -> SecretStr:
+    if not _BOT_TOKEN.fullmatch(token.get_secret_value()):
+        raise ValueError("this is no token of a bot; BotFather gives one like 123456:ABC…")
+    return token
 
 
 def webhook_secret_bytes(secret: str) -> bytes:
@@ -167,11 +174,7 @@ class TelegramTarget(_Target):
     """A Telegram chat that a bot writes to."""
 
     kind: Literal["telegram"]
-    bot_token: Annotated[
-        SecretStr,
-        AfterValidator(_check_printable),
-        Field(pattern=r"^[0-9]{1,20}:[A-Za-z0-9_-]{20,80}$", description="Token of the bot."),
-    ]
+    bot_token: Annotated[SecretStr, AfterValidator(_check_bot_token), Field(description="Token of the bot.")]
     chat_id: Annotated[
         str, Field(pattern=r"^(-?[0-9]{1,20}|@[A-Za-z0-9_]{4,64})$", description="Number of the chat, or @name.")
     ]

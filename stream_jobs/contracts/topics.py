@@ -1,7 +1,7 @@
 """The topics that stream_jobs own.
 
 Upstream: the stitcher writes them; budget alerts come from the keeper of budgets.
-Downstream: the sink and the keeper of budgets, later the live view and the notifiers.
+Downstream: the sink, the keeper of budgets and the notifier, later the live view.
 Guarantee: what comes from partition *p* of the events lies in partition *p* here, in the order of its source
 offsets; so one number per partition tells a reader what it has already seen. Budget alerts carry the number of the
 keeper's transaction instead, which grows as offsets do.
@@ -30,7 +30,7 @@ ALERTS = TopicSpec(
     name="clawtrace.alerts.v1",
     record_type=AlertBatch,
     description="Alerts as they change state.",
-    readers=("sink",),
+    readers=("sink", "notifier"),
 )
 CARDS = TopicSpec(
     name="clawtrace.cards.v1",
@@ -50,7 +50,7 @@ BUDGET_ALERTS = TopicSpec(
     name="clawtrace.budget-alerts.v1",
     record_type=AlertBatch,
     description="Alerts about budgets as they change state; rev is the number of the keeper's transaction.",
-    readers=("sink",),
+    readers=("sink", "notifier"),
 )
 
 OUTPUTS: tuple[TopicSpec, ...] = (SPANS, TRACES, ALERTS, CARDS, SPEND)

@@ -27,6 +27,7 @@ METRIC_MODULES = {
     "gateway": "producers.metrics",
     "stitcher": "stream_jobs.metrics",
     "budgets": "stream_jobs.budgets.metrics",
+    "notifier": "stream_jobs.notify.metrics",
     "sink and upkeep": "lakehouse.metrics",
     "api": "api.metrics",
     "gateway and api": "infra.runtime.metrics",

@@ -14,10 +14,13 @@ from infra.runtime.topics import MAX_RECORD_BYTES, TopicSpec
 from lakehouse.sink.feeds import FEEDS, SeenState
 from producers.contracts.event import decode_event_batch
 from producers.contracts.guard import decode_guard_message
+from stream_jobs.contracts.alert import AlertBatch
 from stream_jobs.contracts.budget import Budget
+from stream_jobs.contracts.channel import ChannelFilters
 from stream_jobs.contracts.spend import SpendBatch
 from stream_jobs.core.budgets.settlement import charge_of, settle
 from stream_jobs.core.budgets.state import BudgetState
+from stream_jobs.core.notify.plan import next_step
 from stream_jobs.core.stitch import PriceBook, read_rules, stitch_batch
 from tests.contract.generate import SPECS, contract_folder, expected_schemas, schema_of
 
@@ -91,9 +94,18 @@ def read_as_stitcher(topic: str, value: bytes) -> int:
     return len(result.spans)
 
 
+def read_as_notifier(topic: str, value: bytes) -> int:
+    """Alerts of a record that a channel without filters is told of."""
+    batch = msgspec.json.decode(value, type=AlertBatch)
+    told = [next_step(ChannelFilters(), alert, None)[0] for alert in batch.alerts]
+    assert all((one is None) == (alert.state == "ok") for one, alert in zip(told, batch.alerts, strict=True))
+    return len(told)
+
+
 READERS: dict[str, Callable[[str, bytes], int]] = {
     "sink": read_as_sink,
     "budgets": read_as_budgets,
+    "notifier": read_as_notifier,
     "stitcher": read_as_stitcher,
     "gateway": lambda topic, value: len(decode_guard_message(value).tenant_id),
 }

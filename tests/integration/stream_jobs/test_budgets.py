@@ -18,6 +18,7 @@ from producers.gateway.guard_ledger import GuardLedger
 from stream_jobs.budgets.admin import list_budgets
 from stream_jobs.budgets.admin import set_budget as set_by_hand
 from stream_jobs.contracts.budget import BudgetWindow
+from stream_jobs.contracts.topics import SPEND
 from tests.integration.stream_jobs.harness import wait_until
 from tests.integration.stream_jobs.keeping import TENANT, Keeping
 
@@ -245,7 +246,7 @@ def test_what_cannot_be_is_refused_in_plain_words(keeping: Keeping) -> None:
 def test_unreadable_records_are_kept_and_passed_over(keeping: Keeping) -> None:
     keeping.start()
     for value in (b"", b"{", b"\xff"):
-        keeping.put(0, value)
+        keeping.put(SPEND.name, 0, value)
     keeping.spend("laptop", "1")
     keeping.wait_counted()
     assert keeping.dead_letters() == [b"", b"{", b"\xff"]

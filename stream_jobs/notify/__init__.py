@@ -1,0 +1,1 @@
+"""The notifier: alerts in, messages kept in Postgres, told to people until they have them."""

@@ -1,0 +1,167 @@
+"""Reads alerts and writes down whom to tell.
+
+Upstream: ``clawtrace.alerts.v1``, ``clawtrace.budget-alerts.v1``; channels and acknowledgements in Postgres.
+Downstream: messages in Postgres, which ``dispatch`` delivers.
+Guarantee: one transaction holds how far the topics were read, what is open in each channel and the messages to be
+delivered: killed anywhere, nothing is lost or written twice. A channel hears of nothing that was written before it was
+made. A record that cannot be read is counted and passed over; the sink, which reads it too, keeps its bytes.
+"""
+
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+import msgspec
+import structlog
+from sqlalchemy import Connection
+
+from stream_jobs.contracts.alert import Alert, AlertBatch
+from stream_jobs.contracts.topics import ALERTS, BUDGET_ALERTS
+from stream_jobs.core.notify.message import Told
+from stream_jobs.core.notify.plan import acknowledged, again, next_step
+from stream_jobs.log_source import LogSource, Record
+from stream_jobs.marks import NO_MARK, Mark, Place, read_marks, write_marks
+from stream_jobs.notify import metrics, store
+from stream_jobs.notify.store import StoredAlert, StoredChannel
+from stream_jobs.notify.tables import marks
+from stream_jobs.settings import NotifierSettings
+
+_log = structlog.get_logger(__name__)
+
+POLL_S: Final = 0.2
+DROP_OLD_EVERY_S: Final = 600.0
+MAX_RECORDS: Final = 200
+# Clocks of broker and database differ a little.
+CLOCKS_DIFFER: Final = timedelta(seconds=2)
+
+_decoder = msgspec.json.Decoder(AlertBatch)
+
+
+class Planner:
+    """One stretch of work, from a look at Postgres until something forces another."""
+
+    def __init__(self, settings: NotifierSettings, connection: Connection) -> None:
+        self._settings, self._connection = settings, connection
+        prefix = settings.topic_prefix
+        self._topics = [prefix + ALERTS.name, prefix + BUDGET_ALERTS.name]
+        self._source = LogSource(
+            settings.kafka_bootstrap,
+            self._topics,
+            f"{prefix}clawtrace.notifier",
+            on_lost=metrics.LOST_RECORDS.inc,
+            num_records=MAX_RECORDS,
+        )
+        self._marks: dict[Place, Mark] = {}
+        self._looks_at_s = 0.0
+        self._dropped_old_at_s = time.monotonic()
+
+    def open(self) -> None:
+        """Find out where to go on.
+
+        Raises:
+            KafkaAway: try again later.
+            NeedsPerson: a person must look.
+        """
+        with self._connection.begin():
+            self._marks = read_marks(self._connection, marks, self._topics)
+        self._source.open(self._marks)
+
+    def step(self) -> None:
+        """Wait a little for alerts, write down whom to tell, and what is to be told again."""
+        records = self._source.poll(POLL_S)
+        if records:
+            self._take_up(records)
+        now_s = time.monotonic()
+        if now_s < self._looks_at_s:
+            return
+        self._looks_at_s = now_s + self._settings.notify_look_seconds
+        metrics.LAG.set(self._source.lag(self._marks))
+        with self._connection.begin():
+            self._tell_again()
+            if now_s - self._dropped_old_at_s > DROP_OLD_EVERY_S:
+                self._dropped_old_at_s = now_s
+                store.drop_old(self._connection)
+
+    def close(self) -> None:
+        """Let go of the broker."""
+        self._source.close()
+
+    def _take_up(self, records: Sequence[Record]) -> None:
+        after, alerts = self._read(records)
+        with self._connection.begin():
+            channels = store.channels_of(self._connection, {alert.tenant_id for alert, _ in alerts})
+            if channels:
+                self._plan(channels, alerts)
+            write_marks(self._connection, marks, after)
+        # Only now: after a failure in between all is read from Postgres again.
+        self._marks |= after
+
+    def _read(self, records: Sequence[Record]) -> tuple[dict[Place, Mark], list[tuple[Alert, datetime]]]:
+        """Decode records and leave out repeats; returns marks, and alerts with when they were written."""
+        after: dict[Place, Mark] = {}
+        alerts: list[tuple[Alert, datetime]] = []
+        for record in records:
+            before = after.get(record.place) or self._marks.get(record.place) or NO_MARK
+            rev, part = before.rev, before.part
+            try:
+                batch = _decoder.decode(record.value)
+            # msgspec says bad JSON and bad UTF-8 differently, and a hostile depth by RecursionError.
+            except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+                metrics.RECORDS.labels("unreadable").inc()
+                _log.warning("unreadable", topic=record.topic, offset=record.offset, reason=str(error)[:500])
+            else:
+                # A stitcher that was killed sends again, under other offsets, what it had sent.
+                if (batch.rev, batch.part) > (rev, part):
+                    rev, part = batch.rev, batch.part
+                    written_at = datetime.fromtimestamp(record.written_at_ms / 1e3, UTC)
+                    alerts += [(alert, written_at) for alert in batch.alerts]
+                    metrics.RECORDS.labels("counted").inc()
+                else:
+                    metrics.RECORDS.labels("duplicate").inc()
+            after[record.place] = Mark(self._source.topic_ids[record.topic], record.offset + 1, rev, part)
+        return after, alerts
+
+    def _plan(self, channels: Sequence[StoredChannel], alerts: Sequence[tuple[Alert, datetime]]) -> None:
+        alert_ids = {alert.alert_id for alert, _ in alerts}
+        stored = store.open_alerts(self._connection, alert_ids)
+        snoozed = store.snoozed(self._connection, alert_ids)
+        opened = {place: it.opened for place, it in stored.items()}
+        for channel in channels:
+            for alert, written_at in alerts:
+                place = (channel.channel_id, alert.alert_id)
+                if alert.tenant_id != channel.tenant_id or written_at < channel.created_at - CLOCKS_DIFFER:
+                    continue
+                before = opened.pop(place, None)
+                told, now_open = next_step(channel.filters, alert, before)
+                if now_open is not None:
+                    opened[place] = now_open
+                quiet_until = snoozed.get((alert.tenant_id, alert.alert_id))
+                if now_open is None and before is not None:
+                    store.close(self._connection, *place)
+                elif now_open is not None and now_open != before:
+                    # Told when the time is over, if it still lasts then.
+                    store.write_open(self._connection, channel, now_open, snoozed_until=quiet_until)
+                if told is not None and (quiet_until is None or told.is_over):
+                    self._put(channel, told, 0)
+
+    def _tell_again(self) -> None:
+        for channel, alert in store.due_repeats(self._connection):
+            self._put(channel, again(alert.opened), alert.num_repeats + 1)
+        for channel, alert, acked_by in store.new_acks(self._connection):
+            self._acknowledge(channel, alert, acked_by)
+
+    def _acknowledge(self, channel: StoredChannel, alert: StoredAlert, acked_by: str) -> None:
+        # Only an incident has such a state; a chat would hear of what its own people did.
+        if channel.kind == "pagerduty":
+            self._put(channel, acknowledged(alert.opened, acked_by), alert.num_repeats)
+
+    def _put(self, channel: StoredChannel, told: Told, num_repeat: int) -> None:
+        if store.put(
+            self._connection,
+            channel,
+            told,
+            num_repeat=num_repeat,
+            group_seconds=self._settings.notify_group_seconds,
+        ):
+            metrics.TOLD.labels(told.told_as).inc()

@@ -1,0 +1,108 @@
+"""A notifier with topics and a database of its own, that can be killed, and alerts for it."""
+
+import json
+import time
+from collections import defaultdict
+from typing import Any, ClassVar
+
+import msgspec
+import sqlalchemy as sa
+
+from stream_jobs.contracts.alert import Alert, AlertBatch, AlertSeverity, AlertState
+from stream_jobs.contracts.topics import ALERTS, BUDGET_ALERTS
+from tests.integration.stream_jobs.harness import wait_until
+from tests.integration.stream_jobs.installed import Installed
+
+TENANT = "notifytest"
+
+
+class Notifying(Installed):
+    """Topics under a prefix, a database, and notifiers as processes."""
+
+    process_name = "notifier"
+    specs = (ALERTS, BUDGET_ALERTS)
+    own_environment: ClassVar[dict[str, str]] = {
+        "CLAWTRACE_NOTIFY_ALLOWED_NETWORKS": "127.0.0.1/32",
+        "CLAWTRACE_NOTIFY_LOOK_SECONDS": "0.1",
+        "CLAWTRACE_NOTIFY_STANDBY_SECONDS": "0.1",
+        "CLAWTRACE_NOTIFY_GROUP_SECONDS": "0.3",
+        "CLAWTRACE_NOTIFY_FIRST_WAIT_SECONDS": "0.1",
+        "CLAWTRACE_NOTIFY_MAX_TRIES": "3",
+        "CLAWTRACE_NOTIFY_BASE_URL": "http://clawtrace.test",
+    }
+
+    def __post_init__(self) -> None:
+        """Make topics and database."""
+        super().__post_init__()
+        self._revs: dict[tuple[str, int], int] = defaultdict(int)
+        self._sent: list[tuple[str, int, bytes]] = []
+
+    def add(self, kind: str, name: str, *options: str) -> None:
+        """Add a channel by the command."""
+        done = self.clawtrace("channels", "add", kind, name, "--tenant", TENANT, *options)
+        assert done.returncode == 0, done.stderr
+
+    def listed(self) -> dict[str, dict[str, Any]]:
+        """Channels by name, as the command lists them."""
+        done = self.clawtrace("channels", "list", "--json")
+        assert done.returncode == 0, done.stderr
+        return {it["name"]: it for it in json.loads(done.stdout)}
+
+    def alert(
+        self,
+        number: int,
+        state: AlertState,
+        *,
+        topic: str = ALERTS.name,
+        partition: int = 0,
+        run_id: str = "r1",
+        severity: AlertSeverity = "critical",
+        tenant_id: str = TENANT,
+    ) -> tuple[str, int, str]:
+        """Put one change of an alert into a topic, as its writer does; returns alert, rev and state."""
+        self._revs[topic, partition] += 1
+        rev = self._revs[topic, partition]
+        one = Alert(
+            tenant_id=tenant_id,
+            agent_id="laptop",
+            alert_id=f"{number:032x}",
+            rule="budget" if topic == BUDGET_ALERTS.name else "run_cost",
+            severity=severity,
+            state=state,
+            message=f"Alert {number} is {state}.",
+            labels={"run_id": run_id},
+            at_us=time.time_ns() // 1000,
+            trace_id="t1",
+            rev=rev,
+        )
+        batch = AlertBatch(tenant_id=tenant_id, agent_id="laptop", rev=rev, alerts=[one])
+        value = msgspec.json.encode(batch)
+        self._sent.append((topic, partition, value))
+        self.put(topic, partition, value)
+        return one.alert_id, rev, state
+
+    def send_again(self, num_records: int) -> None:
+        """Send the last records once more, as a stitcher that was killed does."""
+        for topic, partition, value in self._sent[-num_records:]:
+            self.put(topic, partition, value)
+        self.flush()
+
+    def count(self, query: str) -> int:
+        """The number that a query gives."""
+        with self.engine.connect() as connection:
+            return int(connection.scalar(sa.text(query)) or 0)
+
+    def num_read(self) -> int:
+        """Records that were taken up."""
+        return self.count("SELECT coalesce(sum(next_offset), 0) FROM control.notifier_marks")
+
+    def wait_done(self, within_s: float = 60) -> None:
+        """Wait until all records are taken up and no message waits."""
+        self.flush()
+        wait_until(lambda: self.num_read() == self.num_put, "all is read", within_s, self.log)
+        wait_until(
+            lambda: self.count("SELECT count(*) FROM control.channel_messages WHERE state = 'waiting'") == 0,
+            "all is told",
+            within_s,
+            self.log,
+        )
