@@ -34,6 +34,7 @@ from api.routers import (
     evolve,
     export,
     health,
+    live,
     session,
     sessions,
     sql,
@@ -63,7 +64,22 @@ _log = structlog.get_logger(__name__)
 API_VERSION = "1"
 _RETRY_AFTER_AWAY_S = 5
 _RETRY_AFTER_BUSY_S = 1
-_MODULES = (traces, trace_views, export, agents, sessions, usage, alerts, access, session, sql, tracy, evolve, health)
+_MODULES = (
+    traces,
+    trace_views,
+    export,
+    agents,
+    sessions,
+    usage,
+    alerts,
+    live,
+    access,
+    session,
+    sql,
+    tracy,
+    evolve,
+    health,
+)
 _ROUTERS: tuple[APIRouter, ...] = tuple(module.router for module in _MODULES)
 
 
