@@ -108,12 +108,13 @@ export class TraceModel {
     order.sort((left, right) => startsMs[right]! - startsMs[left]! || right - left);
     for (const index of order) {
       const parent = this.#parents[index]!;
-      if (parent === NONE) this.#tops.unshift(index);
+      if (parent === NONE) this.#tops.push(index);
       else {
         this.#nextSibling[index] = this.#firstChild[parent]!;
         this.#firstChild[parent] = index;
       }
     }
+    this.#tops.reverse();
   }
 
   #total(): void {

@@ -1,0 +1,193 @@
+/**
+ * The execution path: every span as a row of a tree grid, of which only those in sight are in the document.
+ *
+ * Upstream: a `TraceModel`; which span is selected.
+ * Downstream: the trace page opens the step detail.
+ * Guarantee: arrows, Home, End, page keys, j, k and * work; screen readers are told level, position and number; never
+ * more than some dozens of rows exist, whatever the size of the trace.
+ */
+import { useVirtualizer } from "@tanstack/react-virtual";
+import { type KeyboardEvent, useEffect, useMemo, useRef, useState } from "react";
+
+import { formatDuration, formatTokens, formatUsd } from "../kit/format";
+import type { TraceModel } from "./model";
+import { moveFor } from "./tree_keys";
+import "./path_tree.css";
+
+const ROW_PX = 28;
+const MAX_INDENT = 24;
+
+interface PathTreeProps {
+  readonly model: TraceModel;
+  readonly selectedId: string | undefined;
+  readonly onSelect: (spanId: string) => void;
+}
+
+export function PathTree({ model, selectedId, onSelect }: PathTreeProps) {
+  const [collapsed, setCollapsed] = useState<ReadonlySet<number>>(new Set());
+  const [cursor, setCursor] = useState(0);
+  const scroller = useRef<HTMLDivElement>(null);
+  const rows = useMemo(() => model.visible(collapsed), [model, collapsed]);
+  const virtual = useVirtualizer({
+    count: rows.length,
+    getScrollElement: () => scroller.current,
+    estimateSize: () => ROW_PX,
+    overscan: 12,
+  });
+
+  const selected = selectedId === undefined ? -1 : model.indexOf(selectedId);
+  useEffect(() => {
+    if (selected < 0) return;
+    // What is selected from elsewhere (a link, another view) must come into sight: open its ancestors.
+    const hidden = [...model.ancestors(selected)].filter((index) => collapsed.has(index));
+    if (hidden.length > 0) {
+      setCollapsed((before) => new Set([...before].filter((index) => !hidden.includes(index))));
+      return;
+    }
+    const row = rows.indexOf(selected);
+    if (row >= 0) {
+      setCursor(row);
+      virtual.scrollToIndex(row, { align: "auto" });
+    }
+    // Only when another span is selected or its row appears, not whenever something is collapsed by hand.
+    // eslint-disable-next-line react-hooks/exhaustive-deps
+  }, [selected, model]);
+
+  const toggle = (index: number, hide: boolean) =>
+    setCollapsed((before) => {
+      const next = new Set(before);
+      if (hide) next.add(index);
+      else next.delete(index);
+      return next;
+    });
+
+  const onKeyDown = (event: KeyboardEvent) => {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const pageRows = Math.max(1, Math.floor((scroller.current?.clientHeight ?? 0) / ROW_PX) - 1);
+    const move = moveFor(event.key, { model, rows, collapsed, row: cursor, pageRows });
+    if (move === undefined) return;
+    event.preventDefault();
+    event.stopPropagation();
+    if (move.kind === "go") {
+      setCursor(move.row);
+      virtual.scrollToIndex(move.row, { align: "auto" });
+    } else if (move.kind === "open") onSelect(model.columns.spanIds[move.index]!);
+    else if (move.kind === "expand-siblings") {
+      const parent = model.parentOf(move.index);
+      const level = parent < 0 ? model.tops : [...model.children(parent)];
+      setCollapsed((before) => new Set([...before].filter((index) => !level.includes(index))));
+    } else toggle(move.index, move.kind === "collapse");
+  };
+
+  const active = rows[cursor];
+  return (
+    <div
+      ref={scroller}
+      className="path-tree"
+      role="treegrid"
+      aria-label="Execution path"
+      aria-rowcount={rows.length}
+      aria-activedescendant={active === undefined ? undefined : rowId(active)}
+      tabIndex={0}
+      onKeyDown={onKeyDown}
+    >
+      <div role="rowgroup" className="path-tree-rows" style={{ height: virtual.getTotalSize() }}>
+        {virtual.getVirtualItems().map((item) => {
+          const index = rows[item.index]!;
+          return (
+            <PathRow
+              key={model.columns.spanIds[index]}
+              model={model}
+              index={index}
+              rowNumber={item.index}
+              top={item.start}
+              isCollapsed={collapsed.has(index)}
+              isActive={item.index === cursor}
+              isSelected={index === selected}
+              onToggle={() => toggle(index, !collapsed.has(index))}
+              onOpen={() => {
+                setCursor(item.index);
+                onSelect(model.columns.spanIds[index]!);
+              }}
+            />
+          );
+        })}
+      </div>
+    </div>
+  );
+}
+
+interface PathRowProps {
+  readonly model: TraceModel;
+  readonly index: number;
+  readonly rowNumber: number;
+  readonly top: number;
+  readonly isCollapsed: boolean;
+  readonly isActive: boolean;
+  readonly isSelected: boolean;
+  readonly onToggle: () => void;
+  readonly onOpen: () => void;
+}
+
+function PathRow(props: PathRowProps) {
+  const { model, index, isCollapsed, isActive, isSelected } = props;
+  const { columns } = model;
+  const hasChildren = model.hasChildren(index);
+  const depth = model.depths[index]!;
+  const status = columns.statuses[index]!;
+  const kind = columns.kinds[index]!;
+  return (
+    <div
+      id={rowId(index)}
+      role="row"
+      className="path-row"
+      aria-level={depth + 1}
+      aria-rowindex={props.rowNumber + 1}
+      aria-expanded={hasChildren ? !isCollapsed : undefined}
+      aria-selected={isSelected}
+      data-active={isActive || undefined}
+      data-kind={kind}
+      data-status={status}
+      style={{ transform: `translateY(${props.top}px)` }}
+      onClick={props.onOpen}
+    >
+      <div role="gridcell" className="path-name" style={{ paddingLeft: 8 + 16 * Math.min(depth, MAX_INDENT) }}>
+        <span
+          className="path-twist"
+          aria-hidden="true"
+          data-open={hasChildren ? !isCollapsed : undefined}
+          onClick={(event) => {
+            event.stopPropagation();
+            if (hasChildren) props.onToggle();
+          }}
+        >
+          {hasChildren ? "▸" : ""}
+        </span>
+        {depth > MAX_INDENT && <span className="path-depth">{depth}</span>}
+        <span className="path-kind" aria-hidden="true" />
+        <span className="path-label">{columns.names[index]}</span>
+        {status !== "ok" && <span className={`badge badge-${status}`}>{status}</span>}
+        {isCollapsed && model.hasErrorBelow[index] === 1 && <span className="badge badge-error">error below</span>}
+        {columns.flags[index]!.map((flag) => (
+          <span key={flag} className="badge badge-flag">
+            {flag.replaceAll("_", " ")}
+          </span>
+        ))}
+        {isCollapsed && <span className="soft">+{model.numBelow[index]}</span>}
+      </div>
+      <div role="gridcell" className="num">
+        {formatDuration(columns.durationsMs[index])}
+      </div>
+      <div role="gridcell" className="num">
+        {formatTokens(hasChildren ? model.totalTokens[index] : columns.tokens[index])}
+      </div>
+      <div role="gridcell" className="num">
+        {formatUsd(hasChildren ? model.totalUsd[index] : columns.costsUsd[index])}
+      </div>
+    </div>
+  );
+}
+
+function rowId(index: number): string {
+  return `path-row-${index}`;
+}
