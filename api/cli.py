@@ -23,6 +23,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "lock": ("infra.local.cli:app", "Resolve the Maven artifacts anew and write their lock (for developers)."),
     "demo": ("infra.local.demo:app", "Replay captured runs through the real stack and show what comes out."),
     "config": ("api.config:config_app", "Show every setting with its value; secrets stay hidden."),
+    "traces": ("api.people:traces_app", "List traces."),
+    "trace": ("api.people:trace_app", "Show one trace as a tree."),
+    "diff": ("api.people:diff_app", "Show what a second run did differently, and what that cost."),
+    "alerts": ("api.people:alerts_app", "List alerts, see to one, or keep one quiet."),
     "sql": ("api.commands:sql_app", "Ask a question in SQL."),
     "sql-token": ("api.commands:sql_token_app", "Print a token with which a person logs in to Trino."),
     "keys": ("producers.cli:keys_app", "Create, list and revoke access keys."),
@@ -38,6 +42,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "sink": ("lakehouse.cli:sink_app", "Run the sink."),
     "upkeep": ("lakehouse.cli:upkeep_app", "Run the upkeep of the tables."),
     "api": ("api.commands:api_app", "Run the API."),
+    "mcp": ("api.mcp.stdio:mcp_app", "Serve the tools of Tracy to an MCP client."),
 }
 
 

@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from api.settings import ApiSettings
+from api.tracy.settings import TracySettings
 from infra.runtime.settings import StackSettings
 from lakehouse.settings import SinkSettings, UpkeepSettings
 from producers.settings import GatewaySettings
@@ -29,6 +30,7 @@ PROCESSES: dict[str, type[StackSettings]] = {
     "sink": SinkSettings,
     "upkeep": UpkeepSettings,
     "api": ApiSettings,
+    "tracy": TracySettings,
 }
 
 config_app = typer.Typer(no_args_is_help=True, help="Show every setting with its value; secrets stay hidden.")

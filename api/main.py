@@ -12,19 +12,42 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import structlog
-from fastapi import FastAPI, Request
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from trino.exceptions import TrinoQueryError
 
+from api.access.roles import ROLE_FIELD, role_of
 from api.kit.cursor import InvalidCursor
+from api.kit.limits import RequestLimits
+from api.mcp import server as mcp_server
 from api.metrics import REQUEST_SECONDS, REQUESTS
 from api.repositories.errors import QueryTimeout, TooManyQueries, TrinoAway
-from api.routers import alerts, health, sql, traces
+from api.routers import (
+    access,
+    agents,
+    alerts,
+    evolve,
+    export,
+    health,
+    session,
+    sessions,
+    sql,
+    trace_views,
+    traces,
+    tracy,
+    usage,
+)
 from api.services import open_services
 from api.settings import ApiSettings
 from api.sqlguard.errors import SqlError
+from api.tracy.service import open_tracy
+from api.tracy.settings import TracySettings
+from infra.runtime.database import DatabaseAway
 from infra.runtime.problem import (
     FieldError,
     Problem,
@@ -40,16 +63,23 @@ _log = structlog.get_logger(__name__)
 API_VERSION = "1"
 _RETRY_AFTER_AWAY_S = 5
 _RETRY_AFTER_BUSY_S = 1
+_MODULES = (traces, trace_views, export, agents, sessions, usage, alerts, access, session, sql, tracy, evolve, health)
+_ROUTERS: tuple[APIRouter, ...] = tuple(module.router for module in _MODULES)
 
 
-def create_app(settings: ApiSettings) -> FastAPI:
+def create_app(settings: ApiSettings, tracy_settings: TracySettings | None = None) -> FastAPI:
     """Make the app. Connections are opened when it starts, not here."""
+    about_tracy = tracy_settings or TracySettings(home=settings.home, port_base=settings.port_base)
+    mcp_door = mcp_server.McpDoor()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with open_services(settings) as services:
+        async with open_services(settings) as services, open_tracy(about_tracy, services) as app.state.tracy:
             app.state.services = services
+            app.state.door = services.door
+            mcp_door.open(services.keys, app.state.tracy)
             yield
+            await mcp_door.close()
 
     app = FastAPI(
         title="ClawTrace",
@@ -59,11 +89,21 @@ def create_app(settings: ApiSettings) -> FastAPI:
         docs_url="/docs",
         redoc_url=None,
     )
-    for router in (traces.router, alerts.router, sql.router, health.router):
+    for router in _ROUTERS:
         app.include_router(router)
+    # A route and not a mount: a mount would send clients from /mcp to /mcp/.
+    app.router.routes.append(Route(mcp_server.PATH, endpoint=mcp_door, include_in_schema=False))
     install_problem_handlers(app)
     for error, to_problem in _PROBLEMS.items():
         app.add_exception_handler(error, _handler(to_problem))
+    app.add_middleware(GZipMiddleware, minimum_size=1_000, compresslevel=settings.api_gzip_level)
+    app.add_middleware(
+        RequestLimits,
+        max_body_bytes=settings.api_max_body_bytes,
+        per_s=settings.api_requests_per_s,
+        burst=settings.api_request_burst,
+    )
+    # Added last, so it stands in front of the others and counts what they refuse.
     app.add_middleware(CountRequests)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
@@ -72,6 +112,10 @@ def create_app(settings: ApiSettings) -> FastAPI:
 def _openapi(app: FastAPI) -> dict[str, Any]:
     if not app.openapi_schema:
         document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+        for route in (route for router in _ROUTERS for route in router.routes):
+            if isinstance(route, APIRoute) and route.include_in_schema and (role := role_of(route)) is not None:
+                for method in route.methods:
+                    document["paths"][route.path_format][method.lower()][ROLE_FIELD] = role
         app.openapi_schema = document_problems(document)
     return app.openapi_schema
 
@@ -112,12 +156,18 @@ def _on_own_query(error: Exception) -> Problem:
     return unavailable(f"the tables cannot be read now ({error.error_name})", retry_after_s=_RETRY_AFTER_AWAY_S)
 
 
+def _on_database(error: Exception) -> Problem:
+    _log.warning("database_away", reason=str(error))
+    return unavailable("Postgres does not answer", retry_after_s=_RETRY_AFTER_AWAY_S)
+
+
 _PROBLEMS: dict[type[Exception], Callable[[Exception], Problem]] = {
     SqlError: _on_sql,
     QueryTimeout: _on_timeout,
     InvalidCursor: _on_cursor,
     TooManyQueries: _on_busy,
     TrinoAway: _on_away,
+    DatabaseAway: _on_database,
     TrinoQueryError: _on_own_query,
 }
 

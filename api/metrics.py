@@ -28,3 +28,8 @@ QUERIES_RUNNING: Final = Gauge("clawtrace_api_queries_running", "Queries that ru
 SQL_REFUSED: Final = Counter(
     "clawtrace_api_sql_refused_total", "SQL texts that the guard refused, by reason.", ["code"]
 )
+TRACY_ANSWERS: Final = Counter("clawtrace_api_tracy_answers_total", "Answers of Tracy, by how they ended.", ["outcome"])
+TRACY_TOKENS: Final = Counter("clawtrace_api_tracy_tokens_total", "Tokens that answers of Tracy used.", ["bucket"])
+TRACY_FIGURES: Final = Counter(
+    "clawtrace_api_tracy_figures_total", "Figures in answers: checked, updated or withheld.", ["status"]
+)

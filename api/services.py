@@ -2,25 +2,34 @@
 
 Upstream: api/main.py makes it from the settings.
 Downstream: the routers, as dependencies.
-Guarantee: a route gets its tenant only from the access key.
+Guarantee: a route gets its tenant only from the access key or the session.
 """
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Annotated, TypeVar, cast
 
-from fastapi import Depends, Request, Security
-from fastapi.security import HTTPBearer
+from fastapi import Depends, Request
 from sqlalchemy import Engine
 
+from api.access.door import Door
+from api.access.roles import scope_of
+from api.access.session_store import SessionStore
+from api.repositories.access import AuditRepository, KeysRepository, MembersRepository
+from api.repositories.agents import AgentsRepository
+from api.repositories.alert_marks import AlertMarksRepository
 from api.repositories.alerts import AlertsRepository
+from api.repositories.cards import CardsRepository
 from api.repositories.engine import TrinoEngine
 from api.repositories.scope import Scope
+from api.repositories.sessions import SessionsRepository
 from api.repositories.spans import SpansRepository
 from api.repositories.sql import SqlRepository
 from api.repositories.traces import TracesRepository
+from api.repositories.usage import UsageRepository
 from api.settings import ApiSettings
 from infra.runtime.access_keys import read_pepper
 from infra.runtime.database import make_engine
@@ -39,9 +48,18 @@ class Services:
     settings: ApiSettings
     database: Engine
     keys: KeyStore
+    door: Door
     traces: TracesRepository
     spans: SpansRepository
+    cards: CardsRepository
     alerts: AlertsRepository
+    alert_marks: AlertMarksRepository
+    access_keys: KeysRepository
+    members: MembersRepository
+    audit: AuditRepository
+    agents: AgentsRepository
+    sessions: SessionsRepository
+    usage: UsageRepository
     sql: SqlRepository
 
 
@@ -49,19 +67,32 @@ class Services:
 async def open_services(settings: ApiSettings) -> AsyncIterator[Services]:
     """Make the services; close them at the end."""
     database = make_engine(settings)
-    keys = KeyStore(database, read_pepper(settings.key_pepper_file))
+    pepper = read_pepper(settings.key_pepper_file)
+    keys = KeyStore(database, pepper)
     trino = TrinoEngine(settings)
+    sessions = SessionStore(database, pepper, lifetime=timedelta(hours=settings.api_session_hours))
+    door = Door(keys, sessions, database)
     try:
         yield Services(
             settings=settings,
             database=database,
             keys=keys,
+            door=door,
             traces=TracesRepository(trino),
             spans=SpansRepository(trino),
+            cards=CardsRepository(trino),
             alerts=AlertsRepository(trino),
+            alert_marks=AlertMarksRepository(database),
+            access_keys=KeysRepository(database, pepper),
+            members=MembersRepository(database),
+            audit=AuditRepository(database),
+            agents=AgentsRepository(trino),
+            sessions=SessionsRepository(trino),
+            usage=UsageRepository(trino),
             sql=SqlRepository(trino),
         )
     finally:
+        await door.close()
         trino.close()
         keys.close()
         database.dispose()
@@ -73,16 +104,6 @@ def services_of(request: Request) -> Services:
 
 
 ServicesDep = Annotated[Services, Depends(services_of)]
-
-# Only documents the scheme in OpenAPI; the look-up, with our own errors, is scope_of.
-_bearer = HTTPBearer(auto_error=False, scheme_name="AccessKey", description="A key with the scope read or admin.")
-
-
-async def scope_of(request: Request, services: ServicesDep, _: Annotated[object, Security(_bearer)]) -> Scope:
-    """The tenant of the request's key."""
-    principal = await services.keys.authenticate(request.headers.get("authorization"), "read", "admin")
-    return Scope(principal.tenant_id)
-
 
 ScopeDep = Annotated[Scope, Depends(scope_of)]
 

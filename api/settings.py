@@ -28,6 +28,18 @@ class ApiSettings(StackSettings):
     api_max_trace_spans: int = Field(
         default=20_000, ge=1, le=200_000, description="Spans of one trace that GET /v1/traces/{trace_id} returns."
     )
+    api_max_skeleton_spans: int = Field(
+        default=200_000, ge=1, le=1_000_000, description="Spans of one trace that skeleton, graph and diff look at."
+    )
     api_list_window_days: int = Field(
         default=90, ge=1, le=366, description="Widest time window of GET /v1/traces, and its default."
     )
+    api_max_body_bytes: int = Field(default=1024 * 1024, ge=1024, description="Bytes of a request's body.")
+    api_requests_per_s: float = Field(
+        default=50.0, gt=0, description="Requests a second that one key may send in the long run."
+    )
+    api_request_burst: int = Field(default=200, ge=1, description="Requests that one key may send at once.")
+    api_session_hours: float = Field(
+        default=12.0, gt=0, le=24 * 90, description="Hours after which people sign in again."
+    )
+    api_gzip_level: int = Field(default=4, ge=1, le=9, description="Effort of gzip; more than 5 costs much for little.")

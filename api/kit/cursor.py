@@ -2,14 +2,14 @@
 
 Upstream: the list routes.
 Downstream: clients send it back as it is.
-Guarantee: pages partition the list, newest first, also while new rows arrive; the cursor carries the window and the
-filter of the first page, so that all pages are of one list. It is no secret and grants nothing: the tenant comes
-from the key.
+Guarantee: pages partition the list, also while new rows arrive: the cursor carries the sort, the whole key of the
+last row (two agents may have a trace of the same id), the window and the filters of the first page, so that all pages
+are of one list. It is no secret and grants nothing: the tenant comes from the key.
 """
 
 import base64
 import binascii
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 import msgspec
@@ -17,6 +17,9 @@ import msgspec
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # datetime ends here; a larger number in a forged cursor must be a 422 and not a crash.
 _MAX_US = 253_402_300_799_999_999
+_MAX_INTEGER = 2**63 - 1
+
+Filters = dict[str, str | bool | int]
 
 
 class InvalidCursor(ValueError):
@@ -28,37 +31,60 @@ class _Wire(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
 
     version: int
     list_name: str
-    at_us: int
-    item_id: str
+    sort: str
+    value: int | str
+    key: list[str]
     from_us: int | None
     to_us: int | None
-    filter: str | None
+    filters: dict[str, str | bool | int]
 
 
-_VERSION = 1
+_VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """Everything older than (``at``, ``item_id``) within the window follows."""
+    """What follows the row with this sort value and this key.
+
+    ``value`` is an integer (instants as microseconds) or a decimal as text.
+    """
 
     list_name: str
-    at: datetime
-    item_id: str
+    sort: str
+    value: int | str
+    key: tuple[str, ...]
     from_at: datetime | None = None
     to_at: datetime | None = None
-    filter: str | None = None
+    filters: Filters = field(default_factory=dict)
+
+    @property
+    def at(self) -> datetime:
+        """The sort value as an instant.
+
+        Raises:
+            InvalidCursor: it is none.
+        """
+        if not isinstance(self.value, int) or not 0 <= self.value <= _MAX_US:
+            raise InvalidCursor("not a cursor: its instant is none")
+        return from_us(self.value)
 
     def encode(self) -> str:
         """Return the opaque word."""
         wire = _Wire(
-            _VERSION, self.list_name, to_us(self.at), self.item_id, _us(self.from_at), _us(self.to_at), self.filter
+            _VERSION,
+            self.list_name,
+            self.sort,
+            self.value,
+            list(self.key),
+            _us(self.from_at),
+            _us(self.to_at),
+            self.filters,
         )
         return base64.urlsafe_b64encode(msgspec.json.encode(wire)).decode().rstrip("=")
 
 
-def decode_cursor(text: str, list_name: str) -> Cursor:
-    """Read a cursor of that list.
+def decode_cursor(text: str, list_name: str, num_keys: int = 1) -> Cursor:
+    """Read a cursor of that list, whose key has ``num_keys`` parts.
 
     Raises:
         InvalidCursor: it is not one.
@@ -68,10 +94,24 @@ def decode_cursor(text: str, list_name: str) -> Cursor:
         wire = msgspec.json.decode(raw, type=_Wire)
     except (binascii.Error, ValueError, msgspec.MsgspecError) as error:
         raise InvalidCursor("not a cursor: send the next_cursor of a page as it is") from error
-    instants = (wire.at_us, wire.from_us or 0, wire.to_us or 0)
-    if wire.version != _VERSION or wire.list_name != list_name or not all(0 <= us <= _MAX_US for us in instants):
+    instants = (wire.from_us or 0, wire.to_us or 0)
+    if (
+        wire.version != _VERSION
+        or wire.list_name != list_name
+        or len(wire.key) != num_keys
+        or not all(0 <= us <= _MAX_US for us in instants)
+        or (isinstance(wire.value, int) and abs(wire.value) > _MAX_INTEGER)
+    ):
         raise InvalidCursor(f"not a cursor of the list of {list_name}: start again without it")
-    return Cursor(list_name, from_us(wire.at_us), wire.item_id, _at(wire.from_us), _at(wire.to_us), wire.filter)
+    return Cursor(
+        list_name,
+        wire.sort,
+        wire.value,
+        tuple(wire.key),
+        _at(wire.from_us),
+        _at(wire.to_us),
+        wire.filters,
+    )
 
 
 def to_us(at: datetime) -> int:

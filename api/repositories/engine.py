@@ -88,11 +88,13 @@ class TrinoEngine:
         parameters: Sequence[Any] = (),
         *,
         max_rows: int,
+        max_bytes: int | None = None,
         login: tuple[str, str] | None = None,
     ) -> Rows:
         """Run one query as the scope's user and return at most ``max_rows`` rows.
 
-        ``login`` replaces the scope's own login; the limits stay the scope's.
+        ``max_bytes`` replaces the setting, for queries of ours whose rows are known to be small. ``login`` replaces
+        the scope's own login; the limits stay the scope's.
 
         Raises:
             TrinoAway, TooManyQueries, QueryTimeout: see there.
@@ -108,7 +110,7 @@ class TrinoEngine:
                 source="clawtrace-api",
             )
             cursor: Cursor = connection.cursor()
-            limit = self._settings.api_max_result_bytes
+            limit = max_bytes or self._settings.api_max_result_bytes
 
             def fetch() -> Rows:
                 try:

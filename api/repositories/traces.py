@@ -2,14 +2,18 @@
 
 Upstream: view ``clawtrace.traces``, through the engine.
 Downstream: api/routers/traces.py.
-Guarantee: every query names the days it reads (trace_date), except the one that finds the day of a trace.
+Guarantee: every query names the days it reads (trace_date), except the one that finds the day of a trace, which is
+asked once a process: a trace keeps its day and its agent.
 """
 
+from collections import OrderedDict
 from datetime import date, datetime, timedelta
 from typing import Any
 
 from api.repositories.engine import TrinoEngine
 from api.repositories.scope import Scope
+from api.repositories.spans import TracePlace
+from api.repositories.trace_filter import TraceFilter, TraceSort, behind_sql, filter_sql, order_sql, sort_value
 
 _COLUMNS = """trace_id, trace_date, agent_id, root_span_id, name, category, status, session_key, openclaw_agent_id,
 started_at, ended_at, duration_ms, num_spans, num_runs, num_model_calls, num_tool_calls, num_errors,
@@ -18,6 +22,21 @@ reported_cost_usd, has_error, is_open"""
 
 # A trace belongs to the day on which it was first seen; a span that came late may lie before that.
 _DAY_SLACK = timedelta(days=1)
+_MAX_PLACES = 20_000
+
+
+def days_of(from_at: datetime, to_at: datetime) -> tuple[date, date]:
+    """First and last trace_date that traces and spans of a window can lie in."""
+    return (from_at - _DAY_SLACK).date(), (to_at + _DAY_SLACK).date()
+
+
+def place_of(row: dict[str, Any]) -> TracePlace:
+    """Place of a trace, from its row."""
+    return TracePlace(row["trace_id"], row["trace_date"], row["agent_id"])
+
+
+def _rank(place: TracePlace) -> tuple[int, str]:
+    return -place.trace_date.toordinal(), place.agent_id
 
 
 class TracesRepository:
@@ -25,31 +44,42 @@ class TracesRepository:
 
     def __init__(self, engine: TrinoEngine) -> None:
         self._engine = engine
+        self._places: OrderedDict[tuple[str, str], TracePlace] = OrderedDict()
 
-    async def list_newest(
+    async def list_page(
         self,
         scope: Scope,
         *,
         from_at: datetime,
         to_at: datetime,
-        agent_id: str | None,
-        after: tuple[datetime, str] | None,
+        wanted: TraceFilter,
+        sort: TraceSort,
+        after: tuple[Any, tuple[Any, ...]] | None,
         limit: int,
     ) -> list[dict[str, Any]]:
-        """Return traces that started in [from_at, to_at), newest first, those behind ``after`` only."""
+        """Return traces that started in [from_at, to_at), those behind ``after`` only.
+
+        ``after`` is the sort value and (trace_date, trace_id, agent_id) of a row. Rows have ``sort_value`` beside
+        the columns of a trace.
+        """
+        days = days_of(from_at, to_at)
         where = ["trace_date BETWEEN ? AND ?", "started_at >= ?", "started_at < ?"]
-        parameters: list[Any] = [(from_at - _DAY_SLACK).date(), (to_at + _DAY_SLACK).date(), from_at, to_at]
-        if agent_id is not None:
-            where.append("agent_id = ?")
-            parameters.append(agent_id)
+        parameters: list[Any] = [*days, from_at, to_at]
+        narrowed, values = filter_sql(wanted, days)
+        where += narrowed
+        parameters += values
         if after is not None:
-            where.append("started_at <= ? AND (started_at < ? OR trace_id < ?)")
-            parameters += [after[0], after[0], after[1]]
+            behind, values = behind_sql(sort, *after)
+            where.append(behind)
+            parameters += values
         sql = (
-            f"SELECT {_COLUMNS} FROM traces WHERE {' AND '.join(where)} "  # noqa: S608 - texts of this module only
-            f"ORDER BY started_at DESC, trace_id DESC LIMIT {int(limit)}"
+            f"SELECT {_COLUMNS}, {sort_value(sort)} AS sort_value FROM traces "  # noqa: S608 - texts of this module
+            f"WHERE {' AND '.join(where)} ORDER BY {order_sql(sort)} LIMIT {int(limit)}"
         )
-        return (await self._engine.read(scope, sql, parameters, max_rows=limit)).as_dicts()
+        rows = (await self._engine.read(scope, sql, parameters, max_rows=limit)).as_dicts()
+        for row in rows:
+            self._remember(scope, row)
+        return rows
 
     async def find_newest_start(self, scope: Scope) -> datetime | None:
         """Return when the newest trace started; None when there is none."""
@@ -57,17 +87,44 @@ class TracesRepository:
         newest: datetime | None = rows.rows[0][0] if rows.rows else None
         return newest
 
-    async def find(self, scope: Scope, trace_id: str) -> dict[str, Any] | None:
-        """Return one trace, whatever its day; None when this tenant has none of that id."""
+    async def find(self, scope: Scope, trace_id: str, agent_id: str | None = None) -> dict[str, Any] | None:
+        """Return one trace, whatever its day; None when this tenant has none of that id.
+
+        Two agents may have a trace of the same id; without ``agent_id`` the newer day counts.
+        """
+        where, parameters = ["trace_id = ?"], list[Any]([trace_id])
+        place = self._places.get((scope.tenant_id, trace_id))
+        if place is not None and agent_id in (None, place.agent_id):
+            where += ["trace_date = ?", "agent_id = ?"]
+            parameters += [place.trace_date, place.agent_id]
+        elif agent_id is not None:
+            where.append("agent_id = ?")
+            parameters.append(agent_id)
         sql = (
-            f"SELECT {_COLUMNS} FROM traces WHERE trace_id = ? "  # noqa: S608 - texts of this module only
+            f"SELECT {_COLUMNS} FROM traces WHERE {' AND '.join(where)} "  # noqa: S608 - texts of this module only
             "ORDER BY trace_date DESC, agent_id LIMIT 1"
         )
-        rows = await self._engine.read(scope, sql, [trace_id], max_rows=1)
-        return rows.as_dicts()[0] if rows.rows else None
+        rows = await self._engine.read(scope, sql, parameters, max_rows=1)
+        if not rows.rows:
+            return None
+        row = rows.as_dicts()[0]
+        self._remember(scope, row)
+        return row
 
-    async def find_place(self, scope: Scope, trace_id: str) -> tuple[date, str] | None:
+    async def find_place(self, scope: Scope, trace_id: str, agent_id: str | None = None) -> TracePlace | None:
         """Return the day and the agent of a trace, by which the other tables are partitioned and sorted."""
-        sql = "SELECT trace_date, agent_id FROM traces WHERE trace_id = ? ORDER BY trace_date DESC, agent_id LIMIT 1"
-        rows = await self._engine.read(scope, sql, [trace_id], max_rows=1)
-        return (rows.rows[0][0], rows.rows[0][1]) if rows.rows else None
+        place = self._places.get((scope.tenant_id, trace_id))
+        if place is not None and agent_id in (None, place.agent_id):
+            return place
+        row = await self.find(scope, trace_id, agent_id)
+        return None if row is None else place_of(row)
+
+    def _remember(self, scope: Scope, row: dict[str, Any]) -> None:
+        key = (scope.tenant_id, row["trace_id"])
+        place, known = place_of(row), self._places.get(key)
+        # The one that a look-up without the agent prefers.
+        if known is None or _rank(place) < _rank(known):
+            self._places[key] = place
+        self._places.move_to_end(key)
+        while len(self._places) > _MAX_PLACES:
+            self._places.popitem(last=False)

@@ -25,6 +25,9 @@ CursorText = Annotated[
     Query(max_length=1024, description="`next_cursor` of the page before; other parameters are then ignored."),
 ]
 
+# Ids have no control characters; Postgres refuses some of them, so they must not get that far.
+NO_CONTROLS = r"^[^\x00-\x1f]*$"
+
 # Beyond these years, adding a day of slack leaves what datetime can hold.
 _FIRST_YEAR, _LAST_YEAR = 1970, 9990
 
@@ -61,3 +64,19 @@ def check_window(
         message = f"the window is wider than {width.days} days; ask for less at once"
         raise invalid(f"from: {message}", FieldError("from", message))
     return start, end
+
+
+def recent_window(
+    from_at: datetime | None, to_at: datetime | None, usual: timedelta, max_days: int
+) -> tuple[datetime, datetime]:
+    """Fill in what is missing so that the window is ``usual`` long and, without ``to``, ends now.
+
+    Raises:
+        Problem: 422 when it is empty, turned round or longer than ``max_days``.
+    """
+    now = datetime.now(UTC)
+    if from_at is not None and to_at is None:
+        start = in_utc(from_at, "from")
+        to_at = now if start is None or start < now else start + usual
+    end = in_utc(to_at, "to") or now
+    return check_window(from_at or end - usual, end, width=timedelta(days=max_days), latest=now)

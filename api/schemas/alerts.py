@@ -1,6 +1,6 @@
-"""What GET /v1/alerts answers.
+"""What the routes of alerts take and answer.
 
-Upstream: api/repositories/alerts.py.
+Upstream: api/repositories/alerts.py and alert_marks.py.
 Downstream: OpenAPI, the web UI, clients.
 Guarantee: names and words are those of the table.
 """
@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Self
 
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
 
+from api.repositories.alert_marks import AlertMark
 from api.schemas.common import Answer
 from stream_jobs.contracts.alert import AlertSeverity, AlertState
 
@@ -30,11 +31,21 @@ class AlertItem(Answer):
     labels: dict[str, str] = Field(description="What it is about: session_key, run_id, model and so on.")
     evidence: dict[str, str] = Field(description="The numbers that prove it, as decimal text.")
 
+    is_acked: bool = Field(description="Whether somebody saw to it since it last changed its state.")
+    acked_at: datetime | None = Field(description="When somebody last saw to it (UTC).")
+    acked_by: str | None = Field(description="Who that was.")
+    ack_note: str | None = Field(description="What he or she said about it.")
+    snoozed_until: datetime | None = Field(description="It is to be quiet until then (UTC).")
+    snoozed_by: str | None = Field(description="Who said so.")
+
     @classmethod
-    def from_row(cls, row: Mapping[str, Any]) -> Self:
-        """Make it from a row of the view."""
+    def from_row(cls, row: Mapping[str, Any], mark: AlertMark | None = None) -> Self:
+        """Make it from a row of the view and what people said about it."""
+        said = mark or AlertMark(row["alert_id"])
+        marks = {name: getattr(said, name) for name in AlertMark.__dataclass_fields__ if name != "alert_id"}
         maps = {name: dict(row[name] or {}) for name in ("labels", "evidence")}
-        return cls(**maps, **{name: row[name] for name in cls.model_fields if name not in maps})
+        made = {**marks, **maps, "is_acked": said.acked_at is not None and said.acked_at >= row["at"]}
+        return cls(**made, **{name: row[name] for name in cls.model_fields if name not in made})
 
 
 class AlertPage(Answer):
@@ -42,3 +53,19 @@ class AlertPage(Answer):
 
     items: list[AlertItem] = Field(description="Alerts of this page.")
     next_cursor: str | None = Field(description="Send it as `cursor` for the next page; null on the last one.")
+
+
+class AckRequest(BaseModel):
+    """Somebody sees to an alert."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    note: str | None = Field(None, max_length=2_000, pattern=r"^[^\x00]*$", description="What is done about it, for the others.")
+
+
+class SnoozeRequest(BaseModel):
+    """An alert is to be quiet for a while."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    minutes: int = Field(ge=1, le=60 * 24 * 30, description="For how long from now.", examples=[60])

@@ -112,10 +112,13 @@ class SpanSummary(Answer):
 
 
 class SpanDetail(SpanSummary):
-    """One span with its payloads."""
+    """One span. Payloads are there when they were asked for, as the stretch that was asked for."""
 
-    input: str | None = Field(description="What went in, as JSON text.")
-    output: str | None = Field(description="What came out, as JSON text.")
+    input: str | None = Field(None, description="What went in: a stretch of its JSON text; null when not asked for.")
+    input_chars: int | None = Field(None, description="Characters of the whole input; null when there is none.")
+    output: str | None = Field(None, description="What came out: a stretch of its JSON text; null when not asked for.")
+    output_chars: int | None = Field(None, description="Characters of the whole output; null when there is none.")
+    next_offset: int | None = Field(None, description="`offset` of the next stretch; null when both are whole.")
 
 
 class TraceDetail(Answer):

@@ -20,7 +20,7 @@ from sqlalchemy.exc import ProgrammingError, SQLAlchemyError
 
 from infra.runtime.database import DatabaseAway, away, metadata
 
-Scope = Literal["ingest", "read", "admin"]
+Scope = Literal["ingest", "read", "operate", "admin"]
 SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
 
 TENANT_ID: Final = re.compile(r"[a-z0-9]{6,32}")
@@ -142,12 +142,11 @@ def _checksum(text: str) -> str:
     return _base62(zlib.crc32(text.encode()), CHECKSUM_LENGTH)
 
 
-def create_key(engine: Engine, pepper: bytes, *, tenant_id: str, agent_id: str | None, scope: str) -> NewKey:
-    """Make and store a key.
+def prepare_key(pepper: bytes, *, tenant_id: str, agent_id: str | None, scope: str) -> tuple[NewKey, dict[str, Any]]:
+    """Make a key that is not stored yet; return it and its row of ``access_keys``.
 
     Raises:
         InvalidKeyRequest: tenant, agent or scope cannot be.
-        DatabaseAway: Postgres does not answer or was not migrated.
     """
     if scope not in SCOPES:
         raise InvalidKeyRequest(f"scope {scope!r} is unknown; use one of {', '.join(SCOPES)}")
@@ -161,8 +160,20 @@ def create_key(engine: Engine, pepper: bytes, *, tenant_id: str, agent_id: str |
         raise InvalidKeyRequest("an ingest key speaks for one agent: name it with --agent")
     key, key_id, secret = new_key_text(scope)
     row = {"key_id": key_id, "tenant_id": tenant_id, "agent_id": agent_id, "scope": scope}
-    _run(engine, access_keys.insert().values(**row, hash=hash_secret(pepper, secret)))
-    return NewKey(key=key, principal=Principal(key_id, tenant_id, agent_id, scope))
+    principal = Principal(key_id, tenant_id, agent_id, scope)
+    return NewKey(key=key, principal=principal), {**row, "hash": hash_secret(pepper, secret)}
+
+
+def create_key(engine: Engine, pepper: bytes, *, tenant_id: str, agent_id: str | None, scope: str) -> NewKey:
+    """Make and store a key.
+
+    Raises:
+        InvalidKeyRequest: tenant, agent or scope cannot be.
+        DatabaseAway: Postgres does not answer or was not migrated.
+    """
+    made, row = prepare_key(pepper, tenant_id=tenant_id, agent_id=agent_id, scope=scope)
+    _run(engine, access_keys.insert().values(**row))
+    return made
 
 
 def list_keys(engine: Engine) -> list[KeyRecord]:

@@ -42,6 +42,15 @@ class _Entry:
     loaded_at_s: float
 
 
+class KeyRefused(Problem):
+    """The key is known, but does not count here: revoked, or of another scope. ``principal`` is who it spoke for."""
+
+    def __init__(self, problem: Problem, principal: Principal, reason: str) -> None:
+        super().__init__(problem.status, problem.code, problem.title, problem.detail, headers=problem.headers)
+        self.principal = principal
+        self.reason = reason
+
+
 class KeyStore:
     """The keys that this process has seen lately. One per process; use it from one event loop."""
 
@@ -76,7 +85,9 @@ class KeyStore:
             raise
         if principal.scope not in scopes:
             KEY_LOOKUPS.labels("rejected").inc()
-            raise forbidden(f"this key has the scope {principal.scope}; use a key with the scope {' or '.join(scopes)}")
+            wanted = " or ".join(scopes)
+            problem = forbidden(f"this key has the scope {principal.scope}; use a key with the scope {wanted}")
+            raise KeyRefused(problem, principal, f"scope {principal.scope}")
         self._note_use(principal.key_id)
         return principal
 
@@ -99,7 +110,8 @@ class KeyStore:
         if record is None or not matches or record.principal.scope != parts.scope:
             raise unauthorised("the key is unknown; clawtrace keys list shows the keys there are")
         if record.revoked_at is not None:
-            raise unauthorised("the key was revoked; make a new one with clawtrace keys create")
+            problem = unauthorised("the key was revoked; make a new one with clawtrace keys create")
+            raise KeyRefused(problem, record.principal, "revoked")
         return record.principal
 
     async def _record(self, key_id: str) -> KeyRecord | None:

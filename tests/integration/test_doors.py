@@ -181,7 +181,8 @@ class TestApi:
         assert isinstance(call["cost_usd"], str)
         assert "input" not in call, "a skeleton carries no payloads"
         tool = next(span for span in detail["spans"] if span["kind"] == "tool_call")
-        step = doors.get(keys["doorsone.read"], f"/v1/traces/{found['trace_id']}/spans/{tool['span_id']}").json()
+        place = f"/v1/traces/{found['trace_id']}/spans/{tool['span_id']}"
+        step = doors.get(keys["doorsone.read"], place, payloads=True).json()
         assert step["input"] is not None
         assert step["output"] is not None
 

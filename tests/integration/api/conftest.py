@@ -23,7 +23,7 @@ from infra.runtime.settings import StackSettings
 from infra.runtime.trino_connection import MAINTENANCE, OPERATOR, connect
 from infra.trino.rules import access_rules, rules_json
 from lakehouse.contracts.columns import ColumnSpec
-from lakehouse.contracts.tables import TABLES, TableSpec
+from lakehouse.contracts.tables import TABLES, TableSpec, table_named
 from tests.integration.doors import wait_until
 
 BASE_AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -55,8 +55,13 @@ class Tenant:
         return number % self.num_traces
 
 
+def new_tenant_id() -> str:
+    """Id of a tenant that nobody else has."""
+    return f"iso{secrets.token_hex(6)}"
+
+
 def _new_tenant(num_traces: int, num_spans: int) -> Tenant:
-    return Tenant(f"iso{secrets.token_hex(6)}", f"canary{secrets.token_hex(6)}", num_traces, num_spans)
+    return Tenant(new_tenant_id(), f"canary{secrets.token_hex(6)}", num_traces, num_spans)
 
 
 def _rows(tenant: Tenant, table: TableSpec) -> list[dict[str, Any]]:
@@ -116,7 +121,7 @@ def _literal(value: Any) -> str:
         case str():
             return "'" + value.replace("'", "''") + "'"
         case Decimal():
-            return f"DECIMAL '{value}'"
+            return f"DECIMAL '{value:f}'"
         case datetime():
             return f"TIMESTAMP '{value:%Y-%m-%d %H:%M:%S.%f} UTC'"
         case date():
@@ -150,17 +155,31 @@ def tenants(stack: StackSettings, written_rules: None) -> Iterator[tuple[Tenant,
     """A small tenant and a large one: a leak and a dropped row both show in the counts."""
     pair = (_new_tenant(3, 7), _new_tenant(11, 53))
     for table in TABLES:
-        names = ", ".join(f'"{column.name}"' for column in table.columns)
-        rows = [row for tenant in pair for row in _rows(tenant, table)]
-        values = ", ".join(f"({', '.join(_literal(value) for value in row.values())})" for row in rows)
-        _change(stack, f"INSERT INTO silver.{table.name} ({names}) VALUES {values}")
+        insert_rows(stack, table.name, [row for tenant in pair for row in _rows(tenant, table)])
     yield pair
     ids = ", ".join(f"'{tenant.tenant_id}'" for tenant in pair)
     for table in TABLES:
-        _change(stack, f"DELETE FROM silver.{table.name} WHERE tenant_id IN ({ids})")
+        change_silver(stack, f"DELETE FROM silver.{table.name} WHERE tenant_id IN ({ids})")
 
 
-def _change(settings: StackSettings, sql: str) -> None:
+def insert_rows(settings: StackSettings, table_name: str, rows: list[dict[str, Any]]) -> None:
+    """Write rows; required columns that a row does not name get 0, false or nothing, the others NULL."""
+    table = table_named(table_name)
+    names = ", ".join(f'"{column.name}"' for column in table.columns)
+    values = ", ".join(
+        f"({', '.join(_literal(row.get(column.name, _empty(column))) for column in table.columns)})" for row in rows
+    )
+    change_silver(settings, f"INSERT INTO silver.{table_name} ({names}) VALUES {values}")
+
+
+def _empty(column: ColumnSpec) -> Any:
+    if not column.required:
+        return None
+    empty: dict[str, Any] = {"string": "", "long": 0, "boolean": False, "list<string>": [], "map<string,string>": {}}
+    return empty.get(column.type)
+
+
+def change_silver(settings: StackSettings, sql: str) -> None:
     """Write a silver table; the sink or the upkeep may commit at the same moment, then it is done again."""
 
     def attempt() -> Exception | None:

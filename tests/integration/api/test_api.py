@@ -40,7 +40,7 @@ def test_a_list_without_a_window_finds_old_traces(small: Client, tenants: tuple[
     # The rows are of March 2026: more than 90 days before the captures, and before any day this test runs on.
     page = small.get("/v1/traces", limit=1).json()
     assert [item["trace_id"] for item in page["items"]] == [tenants[0].trace_id(2)]
-    assert decode_cursor(page["next_cursor"], "traces").to_at is not None
+    assert decode_cursor(page["next_cursor"], "traces", num_keys=3).to_at is not None
 
 
 def test_window_and_agent_filter(small: Client) -> None:
@@ -65,9 +65,18 @@ def test_a_trace_and_its_spans(small: Client, tenants: tuple[Tenant, Tenant]) ->
     ids = {span["span_id"] for span in spans}
     assert all(span["parent_span_id"] in ids for span in spans if span["kind"] == "model_call")
     assert all("input" not in span for span in spans)
-    step = small.get(f"/v1/traces/{own.trace_id(0)}/spans/{spans[0]['span_id']}").json()
+    place = f"/v1/traces/{own.trace_id(0)}/spans/{spans[0]['span_id']}"
+    assert small.get(place).json()["input"] is None
+    step = small.get(place, payloads=True).json()
     assert step["input"].startswith(own.canary)
     assert step["output"].startswith(own.canary)
+    assert step["next_offset"] is None
+    parts, offset = "", 0
+    while offset is not None:
+        part = small.get(place, payloads=True, offset=offset, limit=7).json()
+        assert part["input_chars"] == len(step["input"])
+        parts, offset = parts + part["input"], part["next_offset"]
+    assert parts == step["input"]
 
 
 def test_foreign_and_unknown_ids_are_the_same_404(small: Client, tenants: tuple[Tenant, Tenant]) -> None:
@@ -78,6 +87,8 @@ def test_foreign_and_unknown_ids_are_the_same_404(small: Client, tenants: tuple[
         "/v1/traces/unknown",
         f"/v1/traces/{foreign.trace_id(0)}/spans/{span_id}",
         f"/v1/traces/{own.trace_id(0)}/spans/{span_id}",
+        *(f"/v1/traces/{foreign.trace_id(0)}/{view}" for view in ("skeleton", "timeline", "graph", "card")),
+        f"/v1/traces/{own.trace_id(0)}/diff/{foreign.trace_id(0)}",
         "/v1/traces/x'%20OR%20true%20--",
     ):
         answer = small.get(path)

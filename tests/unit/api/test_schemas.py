@@ -58,7 +58,8 @@ def test_a_run_shows_its_totals_apart() -> None:
 
 
 def test_the_detail_of_a_span_has_its_payloads() -> None:
-    answer = SpanDetail.from_row(_row("spans", input='{"a": 1}', output=None)).model_dump(mode="json")
+    whole = {"input_chars": 8, "output_chars": None, "next_offset": None}
+    answer = SpanDetail.from_row(_row("spans", input='{"a": 1}', output=None) | whole).model_dump(mode="json")
     assert answer["input"] == '{"a": 1}'
     assert answer["output"] is None
 

@@ -6,29 +6,30 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.kit.cursor import Cursor, InvalidCursor, decode_cursor, from_us, to_us
+from api.kit.cursor import Cursor, Filters, InvalidCursor, decode_cursor, from_us, to_us
 
 instants = st.integers(0, 10**16).map(from_us)
 ids = st.text("0123456789abcdef", min_size=1, max_size=4)
 # Few instants, so that many items share one and the id has to decide.
-items = st.lists(st.tuples(st.integers(0, 5).map(from_us), ids), unique=True, max_size=30)
+items = st.lists(st.tuples(st.integers(0, 5).map(from_us), ids, ids), unique=True, max_size=30)
 
 
-def _page(stored: list[tuple[datetime, str]], after: Cursor | None, limit: int) -> list[tuple[datetime, str]]:
+Item = tuple[datetime, str, str]
+
+
+def _page(stored: list[Item], after: Cursor | None, limit: int) -> list[Item]:
     """Do what the SQL of the repositories does."""
     newest_first = sorted(stored, reverse=True)
     if after is not None:
-        at, last_id = after.at, after.item_id
-        newest_first = [item for item in newest_first if item[0] <= at and (item[0] < at or item[1] < last_id)]
+        at, key = after.at, after.key
+        newest_first = [item for item in newest_first if item[0] <= at and (item[0] < at or item[1:] < key)]
     return newest_first[:limit]
 
 
-@given(items, st.integers(1, 7), st.lists(st.tuples(st.just(from_us(9)), ids), unique=True, max_size=5))
-def test_pages_partition_the_list_while_it_grows(
-    stored: list[tuple[datetime, str]], limit: int, newer: list[tuple[datetime, str]]
-) -> None:
+@given(items, st.integers(1, 7), st.lists(st.tuples(st.just(from_us(9)), ids, ids), unique=True, max_size=5))
+def test_pages_partition_the_list_while_it_grows(stored: list[Item], limit: int, newer: list[Item]) -> None:
     whole = sorted(stored, reverse=True)
-    seen: list[tuple[datetime, str]] = []
+    seen: list[Item] = []
     cursor: Cursor | None = None
     growing = list(stored)
     while True:
@@ -36,19 +37,28 @@ def test_pages_partition_the_list_while_it_grows(
         seen += page[:limit]
         if len(page) <= limit:
             break
-        at, last_id = page[limit - 1]
-        cursor = decode_cursor(Cursor("traces", at, last_id).encode(), "traces")
+        at, *key = page[limit - 1]
+        cursor = decode_cursor(Cursor("traces", "-started_at", to_us(at), tuple(key)).encode(), "traces", num_keys=2)
         growing = [*stored, *newer]
     assert seen == whole
 
 
-@given(instants, st.text(max_size=60), st.none() | instants, st.none() | instants, st.none() | st.text(max_size=20))
+filters = st.dictionaries(st.text(max_size=8), st.text(max_size=8) | st.booleans() | st.integers(0, 10**15), max_size=3)
+
+
+@given(
+    st.integers(-(10**15), 10**15) | st.text(max_size=20),
+    st.lists(st.text(max_size=60), min_size=3, max_size=3).map(tuple),
+    st.none() | instants,
+    st.none() | instants,
+    filters,
+)
 def test_a_cursor_comes_back_as_it_was(
-    at: datetime, item_id: str, from_at: datetime | None, to_at: datetime | None, agent_id: str | None
+    value: int | str, key: tuple[str, ...], from_at: datetime | None, to_at: datetime | None, wanted: Filters
 ) -> None:
-    cursor = Cursor("traces", at, item_id, from_at, to_at, agent_id)
+    cursor = Cursor("traces", "-cost_usd", value, key, from_at, to_at, wanted)
     text = cursor.encode()
-    assert decode_cursor(text, "traces") == cursor
+    assert decode_cursor(text, "traces", num_keys=3) == cursor
     assert text.isascii()
     assert not set(text) & set("+/=?&")
 
@@ -60,8 +70,18 @@ def test_a_forged_cursor_is_refused(text: str) -> None:
 
 
 def test_a_cursor_of_another_list_is_refused() -> None:
+    text = Cursor("traces", "-started_at", 0, ("x",)).encode()
     with pytest.raises(InvalidCursor, match="list of alerts"):
-        decode_cursor(Cursor("traces", datetime.now(UTC), "x").encode(), "alerts")
+        decode_cursor(text, "alerts")
+    with pytest.raises(InvalidCursor, match="list of traces"):
+        decode_cursor(text, "traces", num_keys=3)
+
+
+def test_a_number_that_no_column_holds_is_refused() -> None:
+    with pytest.raises(InvalidCursor):
+        decode_cursor(Cursor("traces", "-tokens", 2**63, ("x",)).encode(), "traces")
+    with pytest.raises(InvalidCursor, match="instant"):
+        _ = Cursor("traces", "-started_at", 2**60, ("x",)).at
 
 
 def test_microseconds_are_exact() -> None:

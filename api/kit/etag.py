@@ -1,0 +1,32 @@
+"""Answers that a client may keep: JSON with an ETag when the trace can no longer change.
+
+Upstream: the trace routes.
+Downstream: browsers and other HTTP caches.
+Guarantee: the tag is made of the body, so a changed body never has an old tag. It is weak, because the same answer
+may be sent with and without gzip.
+"""
+
+import hashlib
+
+from fastapi import Request, Response
+from pydantic import BaseModel
+
+JSON = "application/json"
+
+
+def cached_json(request: Request, answer: BaseModel | bytes, *, is_final: bool, media_type: str = JSON) -> Response:
+    """Return the answer, or 304 when the client has it. Without ``is_final`` nothing is kept by anybody."""
+    body = answer if isinstance(answer, bytes) else answer.model_dump_json().encode()
+    if not is_final:
+        return Response(body, media_type=media_type, headers={"Cache-Control": "private, no-store"})
+    tag = f'W/"{hashlib.blake2b(body, digest_size=16).hexdigest()}"'
+    # Asked again each time: events of a closed trace may still come in late.
+    headers = {"ETag": tag, "Cache-Control": "private, no-cache", "Vary": "Accept, Authorization"}
+    if _has(request.headers.get("if-none-match", ""), tag):
+        return Response(status_code=304, headers=headers)
+    return Response(body, media_type=media_type, headers=headers)
+
+
+def _has(if_none_match: str, tag: str) -> bool:
+    known = [entry.strip().removeprefix("W/") for entry in if_none_match.split(",")]
+    return "*" in known or tag.removeprefix("W/") in known
