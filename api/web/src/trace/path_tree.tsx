@@ -9,7 +9,7 @@
 import { useVirtualizer } from "@tanstack/react-virtual";
 import { type KeyboardEvent, useEffect, useMemo, useRef, useState } from "react";
 
-import { formatDuration, formatTokens, formatUsd } from "../kit/format";
+import { formatCount, formatDuration, formatTokens, formatUsd } from "../kit/format";
 import type { TraceModel } from "./model";
 import { moveFor } from "./tree_keys";
 import "./path_tree.css";
@@ -79,8 +79,25 @@ export function PathTree({ model, selectedId, onSelect }: PathTreeProps) {
     } else toggle(move.index, move.kind === "collapse");
   };
 
+  const subAgents = useMemo(() => subAgentsOf(model), [model]);
+  const isShut = subAgents.length > 0 && subAgents.every((index) => collapsed.has(index));
   const active = rows[cursor];
   return (
+    <div className="path-view">
+    <PathTools
+      model={model}
+      selectedId={selectedId}
+      onSelect={onSelect}
+      numSubAgents={subAgents.length}
+      isShut={isShut}
+      onShut={() => setCollapsed(isShut ? new Set() : new Set(subAgents))}
+    />
+    <div className="path-head soft" aria-hidden="true">
+      <span>Step</span>
+      <span className="num">Duration</span>
+      <span className="num">Tokens</span>
+      <span className="num">Cost</span>
+    </div>
     <div
       ref={scroller}
       className="path-tree"
@@ -113,6 +130,83 @@ export function PathTree({ model, selectedId, onSelect }: PathTreeProps) {
           );
         })}
       </div>
+    </div>
+    </div>
+  );
+}
+
+/** Runs below other runs. */
+function subAgentsOf(model: TraceModel): number[] {
+  const found: number[] = [];
+  for (let index = 0; index < model.size; index += 1) {
+    if (model.columns.kinds[index] === "run" && model.depths[index]! > 0 && model.hasChildren(index)) found.push(index);
+  }
+  return found;
+}
+
+interface PathToolsProps {
+  readonly model: TraceModel;
+  readonly selectedId: string | undefined;
+  readonly onSelect: (spanId: string) => void;
+  readonly numSubAgents: number;
+  readonly isShut: boolean;
+  readonly onShut: () => void;
+}
+
+/** Search within the trace, the next failed step, sub-agents open or closed. */
+function PathTools({ model, selectedId, onSelect, numSubAgents, isShut, onShut }: PathToolsProps) {
+  const [wanted, setWanted] = useState("");
+  const order = useMemo(() => model.visible(new Set()), [model]);
+  const matches = useMemo(() => {
+    const text = wanted.trim().toLowerCase();
+    if (text === "") return [];
+    const { names, statuses, kinds, flags } = model.columns;
+    return [...order].filter(
+      (index) =>
+        names[index]!.toLowerCase().includes(text) ||
+        statuses[index] === text ||
+        kinds[index] === text ||
+        flags[index]!.some((flag) => flag.replaceAll("_", " ").includes(text)),
+    );
+  }, [wanted, model, order]);
+  const failed = useMemo(
+    () => [...order].filter((index) => ["error", "blocked"].includes(model.columns.statuses[index]!)),
+    [model, order],
+  );
+  const goTo = (among: readonly number[]) => {
+    const at = selectedId === undefined ? -1 : among.indexOf(model.indexOf(selectedId));
+    const next = among[(at + 1) % among.length];
+    if (next !== undefined) onSelect(model.columns.spanIds[next]!);
+  };
+  return (
+    <div className="path-tools">
+      <input
+        className="input"
+        type="search"
+        aria-label="Search the steps"
+        placeholder="Search the steps"
+        data-search
+        value={wanted}
+        onChange={(event) => setWanted(event.target.value)}
+        onKeyDown={(event) => {
+          if (event.key === "Enter") goTo(matches);
+        }}
+      />
+      {wanted.trim() !== "" && (
+        <span className="soft" role="status">
+          {formatCount(matches.length)} {matches.length === 1 ? "step" : "steps"}; Enter goes to the next
+        </span>
+      )}
+      {failed.length > 0 && (
+        <button type="button" className="button button-small" onClick={() => goTo(failed)}>
+          Next of {formatCount(failed.length)} failed
+        </button>
+      )}
+      {numSubAgents > 0 && (
+        <button type="button" className="button button-small" aria-pressed={isShut} onClick={onShut}>
+          Sub-agents as one row
+        </button>
+      )}
     </div>
   );
 }
