@@ -142,7 +142,7 @@ function Picture({ picture, chosen, marked, onChoose, children }: PictureProps) 
       </div>
       <svg ref={svg} className="graph-svg" role="group" aria-label="Call graph">
         <defs>
-          <marker id="graph-arrow" viewBox="0 0 8 8" refX="8" refY="4" markerWidth="7" markerHeight="7" orient="auto">
+          <marker id="graph-arrow" viewBox="0 0 8 8" refX="8" refY="4" markerWidth="10" markerHeight="10" markerUnits="userSpaceOnUse" orient="auto">
             <path d="M0 0 L8 4 L0 8 z" className="graph-arrow" />
           </marker>
         </defs>
@@ -171,7 +171,7 @@ function Edge({ edge, dearest }: { readonly edge: PlacedEdge; readonly dearest: 
   return (
     <g className="graph-edge" data-bad={edge.numErrors > 0 || undefined}>
       <path d={curve(points)} strokeWidth={1.2 + 3.5 * share} markerEnd="url(#graph-arrow)" />
-      <text x={middle.x} y={middle.y - 5} textAnchor="middle">
+      <text x={middle.x} y={middle.y - 8} textAnchor="middle">
         {formatCount(edge.numCalls)}×{edge.costUsd === null || edge.costUsd === 0 ? "" : ` ${formatUsd(edge.costUsd)}`}
       </text>
     </g>
@@ -185,7 +185,8 @@ interface NodeProps {
 }
 
 function Node({ node, isChosen, onChoose }: NodeProps) {
-  const told = `${formatCount(node.numCalls)} ${node.kind === "agent" ? "runs" : "calls"}`;
+  const noun = node.kind === "agent" ? "run" : "call";
+  const told = `${formatCount(node.numCalls)} ${node.numCalls === 1 ? noun : `${noun}s`}`;
   const failed = node.numErrors > 0 ? `${formatCount(node.numErrors)} failed` : "";
   const cost = node.kind === "tool" ? "" : formatUsd(node.costUsd);
   return (

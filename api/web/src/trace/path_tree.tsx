@@ -9,7 +9,7 @@
 import { useVirtualizer } from "@tanstack/react-virtual";
 import { type KeyboardEvent, useEffect, useMemo, useRef, useState } from "react";
 
-import { formatCount, formatDuration, formatTokens, formatUsd } from "../kit/format";
+import { formatCount, formatDuration, formatTokens, formatUsd, UNKNOWN } from "../kit/format";
 import type { TraceModel } from "./model";
 import { moveFor } from "./tree_keys";
 import "./path_tree.css";
@@ -273,13 +273,20 @@ function PathRow(props: PathRowProps) {
         {formatDuration(columns.durationsMs[index])}
       </div>
       <div role="gridcell" className="num">
-        {formatTokens(hasChildren ? model.totalTokens[index] : columns.tokens[index])}
+        {formatTokens(hasChildren ? model.totalTokens[index] : columns.tokens[index]).replace(UNKNOWN, "")}
       </div>
       <div role="gridcell" className="num">
-        {formatUsd(hasChildren ? model.totalUsd[index] : columns.costsUsd[index])}
+        {costText(model, index, hasChildren)}
       </div>
     </div>
   );
+}
+
+/** A dash where a price is unknown, nothing where there is nothing to pay for. */
+function costText(model: TraceModel, index: number, hasChildren: boolean): string {
+  const { columns } = model;
+  if (hasChildren) return formatUsd(model.totalUsd[index]);
+  return columns.costsUsd[index] === null && columns.kinds[index] !== "model_call" ? "" : formatUsd(columns.costsUsd[index]);
 }
 
 function rowId(index: number): string {

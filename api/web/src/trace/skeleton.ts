@@ -38,13 +38,15 @@ export function columnsOf(skeleton: TraceSkeleton, alerts: readonly AlertItem[] 
     startsMs: skeleton.start_us.map((us) => us / 1_000),
     durationsMs: skeleton.duration_us.map((us) => (us === null ? null : us / 1_000)),
     costsUsd: costs.map((cost) => (cost === null ? null : cost / E12)),
-    tokens: skeleton.input_tokens.map(
-      (input, index) =>
+    tokens: skeleton.input_tokens.map((input, index) => {
+      const sum =
         input +
         skeleton.cache_read_tokens[index]! +
         skeleton.cache_write_tokens[index]! +
-        skeleton.output_tokens[index]!,
-    ),
+        skeleton.output_tokens[index]!;
+      // The skeleton has no null here: a step that is no model call has no tokens, which is not 0 of them.
+      return sum === 0 && skeleton.kinds[skeleton.kind[index]!] !== "model_call" ? null : sum;
+    }),
     flags,
   };
 }
