@@ -66,7 +66,7 @@ for (const look of LOOKS) {
       await page.locator("main a[href^='/alerts/']").first().click();
       await take("alert");
       await page.goto(`${url()}/sql`);
-      await page.getByRole("button", { name: "Run" }).click();
+      await page.getByRole("button", { name: /^Run/ }).click();
       await expect(page.getByRole("region", { name: "Result" })).toBeVisible();
       await take("sql-result");
       await page.goto(url());

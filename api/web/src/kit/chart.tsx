@@ -62,7 +62,7 @@ function themed(): EChartsCoreOption {
     animation: !isStill,
     animationDuration: 250,
     backgroundColor: "transparent",
-    color: ["--accent", "--tool", "--run", "--bad", "--ok", "--line-strong"].map(of),
+    color: ["--accent", "--tool", "--run", "--line-strong", "--ok", "--bad"].map(of),
     textStyle: { color: of("--text"), fontFamily: of("--font") },
     darkMode: document.documentElement.dataset["theme"] === "dark",
   };
@@ -87,6 +87,7 @@ export function overPlaces(
   places: readonly string[],
   series: readonly Series[],
   format: (value: number) => string,
+  axis: { readonly max?: number; readonly minInterval?: number } = {},
 ): EChartsCoreOption {
   const { line, soft, surface, text } = axisStyle();
   return {
@@ -110,6 +111,7 @@ export function overPlaces(
     yAxis: {
       type: "value",
       splitNumber: 3,
+      ...axis,
       axisLabel: { color: soft, formatter: format },
       splitLine: { lineStyle: { color: line } },
     },
@@ -118,7 +120,12 @@ export function overPlaces(
       type: kind,
       data: values,
       ...(stack === undefined ? {} : { stack }),
-      ...(kind === "line" ? { showSymbol: values.length < 3, areaStyle: { opacity: 0.12 } } : { barMaxWidth: 28 }),
+      ...(kind === "line" ? { showSymbol: isSparse(values), symbolSize: 6, areaStyle: { opacity: 0.12 } } : { barMaxWidth: 28 }),
     })),
   };
+}
+
+/** Whether a line would leave out points: a value between two that are unknown is no stretch of a line. */
+function isSparse(values: readonly (number | null)[]): boolean {
+  return values.some((value, at) => value !== null && (values[at - 1] ?? null) === null && (values[at + 1] ?? null) === null);
 }

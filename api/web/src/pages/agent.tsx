@@ -88,6 +88,12 @@ function Metrics({ now, before }: { readonly now: Figures; readonly before: Figu
   );
 }
 
+/** Where nothing was called, nothing was spent; unknown is only what was called without a price. */
+function costOf({ cost_usd, num_model_calls }: Figures): number | null {
+  if (cost_usd !== null) return Number(cost_usd);
+  return num_model_calls === 0 ? 0 : null;
+}
+
 const dayName = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short" });
 const hourName = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" });
 
@@ -96,19 +102,19 @@ function Trends({ points, bucket }: { readonly points: readonly TrendPoint[]; re
   const charts = useMemo(() => {
     const names = points.map((point) => (bucket === "day" ? dayName : hourName).format(Date.parse(point.at)));
     const of = (value: (figures: Figures) => number | null) => points.map((point) => value(point.figures));
-    const make = (title: string, series: Series[], format: (value: number) => string) => ({
+    const make = (title: string, series: Series[], format: (value: number) => string, axis = {}) => ({
       title,
-      option: overPlaces(names, series, format),
+      option: overPlaces(names, series, format, axis),
     });
     return [
-      make("Runs", [{ name: "Runs", values: of((figures) => figures.num_traces), kind: "bar" }], formatCount),
-      make("Cost", [{ name: "Cost", values: of((figures) => (figures.cost_usd === null ? null : Number(figures.cost_usd))) }], formatUsd),
+      make("Runs", [{ name: "Runs", values: of((figures) => figures.num_traces), kind: "bar" }], formatCount, { minInterval: 1 }),
+      make("Cost", [{ name: "Cost", values: of(costOf), kind: "bar" }], formatUsd),
       make(
         "Tokens",
         TOKEN_BUCKETS.map(([key, name]) => ({ name, values: of((figures) => figures.tokens[key]), kind: "bar" as const, stack: "tokens" })),
         formatTokens,
       ),
-      make("Error rate", [{ name: "Error rate", values: of((figures) => figures.error_rate) }], formatShare),
+      make("Error rate", [{ name: "Error rate", values: of((figures) => figures.error_rate) }], formatShare, { max: 1 }),
     ];
     // The colours are read anew when the theme changes.
     // eslint-disable-next-line react-hooks/exhaustive-deps

@@ -6,15 +6,13 @@
  * Guarantee: renewed by itself, without a reload and without moving what somebody reads.
  */
 import { useQuery } from "@tanstack/react-query";
-import { useMemo } from "react";
 import { Link } from "react-router";
 
 import { agentsQuery, alertsQuery, askSql, tracesQuery } from "../api/queries";
-import { Chart, overPlaces } from "../kit/chart";
+import { Bars } from "../kit/bars";
 import { formatAgo, formatCount, formatShare, formatTokens, formatUsd } from "../kit/format";
 import { Page } from "../kit/page";
 import { Empty, Failed, Loading } from "../kit/states";
-import { useTheme } from "../kit/theme";
 import { Tile } from "../kit/tile";
 import { today, windowOf } from "../kit/time_range";
 import { microsOf, totalTokens } from "../kit/tokens";
@@ -109,12 +107,12 @@ export default function Overview() {
           <RunsPerHour />
         </div>
       </section>
-      <section aria-labelledby="newest">
-        <h2 id="newest" className="section-title">
+      <div>
+        <h2 className="section-title">
           Newest runs
         </h2>
         {newest.data !== undefined && <TraceTable traces={newest.data.items} label="Newest runs" />}
-      </section>
+      </div>
     </Page>
   );
 }
@@ -132,19 +130,12 @@ export function AgentState({ numOpen }: { readonly numOpen: number }) {
 }
 
 function RunsPerHour() {
-  const theme = useTheme();
   const hours = useQuery({
     queryKey: ["runs-per-hour"],
     queryFn: ({ signal }) => askSql(RUNS_PER_HOUR, signal),
     refetchInterval: RENEW_HOURS_MS,
   });
-  const option = useMemo(() => {
-    const { places, values } = hourPlaces(hours.data?.rows ?? [], Date.now());
-    return overPlaces(places, [{ name: "Runs", values, kind: "bar" }], formatCount);
-    // The colours are read anew when the theme changes.
-    // eslint-disable-next-line react-hooks/exhaustive-deps
-  }, [hours.data, theme]);
+  if (hours.isPending) return <Loading what="the hours" />;
   if (hours.isError) return <Failed error={hours.error} onRetry={() => void hours.refetch()} />;
-  const total = (hours.data?.rows ?? []).reduce((before, row) => before + Number(row[1]), 0);
-  return <Chart option={option} label={`Runs per hour: ${formatCount(total)} in the last 24 hours`} heightPx={160} />;
+  return <Bars label="Runs per hour, last 24 hours" format={formatCount} {...hourPlaces(hours.data.rows, Date.now())} />;
 }

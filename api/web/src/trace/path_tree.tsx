@@ -7,7 +7,7 @@
  * more than some dozens of rows exist, whatever the size of the trace.
  */
 import { useVirtualizer } from "@tanstack/react-virtual";
-import { type KeyboardEvent, useEffect, useMemo, useRef, useState } from "react";
+import { type KeyboardEvent, memo, useCallback, useEffect, useMemo, useRef, useState } from "react";
 
 import { formatCount, formatDuration, formatTokens, formatUsd, UNKNOWN } from "../kit/format";
 import type { TraceModel } from "./model";
@@ -32,7 +32,7 @@ export function PathTree({ model, selectedId, onSelect }: PathTreeProps) {
     count: rows.length,
     getScrollElement: () => scroller.current,
     estimateSize: () => ROW_PX,
-    overscan: 12,
+    overscan: 6,
   });
 
   const selected = selectedId === undefined ? -1 : model.indexOf(selectedId);
@@ -53,13 +53,22 @@ export function PathTree({ model, selectedId, onSelect }: PathTreeProps) {
     // eslint-disable-next-line react-hooks/exhaustive-deps
   }, [selected, model]);
 
-  const toggle = (index: number, hide: boolean) =>
-    setCollapsed((before) => {
-      const next = new Set(before);
-      if (hide) next.add(index);
-      else next.delete(index);
-      return next;
-    });
+  const toggle = useCallback(
+    (index: number, hide: boolean) =>
+      setCollapsed((before) => {
+        const next = new Set(before);
+        if (hide) next.add(index);
+        else next.delete(index);
+        return next;
+      }),
+    [],
+  );
+  const select = useRef(onSelect);
+  select.current = onSelect;
+  const open = useCallback((spanId: string, row: number) => {
+    setCursor(row);
+    select.current(spanId);
+  }, []);
 
   const onKeyDown = (event: KeyboardEvent) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
@@ -81,7 +90,9 @@ export function PathTree({ model, selectedId, onSelect }: PathTreeProps) {
 
   const subAgents = useMemo(() => subAgentsOf(model), [model]);
   const isShut = subAgents.length > 0 && subAgents.every((index) => collapsed.has(index));
+  const shut = useCallback(() => setCollapsed(isShut ? new Set() : new Set(subAgents)), [isShut, subAgents]);
   const active = rows[cursor];
+  const items = virtual.getVirtualItems();
   return (
     <div className="path-view">
     <PathTools
@@ -90,7 +101,7 @@ export function PathTree({ model, selectedId, onSelect }: PathTreeProps) {
       onSelect={onSelect}
       numSubAgents={subAgents.length}
       isShut={isShut}
-      onShut={() => setCollapsed(isShut ? new Set() : new Set(subAgents))}
+      onShut={shut}
     />
     <div className="path-head soft" aria-hidden="true">
       <span>Step</span>
@@ -109,11 +120,12 @@ export function PathTree({ model, selectedId, onSelect }: PathTreeProps) {
       onKeyDown={onKeyDown}
     >
       <div role="rowgroup" className="path-tree-rows" style={{ height: virtual.getTotalSize() }}>
-        {virtual.getVirtualItems().map((item) => {
+        {items.map((item) => {
           const index = rows[item.index]!;
           return (
             <PathRow
-              key={model.columns.spanIds[index]}
+              // By place and not by span: rows that leave become the rows that come, which costs half of making them.
+              key={item.index % items.length}
               model={model}
               index={index}
               rowNumber={item.index}
@@ -121,11 +133,8 @@ export function PathTree({ model, selectedId, onSelect }: PathTreeProps) {
               isCollapsed={collapsed.has(index)}
               isActive={item.index === cursor}
               isSelected={index === selected}
-              onToggle={() => toggle(index, !collapsed.has(index))}
-              onOpen={() => {
-                setCursor(item.index);
-                onSelect(model.columns.spanIds[index]!);
-              }}
+              onToggle={toggle}
+              onOpen={open}
             />
           );
         })}
@@ -154,7 +163,7 @@ interface PathToolsProps {
 }
 
 /** Search within the trace, the next failed step, sub-agents open or closed. */
-function PathTools({ model, selectedId, onSelect, numSubAgents, isShut, onShut }: PathToolsProps) {
+const PathTools = memo(function PathTools({ model, selectedId, onSelect, numSubAgents, isShut, onShut }: PathToolsProps) {
   const [wanted, setWanted] = useState("");
   const order = useMemo(() => model.visible(new Set()), [model]);
   const matches = useMemo(() => {
@@ -209,7 +218,7 @@ function PathTools({ model, selectedId, onSelect, numSubAgents, isShut, onShut }
       )}
     </div>
   );
-}
+});
 
 interface PathRowProps {
   readonly model: TraceModel;
@@ -219,11 +228,11 @@ interface PathRowProps {
   readonly isCollapsed: boolean;
   readonly isActive: boolean;
   readonly isSelected: boolean;
-  readonly onToggle: () => void;
-  readonly onOpen: () => void;
+  readonly onToggle: (index: number, hide: boolean) => void;
+  readonly onOpen: (spanId: string, row: number) => void;
 }
 
-function PathRow(props: PathRowProps) {
+const PathRow = memo(function PathRow(props: PathRowProps) {
   const { model, index, isCollapsed, isActive, isSelected } = props;
   const { columns } = model;
   const hasChildren = model.hasChildren(index);
@@ -243,7 +252,7 @@ function PathRow(props: PathRowProps) {
       data-kind={kind}
       data-status={status}
       style={{ transform: `translateY(${props.top}px)` }}
-      onClick={props.onOpen}
+      onClick={() => props.onOpen(columns.spanIds[index]!, props.rowNumber)}
     >
       <div role="gridcell" className="path-name" style={{ paddingLeft: 8 + 16 * Math.min(depth, MAX_INDENT) }}>
         <span
@@ -252,7 +261,7 @@ function PathRow(props: PathRowProps) {
           data-open={hasChildren ? !isCollapsed : undefined}
           onClick={(event) => {
             event.stopPropagation();
-            if (hasChildren) props.onToggle();
+            if (hasChildren) props.onToggle(index, !isCollapsed);
           }}
         >
           {hasChildren ? "▸" : ""}
@@ -280,7 +289,7 @@ function PathRow(props: PathRowProps) {
       </div>
     </div>
   );
-}
+});
 
 /** A dash where a price is unknown, nothing where there is nothing to pay for. */
 function costText(model: TraceModel, index: number, hasChildren: boolean): string {

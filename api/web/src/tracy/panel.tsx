@@ -43,7 +43,9 @@ export default function TracyPanel({ onClose }: { readonly onClose: () => void }
     if (draft !== "") setQuestion(draft);
     field.current?.focus();
   }, [draft]);
-  useEffect(() => end.current?.scrollIntoView({ block: "nearest" }), [turns]);
+  useEffect(() => {
+    end.current?.scrollIntoView({ block: "nearest" });
+  }, [turns]);
   useEffect(() => () => stopper.current?.abort(), []);
 
   const change = (next: (turn: Turn) => Turn) => setTurns((before) => [...before.slice(0, -1), next(before.at(-1)!)]);
