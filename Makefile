@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup demo up down status test test-unit test-integration test-plugin test-openclaw bench-plugin bench check lint types arch format schemas openapi lock clean
+.PHONY: help setup demo up down status test test-unit test-integration test-plugin test-openclaw bench-plugin bench web setup-browser test-web screenshots check lint types arch format schemas openapi lock clean
 
 ##@ Start here
 help: ## Show this list
@@ -59,6 +59,35 @@ bench-plugin: setup ## Measure what the plugin costs an agent, in real OpenClaw 
 
 bench: setup ## Measure on the real stack; prints a table and JSON
 	@$(BIN)/python -m tests.bench
+
+##@ The pages
+WEB := api/web
+# Node and npm come with the locked Python packages.
+NODE_PATH := PATH="$(CURDIR)/$(BIN):$$PATH"
+CHROMIUM := /usr/bin/chromium
+SCREENSHOTS ?= /tmp/clawtrace-screenshots
+
+web: $(WEB)/dist/index.html ## Build the pages that the API serves
+	@:
+
+$(WEB)/node_modules/.package-lock.json: $(WEB)/package-lock.json | $(STAMP)
+	@cd $(WEB) && $(NODE_PATH) npm ci --silent --no-progress
+
+$(WEB)/dist/index.html: $(WEB)/node_modules/.package-lock.json api/schemas/openapi.json $(wildcard $(WEB)/*.ts $(WEB)/*.html) $(shell find $(WEB)/src $(WEB)/public -type f -not -name schema.d.ts 2>/dev/null)
+	@cd $(WEB) && $(NODE_PATH) npm run --silent api-types && $(NODE_PATH) npm run --silent types && $(NODE_PATH) npm run --silent build
+
+setup-browser: ## Install Debian's Chromium for the tests of the pages, or say how
+	@test -x $(CHROMIUM) || { if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then apt-get update -q && apt-get install -y -q --no-install-recommends chromium; \
+		else echo "Install Chromium as $(CHROMIUM), on Debian with: sudo apt-get install chromium"; exit 1; fi; }
+
+test-web: web setup-browser ## Test the pages: logic in Node, every page in Chromium over the stack (make up, make demo first)
+	@cd $(WEB) && $(NODE_PATH) npm run --silent test
+	@cd $(WEB) && $(NODE_PATH) npx --no-install playwright test
+
+screenshots: web setup-browser ## Take pictures of every page into SCREENSHOTS=…, to be looked at
+	@mkdir -p $(SCREENSHOTS)
+	@cd $(WEB) && CLAWTRACE_SCREENSHOTS=$(abspath $(SCREENSHOTS)) $(NODE_PATH) npx --no-install playwright test screenshots
+	@echo "Look at them: $(SCREENSHOTS)"
 
 ##@ Habits
 check: setup lint types arch ## Lint, types and import rules, in under a minute

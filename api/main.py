@@ -42,6 +42,7 @@ from api.routers import (
     traces,
     tracy,
     usage,
+    web,
 )
 from api.services import open_services
 from api.settings import ApiSettings
@@ -109,6 +110,8 @@ def create_app(settings: ApiSettings, tracy_settings: TracySettings | None = Non
         app.include_router(router)
     # A route and not a mount: a mount would send clients from /mcp to /mcp/.
     app.router.routes.append(Route(mcp_server.PATH, endpoint=mcp_door, include_in_schema=False))
+    # Last of the routes: it answers every address that is nobody else's.
+    app.include_router(web.router)
     install_problem_handlers(app)
     for error, to_problem in _PROBLEMS.items():
         app.add_exception_handler(error, _handler(to_problem))

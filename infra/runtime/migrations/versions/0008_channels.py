@@ -1,6 +1,6 @@
 """Create the tables of alert channels: where tenants are told, what is open there, and the messages on their way.
 
-Upstream: 0003. Downstream: ``stream_jobs.notify``.
+Upstream: 0007. Downstream: ``stream_jobs.notify``.
 Guarantee: one row per channel, alert, change of state and repeat, so that nothing is written for a channel twice; the
 target of a channel, with its secrets, is stored encrypted only; a channel's end takes all that belongs to it along.
 """

@@ -1,0 +1,47 @@
+/**
+ * A dialog over the page, by the browser's own element: focus stays inside and comes back afterwards.
+ *
+ * Upstream: whether it is open.
+ * Downstream: help, keys that are shown once, questions before something is taken away.
+ * Guarantee: Escape and a click beside it close it.
+ */
+import { type ReactNode, useEffect, useId, useRef } from "react";
+
+interface DialogProps {
+  readonly title: string;
+  readonly isOpen: boolean;
+  readonly onClose: () => void;
+  readonly children: ReactNode;
+}
+
+export function Dialog({ title, isOpen, onClose, children }: DialogProps) {
+  const element = useRef<HTMLDialogElement>(null);
+  const id = useId();
+  useEffect(() => {
+    const dialog = element.current;
+    if (dialog === null) return;
+    if (isOpen && !dialog.open) dialog.showModal();
+    else if (!isOpen && dialog.open) dialog.close();
+  }, [isOpen]);
+  return (
+    <dialog
+      ref={element}
+      className="dialog"
+      aria-labelledby={id}
+      onClose={onClose}
+      onClick={(event) => {
+        if (event.target === element.current) onClose();
+      }}
+    >
+      <div className="dialog-body">
+        <header className="dialog-head">
+          <h2 id={id}>{title}</h2>
+          <button type="button" className="button button-quiet" onClick={onClose} aria-label="Close">
+            ✕
+          </button>
+        </header>
+        {isOpen && children}
+      </div>
+    </dialog>
+  );
+}

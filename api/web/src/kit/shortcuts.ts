@@ -1,0 +1,43 @@
+/**
+ * Keys that work on every page, and the rule that typing is never taken for a key.
+ *
+ * Upstream: keydown on the document.
+ * Downstream: the shell.
+ * Guarantee: keys with Ctrl, Alt or Meta, and keys typed into a field, stay the browser's.
+ */
+import { useEffect, useRef } from "react";
+
+export type Shortcuts = Readonly<Record<string, () => void>>;
+
+export function isTyping(target: EventTarget | null): boolean {
+  return (
+    target instanceof HTMLElement &&
+    (target.isContentEditable || ["INPUT", "TEXTAREA", "SELECT"].includes(target.tagName) || target.shadowRoot !== null)
+  );
+}
+
+/** Listen while the page is shown. A name of two letters, like "g t", is two keys after one another. */
+export function useShortcuts(shortcuts: Shortcuts): void {
+  const current = useRef(shortcuts);
+  current.current = shortcuts;
+  useEffect(() => {
+    let before = "";
+    const onKeyDown = (event: KeyboardEvent) => {
+      if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented || isTyping(event.target)) return;
+      if (document.querySelector("dialog[open]") !== null) return;
+      const action = current.current[`${before} ${event.key}`] ?? current.current[event.key];
+      before = event.key;
+      if (action === undefined) return;
+      event.preventDefault();
+      before = "";
+      action();
+    };
+    document.addEventListener("keydown", onKeyDown);
+    return () => document.removeEventListener("keydown", onKeyDown);
+  }, []);
+}
+
+/** Put the cursor into the search field of the page, if it has one. */
+export function focusSearch(): void {
+  document.querySelector<HTMLElement>("[data-search]")?.focus();
+}

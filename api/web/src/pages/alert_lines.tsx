@@ -1,0 +1,26 @@
+/**
+ * Alerts as short lines.
+ *
+ * Upstream: open alerts.
+ * Downstream: overview, agent.
+ * Guarantee: each leads to its numbers.
+ */
+import { Link } from "react-router";
+
+import type { AlertItem } from "../api/queries";
+import { formatAgo } from "../kit/format";
+import { microsOf } from "../kit/tokens";
+
+export function AlertLines({ alerts }: { readonly alerts: readonly AlertItem[] }) {
+  return (
+    <ul className="plain-list" aria-label="Open alerts">
+      {alerts.map((alert) => (
+        <li key={alert.alert_id}>
+          <span className={`badge badge-${alert.severity}`}>{alert.severity}</span>
+          <Link to={`/alerts/${encodeURIComponent(alert.alert_id)}`}>{alert.message}</Link>
+          <span className="soft">{formatAgo(microsOf(alert.at))}</span>
+        </li>
+      ))}
+    </ul>
+  );
+}

@@ -1,0 +1,173 @@
+/**
+ * Two traces side by side, and which steps the difference in cost comes from.
+ *
+ * Upstream: GET /v1/traces/{trace_id}/diff/{other_id}.
+ * Downstream: the steps in both traces.
+ * Guarantee: the rows and the rest add up to the difference, as the API promises.
+ */
+import { useQuery } from "@tanstack/react-query";
+import { Link, useParams } from "react-router";
+
+import { type DiffItem, diffQuery, type TraceSummary } from "../api/queries";
+import { formatCount, formatDuration, formatInstant, formatTokens, formatUsd } from "../kit/format";
+import { Page } from "../kit/page";
+import { Empty, Failed, Loading, StatusBadge } from "../kit/states";
+import { microsOf, totalTokens } from "../kit/tokens";
+import "./compare.css";
+
+export default function Compare() {
+  const { beforeId = "", afterId = "" } = useParams();
+  const diff = useQuery(diffQuery(beforeId, afterId));
+  return (
+    <Page
+      title="Compare two runs"
+      actions={
+        <Link className="button" to={`/compare/${afterId}/${beforeId}`}>
+          Swap
+        </Link>
+      }
+    >
+      {diff.isPending && <Loading what="both runs" />}
+      {diff.isError && <Failed error={diff.error} onRetry={() => void diff.refetch()} />}
+      {diff.isSuccess && (
+        <>
+          <div className="compare-pair">
+            <Side name="Before" trace={diff.data.before} />
+            <Side name="After" trace={diff.data.after} />
+          </div>
+          <p className="compare-sum">
+            The second run cost <strong>{changeText(diff.data.cost_delta_usd)}</strong>. {formatCount(diff.data.num_aligned)} steps are in both;{" "}
+            {formatCount(diff.data.num_differences)} differ.
+          </p>
+          {diff.data.truncated && <p className="badge badge-flag">Only the first steps of a very long run were looked at.</p>}
+          <Blame items={diff.data.items} restUsd={diff.data.rest_cost_delta_usd} beforeId={beforeId} afterId={afterId} />
+        </>
+      )}
+    </Page>
+  );
+}
+
+function Side({ name, trace }: { readonly name: string; readonly trace: TraceSummary }) {
+  const facts: [string, string][] = [
+    ["Cost", formatUsd(trace.cost_usd)],
+    ["Tokens", formatTokens(totalTokens(trace.tokens))],
+    ["Duration", formatDuration(trace.duration_ms)],
+    ["Model calls", formatCount(trace.num_model_calls)],
+    ["Tool calls", formatCount(trace.num_tool_calls)],
+    ["Failed steps", formatCount(trace.num_errors)],
+    ["Started", formatInstant(microsOf(trace.started_at))],
+  ];
+  return (
+    <section className="card card-body" aria-label={name}>
+      <p className="soft">{name}</p>
+      <h2>
+        <Link to={`/traces/${encodeURIComponent(trace.trace_id)}`}>{trace.name}</Link>
+      </h2>
+      <p>
+        <StatusBadge status={trace.status} />
+      </p>
+      <dl className="facts">
+        {facts.map(([fact, value]) => (
+          <div key={fact} className="fact">
+            <dt>{fact}</dt>
+            <dd>{value}</dd>
+          </div>
+        ))}
+      </dl>
+    </section>
+  );
+}
+
+interface BlameProps {
+  readonly items: readonly DiffItem[];
+  readonly restUsd: string | null;
+  readonly beforeId: string;
+  readonly afterId: string;
+}
+
+function Blame({ items, restUsd, beforeId, afterId }: BlameProps) {
+  if (items.length === 0) return <Empty title="Both runs took the same steps at the same cost." />;
+  const most = Math.max(...items.map((item) => Math.abs(Number(item.cost_delta_usd ?? 0))), 1e-12);
+  return (
+    <div className="table-box" tabIndex={0} role="region" aria-label="Cost blame">
+      <table className="table">
+        <caption className="visually-hidden">Steps by how much they changed the cost</caption>
+        <thead>
+          <tr>
+            <th scope="col">Step</th>
+            <th scope="col">Change</th>
+            <th scope="col" className="num">
+              Before
+            </th>
+            <th scope="col" className="num">
+              After
+            </th>
+            <th scope="col" className="num">
+              Difference
+            </th>
+          </tr>
+        </thead>
+        <tbody>
+          {items.map((item, number) => (
+            <tr key={number}>
+              <td className="name">
+                <span className="soft">{item.path.slice(0, -1).join(" › ")}</span>
+                <div>
+                  {item.path.at(-1)}{" "}
+                  {item.span_id_before !== null && (
+                    <Link to={`/traces/${beforeId}?span=${item.span_id_before}`} aria-label={`${item.path.at(-1)} in the first run`}>
+                      before
+                    </Link>
+                  )}{" "}
+                  {item.span_id_after !== null && (
+                    <Link to={`/traces/${afterId}?span=${item.span_id_after}`} aria-label={`${item.path.at(-1)} in the second run`}>
+                      after
+                    </Link>
+                  )}
+                </div>
+              </td>
+              <td>
+                <span className="badge">{item.change}</span>
+              </td>
+              <td className="num">{item.change === "added" ? "" : `${formatUsd(item.before.cost_usd)} · ${formatTokens(item.before.tokens)}`}</td>
+              <td className="num">{item.change === "removed" ? "" : `${formatUsd(item.after.cost_usd)} · ${formatTokens(item.after.tokens)}`}</td>
+              <td className="num">
+                <DeltaBar deltaUsd={item.cost_delta_usd} most={most} />
+              </td>
+            </tr>
+          ))}
+          {restUsd !== null && Number(restUsd) !== 0 && (
+            <tr>
+              <td colSpan={4}>All other differences</td>
+              <td className="num">{signedUsd(restUsd)}</td>
+            </tr>
+          )}
+        </tbody>
+      </table>
+    </div>
+  );
+}
+
+function DeltaBar({ deltaUsd, most }: { readonly deltaUsd: string | null; readonly most: number }) {
+  const delta = Number(deltaUsd ?? 0);
+  const width = Math.round((Math.abs(delta) / most) * 60);
+  return (
+    <span className="delta" data-more={delta > 0 || undefined}>
+      {signedUsd(deltaUsd)}
+      <svg width={62} height={10} aria-hidden="true">
+        <rect x={0} y={1} width={Math.max(delta === 0 ? 0 : 1, width)} height={8} rx={1} />
+      </svg>
+    </span>
+  );
+}
+
+function signedUsd(value: string | null): string {
+  return Number(value ?? 0) > 0 ? `+${formatUsd(value)}` : formatUsd(value);
+}
+
+function changeText(deltaUsd: string | null): string {
+  if (deltaUsd === null) return "an unknown amount more or less";
+  const delta = Number(deltaUsd);
+  if (delta === 0) return "the same";
+  return `${formatUsd(Math.abs(delta))} ${delta > 0 ? "more" : "less"}`;
+}

@@ -1,0 +1,162 @@
+/**
+ * One trace in three views, with the detail of a step beside them.
+ *
+ * Upstream: the skeleton of the API, read once; lanes and graph when their view is shown.
+ * Downstream: `path_tree`, `call_graph`, `timeline`, `step_detail`.
+ * Guarantee: view and step stand in the address; a running trace grows while it is watched and keeps what is selected.
+ */
+import { useQuery } from "@tanstack/react-query";
+import { lazy, Suspense, useMemo } from "react";
+import { Link, useParams } from "react-router";
+
+import { alertsQuery, graphQuery, skeletonQuery, timelineQuery, type TraceSkeleton, type TraceSummary } from "../api/queries";
+import { formatCount, formatDuration, formatInstant, formatTokens, formatUsd } from "../kit/format";
+import { Page } from "../kit/page";
+import { Failed, Loading, StatusBadge } from "../kit/states";
+import { Tabs } from "../kit/tabs";
+import { microsOf, totalTokens } from "../kit/tokens";
+import { useUrlState } from "../kit/url_state";
+import { TraceModel } from "../trace/model";
+import { PathTree } from "../trace/path_tree";
+import { columnsOf } from "../trace/skeleton";
+import { StepDetail } from "../trace/step_detail";
+import { askTracy, useTracySubject } from "../tracy/open";
+import "./trace.css";
+
+const CallGraph = lazy(async () => ({ default: (await import("../trace/call_graph")).CallGraph }));
+const Timeline = lazy(async () => ({ default: (await import("../trace/timeline")).Timeline }));
+
+const VIEWS = [
+  { id: "path", name: "Execution path" },
+  { id: "graph", name: "Call graph" },
+  { id: "timeline", name: "Timeline" },
+] as const;
+type View = (typeof VIEWS)[number]["id"];
+const GROWS_EVERY_MS = 2_000;
+
+export default function Trace() {
+  const { traceId = "" } = useParams();
+  const { get, set } = useUrlState();
+  const spanId = get("span");
+  const skeleton = useQuery(skeletonQuery(traceId, GROWS_EVERY_MS));
+  const alerts = useQuery(alertsQuery({ trace_id: traceId, limit: 50 }));
+  useTracySubject({ trace_id: traceId, ...(spanId === undefined ? {} : { span_id: spanId }) });
+  const found = alerts.data?.items;
+  const model = useMemo(
+    () => (skeleton.data === undefined ? undefined : new TraceModel(columnsOf(skeleton.data, found))),
+    [skeleton.data, found],
+  );
+  if (skeleton.isPending) {
+    return (
+      <Page title="Trace">
+        <Loading what="the trace" />
+      </Page>
+    );
+  }
+  if (skeleton.isError || model === undefined) {
+    return (
+      <Page title="Trace">
+        <Failed error={skeleton.error} onRetry={() => void skeleton.refetch()} />
+      </Page>
+    );
+  }
+  const { trace } = skeleton.data;
+  const view = VIEWS.find((wanted) => wanted.id === get("view"))?.id ?? "path";
+  const select = (next: string | undefined) => set({ span: next });
+  return (
+    <Page
+      className="trace-page"
+      title={trace.name || trace.trace_id}
+      lead={<TraceFacts trace={trace} />}
+      actions={
+        <>
+          <button type="button" className="button" onClick={() => askTracy("Why did this run cost what it cost?")}>
+            Ask Tracy
+          </button>
+          <a className="button" href={`/v1/traces/${encodeURIComponent(traceId)}/export?format=json`} download>
+            Export
+          </a>
+        </>
+      }
+    >
+      {skeleton.data.truncated && (
+        <p className="badge badge-flag">Only the first {formatCount(model.size)} steps are shown; read the rest with SQL.</p>
+      )}
+      <div className="trace-split" data-step={spanId === undefined ? undefined : ""}>
+        <Tabs label="Views of the trace" tabs={VIEWS} current={view} onChoose={(next) => set({ view: next === "path" ? undefined : next })}>
+          <Suspense fallback={<Loading what="the view" />}>
+            <TraceView view={view} traceId={traceId} model={model} skeleton={skeleton.data} spanId={spanId} onSelect={select} />
+          </Suspense>
+        </Tabs>
+        {spanId !== undefined && (
+          <StepDetail
+            traceId={traceId}
+            spanId={spanId}
+            model={model}
+            skeleton={skeleton.data}
+            alerts={found ?? []}
+            onSelect={select}
+            onClose={() => {
+              select(undefined);
+              document.querySelector<HTMLElement>(".path-tree, .timeline-scroll")?.focus();
+            }}
+          />
+        )}
+      </div>
+    </Page>
+  );
+}
+
+interface TraceViewProps {
+  readonly view: View;
+  readonly traceId: string;
+  readonly model: TraceModel;
+  readonly skeleton: TraceSkeleton;
+  readonly spanId: string | undefined;
+  readonly onSelect: (spanId: string) => void;
+}
+
+function TraceView({ view, traceId, model, skeleton, spanId, onSelect }: TraceViewProps) {
+  if (view === "graph") return <GraphView {...{ traceId, model, skeleton, spanId, onSelect }} />;
+  if (view === "timeline") return <TimelineView {...{ traceId, model, spanId, onSelect }} />;
+  return <PathTree model={model} selectedId={spanId} onSelect={onSelect} />;
+}
+
+function GraphView({ traceId, model, skeleton, spanId, onSelect }: Omit<TraceViewProps, "view">) {
+  const graph = useQuery(graphQuery(traceId, model.size));
+  if (graph.isPending) return <Loading what="the call graph" />;
+  if (graph.isError) return <Failed error={graph.error} onRetry={() => void graph.refetch()} />;
+  return <CallGraph graph={graph.data} model={model} skeleton={skeleton} selectedId={spanId} onSelect={onSelect} />;
+}
+
+function TimelineView({ traceId, model, spanId, onSelect }: Omit<TraceViewProps, "view" | "skeleton">) {
+  const timeline = useQuery(timelineQuery(traceId, model.size));
+  if (timeline.isPending) return <Loading what="the timeline" />;
+  if (timeline.isError) return <Failed error={timeline.error} onRetry={() => void timeline.refetch()} />;
+  return <Timeline model={model} timeline={timeline.data} selectedId={spanId} onSelect={onSelect} />;
+}
+
+function TraceFacts({ trace }: { readonly trace: TraceSummary }) {
+  return (
+    <p className="trace-facts">
+      <StatusBadge status={trace.status} />
+      {trace.is_open && (
+        <span className="badge badge-running" role="status">
+          grows while you watch
+        </span>
+      )}
+      <span>
+        <strong>{formatUsd(trace.cost_usd)}</strong>
+        {trace.num_unpriced_calls > 0 && <span className="soft"> + {formatCount(trace.num_unpriced_calls)} calls without a price</span>}
+      </span>
+      <span>{formatTokens(totalTokens(trace.tokens))} tokens</span>
+      <span>{trace.is_open ? "running" : formatDuration(trace.duration_ms)}</span>
+      <span>
+        {formatCount(trace.num_runs)} {trace.num_runs === 1 ? "run" : "runs"}, {formatCount(trace.num_model_calls)} model calls,{" "}
+        {formatCount(trace.num_tool_calls)} tool calls
+      </span>
+      <Link to={`/agents/${encodeURIComponent(trace.agent_id)}`}>{trace.agent_id}</Link>
+      <span className="soft">{formatInstant(microsOf(trace.started_at))}</span>
+    </p>
+  );
+}

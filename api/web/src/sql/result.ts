@@ -1,0 +1,73 @@
+/**
+ * Results of SQL as text, files and charts.
+ *
+ * Upstream: an answer of POST /v1/sql.
+ * Downstream: the SQL page.
+ * Guarantee: a CSV that a spreadsheet opens runs no formula that an agent wrote; a chart is offered only where there is
+ * something to draw.
+ */
+import type { SqlAnswer } from "../api/queries";
+
+export function cellText(value: unknown): string {
+  if (value === null || value === undefined) return "";
+  return typeof value === "object" ? JSON.stringify(value) : String(value);
+}
+
+export function isNumeric(type: string): boolean {
+  return /^(tinyint|smallint|integer|bigint|real|double|decimal)/.test(type);
+}
+
+export function toCsv({ columns, rows }: SqlAnswer): string {
+  const cell = (value: unknown, type: string) => {
+    let text = cellText(value);
+    if (!isNumeric(type) && /^[=+\-@\t\r]/.test(text)) text = `'${text}`;
+    return /[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+  };
+  const lines = [columns.map((column) => cell(column.name, "varchar")).join(",")];
+  for (const row of rows) lines.push(row.map((value, at) => cell(value, columns[at]?.type ?? "")).join(","));
+  return `${lines.join("\r\n")}\r\n`;
+}
+
+export function toJson({ columns, rows }: SqlAnswer): string {
+  return JSON.stringify(
+    rows.map((row) => Object.fromEntries(row.map((value, at) => [columns[at]?.name ?? String(at), value]))),
+    null,
+    2,
+  );
+}
+
+export interface Plot {
+  readonly kind: "line" | "bar";
+  readonly places: readonly string[];
+  readonly series: readonly { readonly name: string; readonly values: readonly (number | null)[] }[];
+}
+
+const MAX_SERIES = 5;
+const MAX_PLACES = 500;
+
+/** The first column that is no number against the ones that are; undefined when that would show nothing. */
+export function plotOf({ columns, rows }: SqlAnswer): Plot | undefined {
+  const place = columns.findIndex((column) => !isNumeric(column.type));
+  const numbers = columns.map((column, at) => (isNumeric(column.type) ? at : -1)).filter((at) => at >= 0);
+  if (place < 0 || numbers.length === 0 || rows.length < 2) return undefined;
+  const shown = rows.slice(0, MAX_PLACES);
+  const isTime = /^(date|time)/.test(columns[place]!.type);
+  const order = isTime ? shown.toSorted((left, right) => cellText(left[place]).localeCompare(cellText(right[place]))) : shown;
+  return {
+    kind: isTime ? "line" : "bar",
+    places: order.map((row) => cellText(row[place])),
+    series: numbers.slice(0, MAX_SERIES).map((at) => ({
+      name: columns[at]!.name,
+      values: order.map((row) => (row[at] === null ? null : Number(row[at]))),
+    })),
+  };
+}
+
+export function download(name: string, type: string, text: string): void {
+  const address = URL.createObjectURL(new Blob([text], { type }));
+  const link = document.createElement("a");
+  link.href = address;
+  link.download = name;
+  link.click();
+  URL.revokeObjectURL(address);
+}

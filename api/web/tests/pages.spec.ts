@@ -1,0 +1,84 @@
+/** Every page shows what the demo's runs hold, in both themes, without a finding of axe and without breaking its CSP. */
+import AxeBuilder from "@axe-core/playwright";
+import type { Page } from "@playwright/test";
+
+import { expect, signIn, test, traceNamed, url } from "./signed_in";
+
+async function axeFindings(page: Page): Promise<string[]> {
+  const { violations } = await new AxeBuilder({ page }).analyze();
+  return violations.flatMap((rule) => rule.nodes.map((node) => `${rule.id}: ${node.html.slice(0, 160)} (${node.failureSummary?.slice(0, 200)})`));
+}
+
+const PAGES: readonly (readonly [string, string, RegExp])[] = [
+  ["overview", "/", /Newest runs/],
+  ["agents", "/agents", /openclaw-captures/],
+  ["an agent", "/agents/openclaw-captures", /Error rate/],
+  ["traces", "/traces", /Keep polling/],
+  ["alerts", "/alerts", /its limit is 0.05/],
+  ["SQL", "/sql", /Dearest runs of the week/],
+  ["settings", "/settings", /Make a key/],
+  ["members", "/settings?tab=members", /Member/],
+  ["changes", "/settings?tab=audit", /Changes/],
+  ["get started", "/start", /Waiting for the first event/],
+  ["an unknown address", "/nowhere/at/all", /Nothing is at this address/],
+];
+
+for (const colorScheme of ["light", "dark"] as const) {
+  test.describe(colorScheme, () => {
+    test.use({ colorScheme });
+
+    test("login", async ({ page }) => {
+      await page.goto(url());
+      await expect(page.getByRole("button", { name: "Sign in" })).toBeVisible();
+      expect(await axeFindings(page)).toEqual([]);
+    });
+
+    for (const [name, path, told] of PAGES) {
+      test(name, async ({ page }) => {
+        await signIn(page);
+        await page.goto(url() + path);
+        await expect(page.getByRole("main")).toContainText(told);
+        await expect(page.getByRole("heading", { level: 1 })).toHaveCount(1);
+        await expect(page.locator(".state .spinner")).toHaveCount(0);
+        expect(await axeFindings(page)).toEqual([]);
+      });
+    }
+
+    test("a trace in three views with a step", async ({ page, request }) => {
+      await signIn(page);
+      const trace = await traceNamed(request, "subagent");
+      for (const [view, part] of [
+        ["path", page.getByRole("treegrid")],
+        ["graph", page.getByRole("button", { name: /^agent, main/ }).first()],
+        ["timeline", page.getByRole("application")],
+      ] as const) {
+        await page.goto(`${url()}/traces/${trace}?view=${view}`);
+        await expect(part).toBeVisible();
+        if (view === "path") await page.getByRole("treegrid").getByText("chat").first().click();
+        if (view === "path") await expect(page.getByRole("heading", { name: "Output" })).toBeVisible();
+        expect(await axeFindings(page), view).toEqual([]);
+      }
+    });
+
+    test("comparing two traces", async ({ page, request }) => {
+      await signIn(page);
+      await page.goto(`${url()}/compare/${await traceNamed(request, "subagent")}/${await traceNamed(request, "runaway")}`);
+      await expect(page.getByText("The second run cost")).toContainText("$0.049 more");
+      expect(await axeFindings(page)).toEqual([]);
+    });
+  });
+}
+
+test("the page itself may run nothing but its own files", async ({ page }) => {
+  const answer = await page.request.get(`${url()}/traces`);
+  const policy = answer.headers()["content-security-policy"] ?? "";
+  expect(policy).toContain("default-src 'none'");
+  expect(policy).not.toMatch(/unsafe|data:|https?:|\*/);
+  const files = [...(await answer.text()).matchAll(/(?:src|href)="(\/assets\/[^"]+)"/g)].map((match) => match[1]!);
+  expect(files.length).toBeGreaterThan(0);
+  for (const file of files) {
+    expect((await page.request.get(url() + file)).headers()["cache-control"]).toContain("immutable");
+  }
+  expect((await page.request.get(`${url()}/assets/..%2f..%2fpackage.json`)).status()).toBe(404);
+  expect((await page.request.get(`${url()}/v1/nothing`)).headers()["content-type"]).toContain("json");
+});

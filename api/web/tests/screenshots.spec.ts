@@ -1,0 +1,83 @@
+/**
+ * Pictures of every page, dark, light and narrow, for people to look at; `make screenshots` names the folder.
+ *
+ * Upstream: the demo's runs.
+ * Downstream: PNG files in CLAWTRACE_SCREENSHOTS, outside the checkout.
+ * Guarantee: a page is taken when nothing is loading any more.
+ */
+import process from "node:process";
+
+import { expect, signIn, test, traceNamed, url } from "./signed_in";
+
+const folder = process.env["CLAWTRACE_SCREENSHOTS"];
+const only = process.env["CLAWTRACE_SCREENSHOT_PAGES"]?.split(",");
+const LOOKS = [
+  { name: "light", colorScheme: "light", viewport: { width: 1360, height: 860 } },
+  { name: "dark", colorScheme: "dark", viewport: { width: 1360, height: 860 } },
+  { name: "narrow", colorScheme: "light", viewport: { width: 400, height: 800 } },
+] as const;
+
+test.skip(folder === undefined, "make screenshots sets the folder");
+
+for (const look of LOOKS) {
+  test.describe(look.name, () => {
+    test.use({ colorScheme: look.colorScheme, viewport: look.viewport });
+
+    test("every page", async ({ page, request }) => {
+      test.setTimeout(180_000);
+      const take = async (name: string) => {
+        await expect(page.locator(".spinner")).toHaveCount(0);
+        await page.waitForLoadState("networkidle");
+        if (only === undefined || only.includes(name)) {
+          await page.screenshot({ path: `${folder}/${name}-${look.name}.png`, animations: "disabled" });
+        }
+      };
+      await page.goto(url());
+      await expect(page.getByLabel("Access key")).toBeVisible();
+      await take("login");
+      await signIn(page);
+      const runaway = await traceNamed(request, "runaway");
+      const nested = await traceNamed(request, "subagent");
+      const agent = "openclaw-captures";
+      const pages: Record<string, string> = {
+        overview: "/",
+        agents: "/agents",
+        agent: `/agents/${agent}?range=24h`,
+        traces: "/traces",
+        "trace-path": `/traces/${nested}`,
+        "trace-graph": `/traces/${nested}?view=graph`,
+        "trace-timeline": `/traces/${nested}?view=timeline`,
+        compare: `/compare/${runaway}/${nested}`,
+        alerts: "/alerts",
+        sql: "/sql",
+        settings: "/settings",
+        start: "/start",
+      };
+      for (const [name, path] of Object.entries(pages)) {
+        await page.goto(url() + path);
+        await expect(page.locator("h1")).toBeVisible();
+        await take(name);
+      }
+      await page.goto(`${url()}/traces/${nested}`);
+      await page.getByRole("treegrid").getByText("chat", { exact: false }).first().click();
+      await expect(page.getByRole("heading", { name: "Output" })).toBeVisible();
+      await take("trace-step");
+      await page.goto(`${url()}/alerts`);
+      await page.locator("main a[href^='/alerts/']").first().click();
+      await take("alert");
+      await page.goto(`${url()}/sql`);
+      await page.getByRole("button", { name: /^Run/ }).click();
+      await expect(page.getByRole("region", { name: "Result" })).toBeVisible();
+      await take("sql-result");
+      await page.goto(url());
+      await page.getByRole("button", { name: "Ask Tracy" }).click();
+      await expect(page.getByLabel("Question")).toBeVisible();
+      await take("tracy");
+      await page.keyboard.press("Escape");
+      await page.locator("h1").click();
+      await page.keyboard.press("?");
+      await expect(page.getByRole("dialog")).toBeVisible();
+      await take("help");
+    });
+  });
+}

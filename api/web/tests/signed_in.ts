@@ -1,0 +1,47 @@
+/**
+ * A page that is signed in, and that remembers what the browser complained about.
+ *
+ * Upstream: global_setup.
+ * Downstream: the tests.
+ * Guarantee: a page that broke its Content-Security-Policy, or threw, fails its test.
+ */
+import process from "node:process";
+
+import { type APIRequestContext, expect, type Page, test as base } from "@playwright/test";
+
+export const url = (): string => process.env["CLAWTRACE_E2E_URL"]!;
+export const keyOf = (scope: "read" | "operate" | "admin"): string =>
+  (JSON.parse(process.env["CLAWTRACE_E2E_KEYS"]!) as Record<string, string>)[scope]!;
+
+export async function signIn(page: Page, scope: "read" | "operate" | "admin" = "admin"): Promise<void> {
+  const answer = await page.request.post(`${url()}/v1/session`, { data: { key: keyOf(scope) } });
+  expect(answer.status()).toBe(201);
+}
+
+/** Traces of the demo, found by a word of their name. */
+export async function traceNamed(request: APIRequestContext, word: string): Promise<string> {
+  const answer = await request.get(`${url()}/v1/traces`, {
+    params: { text: word, limit: 1 },
+    headers: { authorization: `Bearer ${keyOf("read")}` },
+  });
+  const { items } = (await answer.json()) as { items: { trace_id: string }[] };
+  expect(items, `a trace named ${word}: run the demo first`).toHaveLength(1);
+  return items[0]!.trace_id;
+}
+
+export const test = base.extend<{ complaints: string[] }>({
+  complaints: [
+    async ({ page }, use) => {
+      const complaints: string[] = [];
+      page.on("pageerror", (error) => complaints.push(String(error)));
+      page.on("console", (message) => {
+        const text = message.text();
+        if (message.type() === "error" && !text.startsWith("Failed to load resource")) complaints.push(text);
+      });
+      await use(complaints);
+      expect(complaints).toEqual([]);
+    },
+    { auto: true },
+  ],
+});
+export { expect };

@@ -1,0 +1,36 @@
+/** Tracy with a local server in place of a model: stream, chart, citation to its SQL, stop. */
+import AxeBuilder from "@axe-core/playwright";
+
+import { expect, signIn, test, url } from "./signed_in";
+
+test("an answer streams, cites, draws, and its source opens", async ({ page }) => {
+  await signIn(page);
+  await page.goto(url());
+  await page.getByRole("heading", { name: "Overview" }).click();
+  await page.keyboard.press("t");
+  const tracy = page.getByRole("complementary", { name: "Tracy" });
+  await tracy.getByRole("button", { name: "What did I spend this week, by model?" }).click();
+  await expect(tracy.getByText("dearest last")).toBeVisible();
+  await expect(tracy.locator("canvas")).toBeVisible();
+  await expect(tracy.locator("img:not([src='/icon.svg'])")).toHaveCount(0);
+  await expect(tracy.locator("a[href^='http']")).toHaveCount(0);
+  const { violations } = await new AxeBuilder({ page }).analyze();
+  expect(violations.map((rule) => `${rule.id} ${rule.nodes[0]?.html}`)).toEqual([]);
+  await tracy.getByRole("button", { name: "$0.15" }).click();
+  await expect(tracy.getByRole("region", { name: "Where the figure comes from" })).toContainText("Column cost_usd, row 1");
+  await tracy.getByRole("link", { name: "Open in SQL" }).click();
+  await expect(page.getByRole("textbox", { name: "SQL" })).toContainText("SUM(cost_usd)");
+});
+
+test("a long answer can be stopped", async ({ page }) => {
+  await signIn(page);
+  await page.goto(url());
+  await page.getByRole("button", { name: "Ask Tracy" }).click();
+  const tracy = page.getByRole("complementary", { name: "Tracy" });
+  await tracy.getByLabel("Question").fill("look slowly");
+  await page.keyboard.press("Enter");
+  await expect(tracy.getByText("One more look.").first()).toBeVisible();
+  await tracy.getByRole("button", { name: "Stop" }).click();
+  await expect(tracy.getByText("Stopped.")).toBeVisible();
+  await expect(tracy.getByRole("button", { name: "Ask", exact: true })).toBeVisible();
+});

@@ -1,0 +1,16 @@
+import react from "@vitejs/plugin-react";
+import { loadEnv } from "vite";
+import { defineConfig } from "vitest/config";
+
+// Where the API of the local stack listens, for `npm run dev` only; the built pages are served by the API itself.
+const api = loadEnv("", ".", "CLAWTRACE_")["CLAWTRACE_API_URL"] ?? "http://127.0.0.1:4601";
+
+export default defineConfig({
+  plugins: [react()],
+  base: "/",
+  // The manifest tells the test of sizes which files the first page needs; the worker is a file, as the CSP wants it.
+  build: { outDir: "dist", target: "es2023", manifest: true, modulePreload: { polyfill: false }, assetsInlineLimit: 0 },
+  worker: { format: "es" },
+  server: { proxy: { "/v1": api, "/healthz": api } },
+  test: { environment: "jsdom", include: ["src/**/*.test.{ts,tsx}"], restoreMocks: true },
+});

@@ -1,0 +1,95 @@
+"""Serves the API and the built pages of this checkout over a running stack, until its input is closed.
+
+Upstream: api/web/tests/global_setup.ts, which reads one line of JSON from stdout: url and keys by scope.
+Downstream: the stack that CLAWTRACE_TEST_HOME and CLAWTRACE_TEST_PORT_BASE (or CLAWTRACE_HOME …) name.
+Guarantee: the keys are made for this run and revoked at its end; the stack itself is left as it is.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from api.settings import ApiSettings
+from infra.runtime.access_keys import create_key, parse_key, read_pepper, revoke_key
+from infra.runtime.database import make_engine, migrate
+from tests.integration.api.conftest import served
+from tests.integration.api.tracy_stack import environment
+from tests.messages_server import Reply, Request, Say, messages_server
+
+DEMO_TENANT = "clawdemo"
+DEMO_AGENT = "demo-agent"
+
+COST_SQL = (
+    "SELECT model, count(*) AS calls, sum(cost_usd) AS cost_usd FROM spans WHERE kind = 'model_call' "
+    "GROUP BY model ORDER BY model"
+)
+CHART = {
+    "title": {"text": "Cost by model"},
+    "xAxis": {"type": "category"},
+    "yAxis": {"type": "value"},
+    "series": [{"type": "bar", "encode": {"x": "model", "y": "cost_usd"}}],
+}
+# A question with this word gets an answer that never ends by itself: something to stop.
+SLOW_WORD = "slowly"
+
+
+def analyst(request: Request) -> Reply:
+    """Answer as a model would that knows one query: run it, draw it, say what it gave."""
+    last = request["messages"][-1]["content"]
+    results = [block for block in last if isinstance(block, dict) and block["type"] == "tool_result"]
+    asked = json.dumps(request["messages"], ensure_ascii=False)
+    if SLOW_WORD in asked:
+        return Say("One more look.\n", (("run_sql", {"sql": COST_SQL}),))
+    if not results:
+        return Say("I sum up the model calls.\n\n", (("run_sql", {"sql": COST_SQL}),))
+    if "columns" in json.dumps(results):
+        return Say(tools=(("draw_chart", {"result": "r1", "option": CHART}),))
+    return Say(
+        "**By model**, dearest last:\n\n- the first one cost $[[0.15|r1.0.cost_usd]] in [[27|r1.0.calls]] calls\n"
+        "- in all there are [[2|r1.count]] models, and 99 unicorns\n\n![x](https://example.com/x.png)"
+        "[elsewhere](https://example.com/)\n"
+    )
+
+
+@contextmanager
+def local_model() -> Iterator[None]:
+    """Serve the analyst to Tracy while the block lasts."""
+    with messages_server() as model:
+        model.behaviour = analyst
+        with environment(tracy_base_url=model.url, tracy_api_key="local", tracy_max_queries=50):
+            yield
+
+
+def main() -> None:
+    """Serve until stdin ends."""
+    home = os.environ.get("CLAWTRACE_TEST_HOME") or os.environ.get("CLAWTRACE_HOME", ".clawtrace")
+    base = os.environ.get("CLAWTRACE_TEST_PORT_BASE") or os.environ.get("CLAWTRACE_PORT_BASE", "4600")
+    # Pages of a test ask faster than people do.
+    settings = ApiSettings(
+        home=Path(home), port_base=int(base), api_requests_per_s=500, api_request_burst=2_000, api_max_queries=16
+    )
+    engine = make_engine(settings)
+    migrate(engine)
+    pepper = read_pepper(settings.key_pepper_file)
+    tenant_id = os.environ.get("CLAWTRACE_E2E_TENANT", DEMO_TENANT)
+    made = {
+        scope: create_key(engine, pepper, tenant_id=tenant_id, agent_id=DEMO_AGENT, scope=scope)
+        for scope in ("read", "operate", "admin")
+    }
+    try:
+        with local_model(), served(settings) as client:
+            keys = {scope: key.key for scope, key in made.items()}
+            print(json.dumps({"url": str(client.base_url), "tenant_id": tenant_id, "keys": keys}), flush=True)
+            sys.stdin.read()
+    finally:
+        for key in made.values():
+            parts = parse_key(key.key)
+            assert parts is not None
+            revoke_key(engine, parts.key_id)
+
+
+if __name__ == "__main__":
+    main()
