@@ -16,6 +16,7 @@ from fastapi import Depends, Request
 from sqlalchemy import Engine
 
 from api.access.door import Door
+from api.access.login import OidcLogin
 from api.access.roles import scope_of
 from api.access.session_store import SessionStore
 from api.live.service import LiveService
@@ -51,6 +52,7 @@ class Services:
     keys: KeyStore
     door: Door
     live: LiveService
+    login: OidcLogin | None
     traces: TracesRepository
     spans: SpansRepository
     cards: CardsRepository
@@ -74,6 +76,7 @@ async def open_services(settings: ApiSettings) -> AsyncIterator[Services]:
     trino = TrinoEngine(settings)
     sessions = SessionStore(database, pepper, lifetime=timedelta(hours=settings.api_session_hours))
     door = Door(keys, sessions, database)
+    login = OidcLogin(settings, pepper, sessions) if settings.oidc_issuer else None
     live = LiveService(settings)
     try:
         yield Services(
@@ -82,6 +85,7 @@ async def open_services(settings: ApiSettings) -> AsyncIterator[Services]:
             keys=keys,
             door=door,
             live=live,
+            login=login,
             traces=TracesRepository(trino),
             spans=SpansRepository(trino),
             cards=CardsRepository(trino),
@@ -97,6 +101,8 @@ async def open_services(settings: ApiSettings) -> AsyncIterator[Services]:
         )
     finally:
         await live.close()
+        if login is not None:
+            await login.close()
         await door.close()
         trino.close()
         keys.close()

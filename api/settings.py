@@ -5,7 +5,7 @@ Downstream: every module of the API.
 Guarantee: the defaults fit a laptop; the limits hold per process, Trino's own limits stand behind them.
 """
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 
 from infra.runtime.settings import StackSettings
 
@@ -60,6 +60,18 @@ class ApiSettings(StackSettings):
     )
     api_live_history_records: int = Field(
         default=50_000, ge=16, description="Records of the topics that one live stream may read from before the window."
+    )
+    api_public_url: str = Field(
+        default="", description="Address under which browsers reach the API; empty means the local one."
+    )
+    oidc_issuer: str = Field(default="", description="Issuer of the OpenID provider for login; empty means none.")
+    oidc_client_id: str = Field(default="", description="Name under which the provider knows this install.")
+    oidc_client_secret: SecretStr = Field(
+        default=SecretStr(""), description="Secret of that name; empty means a public client."
+    )
+    oidc_scopes: str = Field(default="openid email profile", description="Scopes that the provider is asked for.")
+    oidc_trust_email: bool = Field(
+        default=False, description="Take e-mail addresses of a provider that does not say whether it verified them."
     )
     api_session_hours: float = Field(
         default=12.0, gt=0, le=24 * 90, description="Hours after which people sign in again."

@@ -1,7 +1,7 @@
 """The live window of this process, and who waits for what comes.
 
 Upstream: api/live/feed.py hands over records in the order they came, through the event loop.
-Downstream: api/live/stream.py, api/live/trace_lookup.py.
+Downstream: api/live/stream.py, api/live/service.py.
 Guarantee: a record that says nothing new, because the stitcher said the same before it was restarted, is dropped; that
 is: one whose (rev, part) is not above the mark of its partition. Use it from the event loop only.
 """

@@ -1,7 +1,7 @@
 """Values of the topics as rows of the tables, so that one answer is made of both.
 
 Upstream: structs of stream_jobs.contracts; the columns of lakehouse.contracts.tables.
-Downstream: api/live/trace_lookup.py, api/schemas/live.py.
+Downstream: api/live/merge.py, api/schemas/live.py.
 Guarantee: pure. A row has every column that people see, under the table's name and of the type that Trino gives.
 """
 
@@ -33,7 +33,7 @@ def row_of(value: Span | Trace | Alert) -> dict[str, Any]:
 
 
 def compact_row(span: Span) -> tuple[Any, ...]:
-    """Return the row of a span as api/repositories/spans.py reads it for SpanColumns, with its depth behind."""
+    """Return the row of a span with its values in the order of the fields of SpanColumns."""
     return (
         span.span_id,
         span.parent_span_id,
@@ -52,7 +52,6 @@ def compact_row(span: Span) -> tuple[Any, ...]:
         span.output_tokens,
         None if span.cost_usd is None else scaled(span.cost_usd),
         " ".join(span.flags) or None,
-        span.depth,
     )
 
 

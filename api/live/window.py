@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from api.live.position import Position, furthest, place_value
 from api.live.records import LiveItem
+from stream_jobs.contracts.span import Span
 
 # What an entry costs beside the bytes of its events.
 _ENTRY_BYTES = 600
@@ -43,6 +44,11 @@ class LiveTrace:
     agent_id: str
     trace: LiveItem | None = None
     spans: dict[str, LiveItem] = field(default_factory=dict)
+
+    def span_values(self) -> list[Span]:
+        """The spans that are here now."""
+        values = [item.value() for item in list(self.spans.values())]
+        return [value for value in values if isinstance(value, Span)]
 
 
 class TenantLog:

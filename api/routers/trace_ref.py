@@ -1,15 +1,21 @@
 """Finds the trace that a path names.
 
 Upstream: the routes below /v1/traces/{trace_id}.
-Downstream: api/repositories/traces.py.
-Guarantee: a trace of another tenant and one that does not exist give the same 404.
+Downstream: api/live, api/repositories/traces.py.
+Guarantee: a trace of another tenant and one that does not exist give the same 404; a trace that runs is whole to the
+last second, from the live window and the tables together.
 """
 
+import asyncio
 from dataclasses import dataclass
+from datetime import date
 from typing import Annotated, Any
 
 from fastapi import Depends, Path, Query
 
+from api.live.merge import merge_columns
+from api.live.rows import row_of
+from api.live.window import LiveTrace
 from api.repositories.scope import Scope
 from api.repositories.spans import TracePlace
 from api.repositories.traces import place_of
@@ -17,6 +23,7 @@ from api.schemas.traces import TraceSummary
 from api.services import Services
 from api.views.columns import SpanColumns
 from infra.runtime.problem import Problem, not_found
+from stream_jobs.contracts.trace import Trace
 
 TraceId = Annotated[str, Path(min_length=1, max_length=128, description="The trace.")]
 SpanId = Annotated[str, Path(min_length=1, max_length=128, description="The span.")]
@@ -52,10 +59,21 @@ async def find_row(scope: Scope, services: Services, ref: TraceRef) -> dict[str,
     Raises:
         Problem: 404.
     """
+    live = services.live.find_trace(scope, ref.trace_id, ref.agent_id)
+    if live is not None and live.trace is not None and isinstance(value := live.trace.value(), Trace):
+        return row_of(value)
     row = await services.traces.find(scope, ref.trace_id, ref.agent_id)
     if row is None:
         raise ref.missing
     return row
+
+
+def find_live(scope: Scope, services: Services, row: dict[str, Any]) -> tuple[LiveTrace | None, bool]:
+    """Return what the live window has of a trace's spans, and whether that is all of them."""
+    live = services.live.find_trace(scope, row["trace_id"], row["agent_id"])
+    if live is None or not live.spans:
+        return None, False
+    return live, len(live.spans) >= row["num_spans"]
 
 
 async def find_place(scope: Scope, services: Services, ref: TraceRef) -> TracePlace:
@@ -64,6 +82,9 @@ async def find_place(scope: Scope, services: Services, ref: TraceRef) -> TracePl
     Raises:
         Problem: 404.
     """
+    live = services.live.find_trace(scope, ref.trace_id, ref.agent_id)
+    if live is not None:
+        return TracePlace(ref.trace_id, date.fromisoformat(live.trace_date), live.agent_id)
     place = await services.traces.find_place(scope, ref.trace_id, ref.agent_id)
     if place is None:
         raise ref.missing
@@ -78,5 +99,13 @@ async def find_columns(scope: Scope, services: Services, ref: TraceRef) -> tuple
     """
     row = await find_row(scope, services, ref)
     limit = services.settings.api_max_skeleton_spans
-    spans, truncated = await services.spans.columns_of_trace(scope, place_of(row), limit=limit)
+    live, is_whole = find_live(scope, services, row)
+    spans, truncated = SpanColumns.of_rows([]), False
+    if not is_whole:
+        spans, truncated = await services.spans.columns_of_trace(scope, place_of(row), limit=limit)
+    if live is not None:
+        came_since = live.span_values()
+        spans = await asyncio.to_thread(lambda: merge_columns(spans, came_since))
+    if len(spans) > limit:
+        spans, truncated = spans.first(limit), True
     return TraceSummary.from_row(row), spans, truncated

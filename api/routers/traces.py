@@ -1,11 +1,12 @@
 """GET /v1/traces and what hangs below it.
 
 Upstream: clients with a read key.
-Downstream: api/repositories/traces.py and spans.py.
+Downstream: api/live, api/repositories/traces.py and spans.py.
 Guarantee: the pages of a list are of one list; a trace of another tenant and one that does not exist give the same
 404.
 """
 
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Annotated, Any
@@ -15,15 +16,17 @@ from pydantic import TypeAdapter
 
 from api.kit.cursor import Cursor, InvalidCursor, decode_cursor, to_us
 from api.kit.values import decimal_text
+from api.live.merge import merge_rows
 from api.repositories.scope import Scope
 from api.repositories.trace_filter import TraceFilter, TraceSort
 from api.repositories.traces import place_of
-from api.routers.trace_ref import SpanId, TraceRef, TraceRefDep, find_place, find_row
+from api.routers.trace_ref import SpanId, TraceRef, TraceRefDep, find_live, find_place, find_row
 from api.routers.window import check_window
 from api.schemas.trace_query import TraceConditions, TraceQuery
 from api.schemas.traces import SpanDetail, SpanSummary, TraceDetail, TracePage, TraceSummary
 from api.services import ScopeDep, Services, ServicesDep, while_connected
 from infra.runtime.problem import not_found, problem_responses
+from stream_jobs.contracts.span import Span
 
 _LIST = "traces"
 # Agents' clocks may run ahead of ours.
@@ -157,11 +160,18 @@ async def _page(
 async def _detail(scope: Scope, services: Services, ref: TraceRef) -> TraceDetail:
     row = await find_row(scope, services, ref)
     limit = services.settings.api_max_trace_spans
-    spans = await services.spans.list_of_trace(scope, place_of(row), limit=limit)
+    live, is_whole = find_live(scope, services, row)
+    rows: Sequence[Mapping[str, Any]] = ()
+    truncated = False
+    if not is_whole:
+        stored = await services.spans.list_of_trace(scope, place_of(row), limit=limit)
+        rows, truncated = stored.as_dicts(), stored.truncated
+    if live is not None:
+        rows = merge_rows(rows, live.span_values())
     return TraceDetail(
         trace=TraceSummary.from_row(row),
-        spans=[SpanSummary.from_row(span) for span in spans.as_dicts()],
-        truncated=spans.truncated,
+        spans=[SpanSummary.from_row(span) for span in rows[:limit]],
+        truncated=truncated or len(rows) > limit,
     )
 
 
@@ -169,13 +179,20 @@ async def _span(
     scope: Scope, services: Services, ref: TraceRef, span_id: str, stretch: tuple[int, int] | None
 ) -> SpanDetail:
     place = await find_place(scope, services, ref)
-    row = await services.spans.find(scope, place, span_id)
+    live = services.live.find_trace(scope, ref.trace_id, ref.agent_id)
+    newest = live.spans.get(span_id) if live is not None else None
+    row: Mapping[str, Any] | None = await services.spans.find(scope, place, span_id)
+    if newest is not None and isinstance(span := newest.value(), Span):
+        (row,) = merge_rows([] if row is None else [row], [span])
     if row is None:
         raise not_found(f"there is no span {span_id} in the trace {ref.trace_id}")
     if stretch is None:
         return SpanDetail.from_row({**row, **_NO_PAYLOADS})
     offset, limit = stretch
     parts = await services.spans.find_payloads(scope, place, span_id, offset=offset, limit=limit)
+    if parts is None and newest is not None:
+        # It is on its way into the tables, where the payloads are read.
+        return SpanDetail.from_row({**row, **_NO_PAYLOADS})
     if parts is None:
         raise not_found(f"there is no span {span_id} in the trace {ref.trace_id}")
     longest = max(parts["input_chars"] or 0, parts["output_chars"] or 0)

@@ -43,6 +43,10 @@ class SpanColumns:
         columns = [list(column) for column in zip(*rows, strict=True)]
         return cls(*(columns or [[] for _ in fields(cls)]))
 
+    def first(self, count: int) -> Self:
+        """The rows that started first."""
+        return type(self)(*(getattr(self, field.name)[:count] for field in fields(self)))
+
     def __len__(self) -> int:
         return len(self.span_id)
 

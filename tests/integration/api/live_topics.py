@@ -4,6 +4,7 @@ import json
 import secrets
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -135,6 +136,7 @@ class LiveEvent:
     name: str
     event_id: str
     data: dict[str, Any]
+    at_s: float
 
 
 @dataclass
@@ -167,7 +169,7 @@ class Watcher:
                     self.last_id = value
                 case "" if line == "":
                     if data:
-                        self.events.append(LiveEvent(name, self.last_id, json.loads(data)))
+                        self.events.append(LiveEvent(name, self.last_id, json.loads(data), time.monotonic()))
                     name, data = "", ""
                     # The first block is the greeting: from here on nothing is missed.
                     self.is_open.set()
