@@ -122,7 +122,7 @@ function Trends({ points, bucket }: { readonly points: readonly TrendPoint[]; re
   return (
     <div className="columns">
       {charts.map(({ title, option }) => (
-        <section key={title} className="card" aria-label={title}>
+        <section key={title} className="card" aria-label={`${title} by ${bucket}`}>
           <div className="card-head">
             <h2>{title}</h2>
             <span className="soft">by {bucket}</span>

@@ -198,7 +198,6 @@ function Node({ node, isChosen, onChoose }: NodeProps) {
       role="button"
       tabIndex={0}
       aria-pressed={isChosen}
-      aria-label={[node.kind, node.name, told, failed, cost].filter(Boolean).join(", ")}
       onClick={onChoose}
       onKeyDown={(event) => {
         if (event.key === "Enter" || event.key === " ") {
@@ -213,7 +212,7 @@ function Node({ node, isChosen, onChoose }: NodeProps) {
         {node.name.length > 23 ? `${node.name.slice(0, 22)}…` : node.name}
       </text>
       <text x={22} y={41} className="graph-told">
-        {[told, cost].filter(Boolean).join(" · ")}
+        {[node.kind, told, cost].filter(Boolean).join(" · ")}
         {failed !== "" && <tspan className="graph-bad"> · {failed}</tspan>}
       </text>
     </g>
