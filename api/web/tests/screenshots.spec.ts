@@ -26,7 +26,7 @@ for (const look of LOOKS) {
     test("every page", async ({ page, request }) => {
       test.setTimeout(180_000);
       const take = async (name: string) => {
-        await expect(page.locator(".spinner")).toHaveCount(0);
+        await expect(page.locator(".state .spinner")).toHaveCount(0);
         await page.waitForLoadState("networkidle");
         if (only === undefined || only.includes(name)) {
           await page.screenshot({ path: `${folder}/${name}-${look.name}.png`, animations: "disabled" });

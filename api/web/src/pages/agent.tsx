@@ -114,7 +114,7 @@ function Trends({ points, bucket }: { readonly points: readonly TrendPoint[]; re
         TOKEN_BUCKETS.map(([key, name]) => ({ name, values: of((figures) => figures.tokens[key]), kind: "bar" as const, stack: "tokens" })),
         formatTokens,
       ),
-      make("Error rate", [{ name: "Error rate", values: of((figures) => figures.error_rate) }], formatShare, { max: 1 }),
+      make("Error rate", [{ name: "Error rate", values: of((figures) => figures.error_rate) }], formatShare, { max: 1, interval: 0.25 }),
     ];
     // The colours are read anew when the theme changes.
     // eslint-disable-next-line react-hooks/exhaustive-deps

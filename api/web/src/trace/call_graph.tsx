@@ -19,6 +19,7 @@ import "./call_graph.css";
 
 const FIRST_NODES = 40;
 const MAX_LISTED = 50;
+const LEAST_SCALE = 0.55;
 
 interface CallGraphProps {
   readonly graph: TraceGraph;
@@ -90,9 +91,10 @@ function Picture({ picture, chosen, marked, onChoose, children }: PictureProps) 
     const box = svg.current;
     if (box === null || zooming.current === undefined || picture.width === 0) return;
     const { clientWidth, clientHeight } = box;
-    const scale = Math.min(1.2, clientWidth / picture.width, clientHeight / picture.height);
+    // What would be too small to read is begun at its left end instead.
+    const scale = Math.min(1.2, Math.max(LEAST_SCALE, Math.min(clientWidth / picture.width, clientHeight / picture.height)));
     const place = zoomIdentity
-      .translate((clientWidth - picture.width * scale) / 2, (clientHeight - picture.height * scale) / 2)
+      .translate(Math.max(0, (clientWidth - picture.width * scale) / 2), (clientHeight - picture.height * scale) / 2)
       .scale(scale);
     select(box).call(zooming.current.transform, place);
   };
