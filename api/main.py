@@ -34,6 +34,7 @@ from api.routers import (
     evolve,
     export,
     health,
+    live,
     session,
     sessions,
     sql,
@@ -64,7 +65,22 @@ _log = structlog.get_logger(__name__)
 API_VERSION = "1"
 _RETRY_AFTER_AWAY_S = 5
 _RETRY_AFTER_BUSY_S = 1
-_MODULES = (traces, trace_views, export, agents, sessions, usage, alerts, access, session, sql, tracy, evolve, health)
+_MODULES = (
+    traces,
+    trace_views,
+    export,
+    agents,
+    sessions,
+    usage,
+    alerts,
+    live,
+    access,
+    session,
+    sql,
+    tracy,
+    evolve,
+    health,
+)
 _ROUTERS: tuple[APIRouter, ...] = tuple(module.router for module in _MODULES)
 
 
@@ -117,7 +133,7 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
         document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
         for route in (route for router in _ROUTERS for route in router.routes):
             if isinstance(route, APIRoute) and route.include_in_schema and (role := role_of(route)) is not None:
-                for method in route.methods:
+                for method in route.methods or ():
                     document["paths"][route.path_format][method.lower()][ROLE_FIELD] = role
         app.openapi_schema = document_problems(document)
     return app.openapi_schema

@@ -28,6 +28,12 @@ QUERIES_RUNNING: Final = Gauge("clawtrace_api_queries_running", "Queries that ru
 SQL_REFUSED: Final = Counter(
     "clawtrace_api_sql_refused_total", "SQL texts that the guard refused, by reason.", ["code"]
 )
+LIVE_STREAMS: Final = Gauge("clawtrace_api_live_streams", "Live streams that are open.")
+LIVE_EVENTS: Final = Counter("clawtrace_api_live_events_total", "Events sent to live streams, by kind.", ["kind"])
+LIVE_MISSED: Final = Counter("clawtrace_api_live_missed_total", "Events that slow readers of live streams missed.")
+LIVE_REPEATS: Final = Counter("clawtrace_api_live_repeats_total", "Records that said nothing new and were dropped.")
+LIVE_WINDOW_BYTES: Final = Gauge("clawtrace_api_live_window_bytes", "Memory of the live window, roughly.")
+LIVE_FEED_UP: Final = Gauge("clawtrace_api_live_feed_up", "1 while the live window has read all that the topics hold.")
 TRACY_ANSWERS: Final = Counter("clawtrace_api_tracy_answers_total", "Answers of Tracy, by how they ended.", ["outcome"])
 TRACY_TOKENS: Final = Counter("clawtrace_api_tracy_tokens_total", "Tokens that answers of Tracy used.", ["bucket"])
 TRACY_FIGURES: Final = Counter(

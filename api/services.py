@@ -18,6 +18,7 @@ from sqlalchemy import Engine
 from api.access.door import Door
 from api.access.roles import scope_of
 from api.access.session_store import SessionStore
+from api.live.service import LiveService
 from api.repositories.access import AuditRepository, KeysRepository, MembersRepository
 from api.repositories.agents import AgentsRepository
 from api.repositories.alert_marks import AlertMarksRepository
@@ -49,6 +50,7 @@ class Services:
     database: Engine
     keys: KeyStore
     door: Door
+    live: LiveService
     traces: TracesRepository
     spans: SpansRepository
     cards: CardsRepository
@@ -72,12 +74,14 @@ async def open_services(settings: ApiSettings) -> AsyncIterator[Services]:
     trino = TrinoEngine(settings)
     sessions = SessionStore(database, pepper, lifetime=timedelta(hours=settings.api_session_hours))
     door = Door(keys, sessions, database)
+    live = LiveService(settings)
     try:
         yield Services(
             settings=settings,
             database=database,
             keys=keys,
             door=door,
+            live=live,
             traces=TracesRepository(trino),
             spans=SpansRepository(trino),
             cards=CardsRepository(trino),
@@ -92,6 +96,7 @@ async def open_services(settings: ApiSettings) -> AsyncIterator[Services]:
             sql=SqlRepository(trino),
         )
     finally:
+        await live.close()
         await door.close()
         trino.close()
         keys.close()

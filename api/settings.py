@@ -39,6 +39,28 @@ class ApiSettings(StackSettings):
         default=50.0, gt=0, description="Requests a second that one key may send in the long run."
     )
     api_request_burst: int = Field(default=200, ge=1, description="Requests that one key may send at once.")
+    topic_prefix: str = Field(
+        default="", description="Put before every topic and group name; several installs can share one cluster."
+    )
+    api_live_window_s: float = Field(default=900.0, gt=0, description="Seconds that the live window reaches back.")
+    api_live_tenant_bytes: int = Field(
+        default=32 * 1024 * 1024, ge=1024, description="Memory of the live window for one tenant."
+    )
+    api_live_bytes: int = Field(
+        default=128 * 1024 * 1024, ge=1024, description="Memory of the live window for all tenants."
+    )
+    api_live_streams_per_tenant: int = Field(
+        default=50, ge=1, description="Live streams that one tenant may have open at one API process; above it 429."
+    )
+    api_live_stream_s: float = Field(
+        default=600.0, gt=0, description="Seconds that a live stream lasts before the client comes back by itself."
+    )
+    api_live_max_behind: int = Field(
+        default=2_000, ge=1, description="Events that a reader of a live stream may be behind; older ones it misses."
+    )
+    api_live_history_records: int = Field(
+        default=50_000, ge=16, description="Records of the topics that one live stream may read from before the window."
+    )
     api_session_hours: float = Field(
         default=12.0, gt=0, le=24 * 90, description="Hours after which people sign in again."
     )

@@ -259,7 +259,7 @@ def _caller_of(row: Any) -> Caller | None:
         is_good, today = row.member_role is not None, row.member_role
     if not is_good or today is None:
         return None
-    role = lower_role(cast(Role, row.role), cast(Role, today))
+    role = lower_role(cast(Role, row.role), today)
     return Caller(Scope(row.tenant_id), role, _actor(row), row.name, row.session_id, row.expires_at)
 
 

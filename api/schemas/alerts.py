@@ -60,7 +60,9 @@ class AckRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    note: str | None = Field(None, max_length=2_000, pattern=r"^[^\x00]*$", description="What is done about it, for the others.")
+    note: str | None = Field(
+        None, max_length=2_000, pattern=r"^[^\x00]*$", description="What is done about it, for the others."
+    )
 
 
 class SnoozeRequest(BaseModel):

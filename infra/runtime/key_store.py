@@ -86,8 +86,8 @@ class KeyStore:
         if principal.scope not in scopes:
             KEY_LOOKUPS.labels("rejected").inc()
             wanted = " or ".join(scopes)
-            problem = forbidden(f"this key has the scope {principal.scope}; use a key with the scope {wanted}")
-            raise KeyRefused(problem, principal, f"scope {principal.scope}")
+            refusal = forbidden(f"this key has the scope {principal.scope}; use a key with the scope {wanted}")
+            raise KeyRefused(refusal, principal, f"scope {principal.scope}")
         self._note_use(principal.key_id)
         return principal
 

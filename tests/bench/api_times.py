@@ -9,6 +9,7 @@ is missed.
 """
 
 import json
+import re
 import socket
 import statistics
 import sys
@@ -111,6 +112,10 @@ CASES: tuple[tuple[str, Request, int, float | None, float | None], ...] = (
 )
 
 
+# Values differ from request to request; what is left names the kind of query.
+_LITERAL = re.compile(r"(?:DATE |TIMESTAMP )?'[^']*'|\d+")
+
+
 def print_queries(settings: ApiSettings, console: Console) -> None:
     """Print where Trino's time went, by text of the query."""
     with requests.Session() as session:
@@ -120,7 +125,7 @@ def print_queries(settings: ApiSettings, console: Console) -> None:
         seen: dict[str, str] = {}
         for query in listed:
             if query["state"] == "FINISHED" and query.get("resourceGroupId", [""])[-1] == f"t_{TENANT}":
-                seen.setdefault(query["query"][:220] + query["query"][-60:], query["queryId"])
+                seen.setdefault(_LITERAL.sub("?", query["query"]), query["queryId"])
         table = Table(title="Where Trino's time goes (the newest query of each kind)")
         for column in ("query", "queued", "planning", "execution", "elapsed", "cpu", "read", "rows"):
             table.add_column(column, overflow="fold")
@@ -130,7 +135,9 @@ def print_queries(settings: ApiSettings, console: Console) -> None:
             text = " ".join(found["query"].split()).replace("EXECUTE IMMEDIATE", "")
             names = ("queuedTime", "planningTime", "executionTime", "elapsedTime", "totalCpuTime")
             sizes = (str(stats["physicalInputDataSize"]), str(stats["physicalInputPositions"]))
-            table.add_row(text[:30] + " … " + text[-70:], *(str(stats[name]) for name in names), *sizes)
+            table.add_row(
+                text[:40] + " … " + _LITERAL.sub("?", text)[-60:], *(str(stats[name]) for name in names), *sizes
+            )
         console.print(table)
 
 

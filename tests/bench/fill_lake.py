@@ -36,6 +36,7 @@ LARGE_SPANS = 50_000
 LARGE_TRACE = f"{0xB16:032x}"
 APPENDS_A_DAY = 4
 MAX_TRIES = 20
+MAX_DEPTH = 4
 # Of the spans, those that were also stored while they still ran.
 SHARE_TWICE = 0.3
 _WORDS = ("the", "agent", "reads", "a", "file", "then", "writes", "what", "it", "found", "and", "asks", "its", "model")
@@ -44,30 +45,18 @@ _US = 1_000_000
 
 @dataclass
 class Rows:
-    """Rows of one table, by column; what is not named is empty."""
+    """Rows of one table; what a row does not name is empty."""
 
     table: TableSpec
-    columns: dict[str, list[Any]] = field(default_factory=dict)
-    num_rows: int = 0
-
-    def add(self, row: dict[str, Any]) -> None:
-        """Add a row."""
-        for name, value in row.items():
-            self.columns.setdefault(name, [None] * self.num_rows).append(value)
-        self.num_rows += 1
-        for values in self.columns.values():
-            if len(values) < self.num_rows:
-                values.append(None)
+    rows: list[dict[str, Any]] = field(default_factory=list)
 
     def as_arrow(self) -> pa.Table:
         """Arrow table, sorted as the sink sorts."""
         schema = arrow_schema(self.table)
         arrays = []
         for column in schema:
-            values = self.columns.get(column.name, [None] * self.num_rows)
-            if not column.nullable:
-                values = [_empty(column.type) if value is None else value for value in values]
-            arrays.append(pa.array(values, column.type))
+            empty = None if column.nullable else _empty(column.type)
+            arrays.append(pa.array([row.get(column.name, empty) for row in self.rows], column.type))
         return pa.Table.from_arrays(arrays, schema=schema).sort_by([(name, "ascending") for name in self.table.sort])
 
 
@@ -113,7 +102,8 @@ class Month:
         for number in range(num_spans):
             span_id = f"{chance.getrandbits(64):016x}"
             kind = "run" if number % 25 == 0 else "model_call" if number % 2 else "tool_call"
-            parent, path = runs[-1] if runs else (None, [])
+            # Sub-agents of sub-agents, and then again from the root: a chain of thousands is nobody's work.
+            parent, path = (runs[0] if len(runs[-1][1]) >= MAX_DEPTH else runs[-1]) if runs else (None, [])
             length_ms = chance.randrange(50, 9_000)
             is_error = chance.randrange(60) == 0
             end = now + timedelta(milliseconds=length_ms)
@@ -153,8 +143,8 @@ class Month:
             errors += is_error
             if chance.random() < SHARE_TWICE:
                 running = {"status": "running", "ended_at": None, "duration_ms": None, "output": None, "rev": rev}
-                spans.add(row | running | {"cost_usd": None, "error": None})
-            spans.add(row)
+                spans.rows.append(row | running | {"cost_usd": None, "error": None})
+            spans.rows.append(row)
             now += timedelta(milliseconds=chance.randrange(20, 2_000))
         whole: dict[str, Any] = base | {
             "root_span_id": runs[0][0],
@@ -180,8 +170,8 @@ class Month:
             "rev": rev + num_spans,
         }
         running = {"status": "running", "ended_at": None, "duration_ms": None, "is_open": True, "rev": rev}
-        traces.add(whole | running)
-        traces.add(whole)
+        traces.rows.append(whole | running)
+        traces.rows.append(whole)
 
 
 def _retried(table: Table, change: Callable[[], None]) -> None:
@@ -223,7 +213,7 @@ def fill(settings: LakeSettings, num_spans: int, seed: int = 1) -> None:
     agents = Rows(AGENTS)
     for number in range(NUM_AGENTS):
         seen = {"first_seen_at": yesterday - timedelta(days=NUM_DAYS), "last_seen_at": yesterday}
-        agents.add({"tenant_id": TENANT, "agent_id": f"agent-{number}", **seen})
+        agents.rows.append({"tenant_id": TENANT, "agent_id": f"agent-{number}", **seen})
     append(agents)
 
 

@@ -1,4 +1,4 @@
-"""Signing in with a key, sessions and their end, over real Postgres; what is refused leaves a trace in the audit log."""
+"""Signing in with a key, sessions and their end, over real Postgres; what is refused is in the audit log."""
 
 from collections.abc import Callable
 from typing import Any

@@ -16,7 +16,15 @@ from api.routers import export
 from api.schemas.trace_views import TraceCard, TraceDifference, TraceGraph, TraceSkeleton, TraceTimeline
 from infra.runtime.settings import StackSettings
 from lakehouse.contracts.tables import SPANS
-from tests.integration.api.conftest import BASE_AT, Client, change_silver, insert_rows, new_tenant_id
+from tests.integration.api.conftest import (
+    BASE_AT,
+    Client,
+    api_settings,
+    change_silver,
+    insert_rows,
+    new_tenant_id,
+    served,
+)
 
 # span, parent, kind, what, start and length in milliseconds, cost
 STEPS: list[tuple[str, str | None, str, str, int, int, str | None]] = [
@@ -239,3 +247,9 @@ def test_export_goes_on_behind_a_full_page(client: Client, monkeypatch: pytest.M
     assert _export(client, "two", "ndjson") == whole
     assert pq.read_table(io.BytesIO(_export(client, "two", "parquet"))).num_rows == 7
     assert len(json.loads(_export(client, "two", "otlp"))["resourceSpans"][0]["scopeSpans"][0]["spans"]) == 7
+
+
+def test_a_trace_that_is_too_large_is_cut_where_it_began(client: Client, stack: StackSettings) -> None:
+    with served(api_settings(stack, api_max_skeleton_spans=3)) as http:
+        skeleton = Client(http, client.key).get("/v1/traces/one/skeleton").json()
+    assert (skeleton["span_id"], skeleton["truncated"]) == (["r", "m1", "t1"], True)

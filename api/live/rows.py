@@ -1,0 +1,67 @@
+"""Values of the topics as rows of the tables, so that one answer is made of both.
+
+Upstream: structs of stream_jobs.contracts; the columns of lakehouse.contracts.tables.
+Downstream: api/live/trace_lookup.py, api/schemas/live.py.
+Guarantee: pure. A row has every column that people see, under the table's name and of the type that Trino gives.
+"""
+
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from api.views.columns import scaled
+from lakehouse.contracts.columns import ColumnSpec
+from lakehouse.contracts.tables import ALERTS, SPANS, TRACES, TableSpec
+from stream_jobs.contracts.alert import Alert
+from stream_jobs.contracts.span import Span
+from stream_jobs.contracts.trace import Trace
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_TABLES: dict[type[msgspec.Struct], TableSpec] = {Span: SPANS, Trace: TRACES, Alert: ALERTS}
+
+
+def instant(microseconds: int) -> datetime:
+    """Instant of UTC microseconds, exact."""
+    return _EPOCH + timedelta(microseconds=microseconds)
+
+
+def row_of(value: Span | Trace | Alert) -> dict[str, Any]:
+    """Return the row that the table will hold."""
+    columns = _TABLES[type(value)].visible_columns
+    return {column.name: _cell(column, getattr(value, column.field)) for column in columns}
+
+
+def compact_row(span: Span) -> tuple[Any, ...]:
+    """Return the row of a span as api/repositories/spans.py reads it for SpanColumns, with its depth behind."""
+    return (
+        span.span_id,
+        span.parent_span_id,
+        span.kind,
+        span.name,
+        span.status,
+        span.started_at_us,
+        span.ended_at_us,
+        span.openclaw_agent_id,
+        span.provider,
+        span.model,
+        span.tool_name,
+        span.input_tokens,
+        span.cache_read_tokens,
+        span.cache_write_tokens,
+        span.output_tokens,
+        None if span.cost_usd is None else scaled(span.cost_usd),
+        " ".join(span.flags) or None,
+        span.depth,
+    )
+
+
+def _cell(column: ColumnSpec, value: Any) -> Any:
+    if value is None:
+        return None
+    match column.encoding:
+        case "microseconds":
+            return instant(value)
+        case "iso_date":
+            return date.fromisoformat(value)
+    return value
