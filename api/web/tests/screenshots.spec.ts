@@ -27,7 +27,8 @@ for (const look of LOOKS) {
       test.setTimeout(180_000);
       const take = async (name: string) => {
         await expect(page.locator(".state .spinner")).toHaveCount(0);
-        await page.waitForLoadState("networkidle");
+        // Charts and pictures are drawn in the frames after their data came.
+        await page.evaluate(() => new Promise((done) => requestIdleCallback(done, { timeout: 3_000 })));
         if (only === undefined || only.includes(name)) {
           await page.screenshot({ path: `${folder}/${name}-${look.name}.png`, animations: "disabled" });
         }
