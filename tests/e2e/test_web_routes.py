@@ -1,6 +1,5 @@
 """Where the pages end and the API begins, without a stack: addresses, headers, files."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -25,9 +24,9 @@ def dist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def client(tmp_path: Path) -> Iterator[TestClient]:
+def client(tmp_path: Path) -> TestClient:
     """The app, not started: the pages need neither Trino nor Postgres."""
-    yield TestClient(create_app(ApiSettings(home=tmp_path)))
+    return TestClient(create_app(ApiSettings(home=tmp_path)))
 
 
 @pytest.mark.parametrize("path", ["/", "/traces", "/traces/t1?view=graph", "/agents/a.b:c", "/v1x", "/nowhere/at/all"])
@@ -39,7 +38,9 @@ def test_pages_come_with_a_strict_policy(client: TestClient, dist: Path, path: s
     assert not any(word in policy for word in ("unsafe", "http", "data:", "*"))
 
 
-@pytest.mark.parametrize("path", ["/v1/nothing", "/v1", "/mcp/x", "/docs/x", "/assets/gone.js", "/assets/..%2findex.html"])
+@pytest.mark.parametrize(
+    "path", ["/v1/nothing", "/v1", "/mcp/x", "/docs/x", "/assets/gone.js", "/assets/..%2findex.html"]
+)
 def test_the_api_and_files_never_answer_with_a_page(client: TestClient, dist: Path, path: str) -> None:
     answer = client.get(path)
     assert answer.status_code == 404
