@@ -14,7 +14,7 @@ from pathlib import Path
 
 from api.settings import ApiSettings
 from infra.runtime.access_keys import create_key, parse_key, read_pepper, revoke_key
-from infra.runtime.database import make_engine, migrate
+from infra.runtime.database import make_engine
 from tests.integration.api.conftest import served
 from tests.integration.api.tracy_stack import environment
 from tests.messages_server import Reply, Request, Say, messages_server
@@ -72,7 +72,6 @@ def main() -> None:
         home=Path(home), port_base=int(base), api_requests_per_s=500, api_request_burst=2_000, api_max_queries=16
     )
     engine = make_engine(settings)
-    migrate(engine)
     pepper = read_pepper(settings.key_pepper_file)
     tenant_id = os.environ.get("CLAWTRACE_E2E_TENANT", DEMO_TENANT)
     made = {

@@ -113,6 +113,22 @@ test("a tree of 10,000 nodes is at most 200 rows of the document, from top to bo
   expect(await rows.count()).toBeLessThanOrEqual(200);
 });
 
+test("a span that is streamed is shown before the tables hold it", async ({ page }) => {
+  await signIn(page);
+  await page.route(/\/v1\/traces\/growing\/skeleton/, (route) => route.fulfill({ json: skeleton(30, true) }));
+  const span = {
+    span_id: "streamed", parent_span_id: "s0", kind: "tool_call", name: "execute_tool streamed", status: "running",
+    started_at: "2026-11-23T05:00:30.5Z", ended_at: null, tokens: null, cost_usd: null, openclaw_agent_id: null,
+    provider: null, model: null, tool_name: "streamed", flags: [], trace_id: "growing",
+  }; // prettier-ignore
+  const body = `id: 1\nevent: span\ndata: ${JSON.stringify(span)}\n\n`;
+  await page.route(/\/v1\/live/, (route) => route.fulfill({ contentType: "text/event-stream", body }));
+  await page.goto(`${url()}/traces/growing`);
+  const tree = page.getByRole("treegrid");
+  await expect(tree.getByRole("row", { name: /execute_tool streamed/ })).toContainText("running");
+  await expect(tree).toHaveAttribute("aria-rowcount", "31");
+});
+
 test("a running trace grows while it is watched, and keeps what is selected", async ({ page }) => {
   await signIn(page);
   let numSpans = 30;

@@ -49,7 +49,7 @@ for (const colorScheme of ["light", "dark"] as const) {
       const trace = await traceNamed(request, "subagent");
       for (const [view, part] of [
         ["path", page.getByRole("treegrid")],
-        ["graph", page.getByRole("button", { name: /^agent, main/ }).first()],
+        ["graph", page.getByRole("button", { name: /main\s*agent/ }).first()],
         ["timeline", page.getByRole("application")],
       ] as const) {
         await page.goto(`${url()}/traces/${trace}?view=${view}`);

@@ -26,8 +26,9 @@ for (const look of LOOKS) {
     test("every page", async ({ page, request }) => {
       test.setTimeout(180_000);
       const take = async (name: string) => {
-        await expect(page.locator(".spinner")).toHaveCount(0);
-        await page.waitForLoadState("networkidle");
+        await expect(page.locator(".state .spinner")).toHaveCount(0);
+        // Charts and pictures are drawn in the frames after their data came.
+        await page.evaluate(() => new Promise((done) => requestIdleCallback(done, { timeout: 3_000 })));
         if (only === undefined || only.includes(name)) {
           await page.screenshot({ path: `${folder}/${name}-${look.name}.png`, animations: "disabled" });
         }

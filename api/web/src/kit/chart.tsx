@@ -87,7 +87,7 @@ export function overPlaces(
   places: readonly string[],
   series: readonly Series[],
   format: (value: number) => string,
-  axis: { readonly max?: number; readonly minInterval?: number } = {},
+  axis: { readonly max?: number; readonly minInterval?: number; readonly interval?: number } = {},
 ): EChartsCoreOption {
   const { line, soft, surface, text } = axisStyle();
   return {

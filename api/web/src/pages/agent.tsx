@@ -114,7 +114,7 @@ function Trends({ points, bucket }: { readonly points: readonly TrendPoint[]; re
         TOKEN_BUCKETS.map(([key, name]) => ({ name, values: of((figures) => figures.tokens[key]), kind: "bar" as const, stack: "tokens" })),
         formatTokens,
       ),
-      make("Error rate", [{ name: "Error rate", values: of((figures) => figures.error_rate) }], formatShare, { max: 1 }),
+      make("Error rate", [{ name: "Error rate", values: of((figures) => figures.error_rate) }], formatShare, { max: 1, interval: 0.25 }),
     ];
     // The colours are read anew when the theme changes.
     // eslint-disable-next-line react-hooks/exhaustive-deps
@@ -122,7 +122,7 @@ function Trends({ points, bucket }: { readonly points: readonly TrendPoint[]; re
   return (
     <div className="columns">
       {charts.map(({ title, option }) => (
-        <section key={title} className="card" aria-label={title}>
+        <section key={title} className="card" aria-label={`${title} by ${bucket}`}>
           <div className="card-head">
             <h2>{title}</h2>
             <span className="soft">by {bucket}</span>

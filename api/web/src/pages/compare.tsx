@@ -115,12 +115,12 @@ function Blame({ items, restUsd, beforeId, afterId }: BlameProps) {
                 <div>
                   {item.path.at(-1)}{" "}
                   {item.span_id_before !== null && (
-                    <Link to={`/traces/${beforeId}?span=${item.span_id_before}`} aria-label={`${item.path.at(-1)} in the first run`}>
+                    <Link to={`/traces/${beforeId}?span=${item.span_id_before}`} aria-label={`before: ${item.path.at(-1)}`}>
                       before
                     </Link>
                   )}{" "}
                   {item.span_id_after !== null && (
-                    <Link to={`/traces/${afterId}?span=${item.span_id_after}`} aria-label={`${item.path.at(-1)} in the second run`}>
+                    <Link to={`/traces/${afterId}?span=${item.span_id_after}`} aria-label={`after: ${item.path.at(-1)}`}>
                       after
                     </Link>
                   )}

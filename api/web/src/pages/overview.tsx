@@ -5,10 +5,12 @@
  * Downstream: agent pages, alerts, traces.
  * Guarantee: renewed by itself, without a reload and without moving what somebody reads.
  */
-import { useQuery } from "@tanstack/react-query";
+import { useQuery, useQueryClient } from "@tanstack/react-query";
+import { useState } from "react";
 import { Link } from "react-router";
 
-import { agentsQuery, alertsQuery, askSql, tracesQuery } from "../api/queries";
+import { useLive } from "../api/live";
+import { agentsQuery, alertsQuery, askSql, type TraceSummary, tracesQuery } from "../api/queries";
 import { Bars } from "../kit/bars";
 import { formatAgo, formatCount, formatShare, formatTokens, formatUsd } from "../kit/format";
 import { Page } from "../kit/page";
@@ -21,6 +23,8 @@ import { AlertLines } from "./alert_lines";
 import { hourPlaces } from "./hours";
 
 const RENEW_MS = 5_000;
+const NUM_NEWEST = 8;
+const MAX_LIVE = 50;
 const RENEW_HOURS_MS = 30_000;
 const RUNS_PER_HOUR = `SELECT date_trunc('hour', started_at) AS hour, count(*) AS runs
 FROM traces WHERE started_at >= current_timestamp - INTERVAL '24' HOUR GROUP BY 1 ORDER BY 1`;
@@ -29,7 +33,14 @@ export default function Overview() {
   const agents = useQuery({ ...agentsQuery(windowOf("30d")), refetchInterval: RENEW_MS });
   const todays = useQuery({ ...agentsQuery(today()), refetchInterval: RENEW_MS });
   const alerts = useQuery({ ...alertsQuery({ open: true, limit: 5 }), refetchInterval: RENEW_MS });
-  const newest = useQuery({ ...tracesQuery({ limit: 8, sort: "-started_at" }), refetchInterval: RENEW_MS });
+  const newest = useQuery({ ...tracesQuery({ limit: NUM_NEWEST, sort: "-started_at" }), refetchInterval: RENEW_MS });
+  const client = useQueryClient();
+  const [live, setLive] = useState<ReadonlyMap<string, TraceSummary>>(new Map());
+  useLive({ kinds: ["trace", "alert"] }, true, (events) => {
+    const traces = events.filter(({ event }) => event === "trace").map(({ data }) => JSON.parse(data) as TraceSummary);
+    setLive((before) => new Map([...before, ...traces.map((trace) => [trace.trace_id, trace] as const)].slice(-MAX_LIVE)));
+    if (events.some(({ event }) => event === "alert")) void client.invalidateQueries({ queryKey: ["alerts"] });
+  });
   if (agents.isPending) {
     return (
       <Page title="Overview">
@@ -111,10 +122,17 @@ export default function Overview() {
         <h2 className="section-title">
           Newest runs
         </h2>
-        {newest.data !== undefined && <TraceTable traces={newest.data.items} label="Newest runs" />}
+        {newest.data !== undefined && <TraceTable traces={newestOf(newest.data.items, live)} label="Newest runs" />}
       </div>
     </Page>
   );
+}
+
+/** The newest runs, each as it was told last: a stream is seconds before the tables, but the tables have the last word. */
+function newestOf(read: readonly TraceSummary[], live: ReadonlyMap<string, TraceSummary>): TraceSummary[] {
+  const byId = new Map(live);
+  for (const trace of read) if (!trace.is_open || !byId.has(trace.trace_id)) byId.set(trace.trace_id, trace);
+  return [...byId.values()].sort((left, right) => right.started_at.localeCompare(left.started_at)).slice(0, NUM_NEWEST);
 }
 
 function unpriced(numCalls: number): string | undefined {

@@ -6,9 +6,10 @@
  * Guarantee: view and step stand in the address; a running trace grows while it is watched and keeps what is selected.
  */
 import { useQuery } from "@tanstack/react-query";
-import { lazy, Suspense, useMemo } from "react";
+import { lazy, Suspense, useMemo, useState } from "react";
 import { Link, useParams } from "react-router";
 
+import { useLive } from "../api/live";
 import { alertsQuery, graphQuery, skeletonQuery, timelineQuery, type TraceSkeleton, type TraceSummary } from "../api/queries";
 import { formatCount, formatDuration, formatInstant, formatTokens, formatUsd } from "../kit/format";
 import { Page } from "../kit/page";
@@ -16,6 +17,7 @@ import { Failed, Loading, StatusBadge } from "../kit/states";
 import { Tabs } from "../kit/tabs";
 import { microsOf, totalTokens } from "../kit/tokens";
 import { useUrlState } from "../kit/url_state";
+import { type LiveSpan, withLiveSpans } from "../trace/live_spans";
 import { TraceModel } from "../trace/model";
 import { PathTree } from "../trace/path_tree";
 import { columnsOf } from "../trace/skeleton";
@@ -42,10 +44,8 @@ export default function Trace() {
   const alerts = useQuery(alertsQuery({ trace_id: traceId, limit: 50 }));
   useTracySubject({ trace_id: traceId, ...(spanId === undefined ? {} : { span_id: spanId }) });
   const found = alerts.data?.items;
-  const model = useMemo(
-    () => (skeleton.data === undefined ? undefined : new TraceModel(columnsOf(skeleton.data, found))),
-    [skeleton.data, found],
-  );
+  const shown = useGrowing(traceId, skeleton.data);
+  const model = useMemo(() => (shown === undefined ? undefined : new TraceModel(columnsOf(shown, found))), [shown, found]);
   if (skeleton.isPending) {
     return (
       <Page title="Trace">
@@ -53,14 +53,14 @@ export default function Trace() {
       </Page>
     );
   }
-  if (skeleton.isError || model === undefined) {
+  if (shown === undefined || model === undefined) {
     return (
       <Page title="Trace">
         <Failed error={skeleton.error} onRetry={() => void skeleton.refetch()} />
       </Page>
     );
   }
-  const { trace } = skeleton.data;
+  const { trace } = shown;
   const view = VIEWS.find((wanted) => wanted.id === get("view"))?.id ?? "path";
   const select = (next: string | undefined) => set({ span: next });
   return (
@@ -73,19 +73,19 @@ export default function Trace() {
           <button type="button" className="button" onClick={() => askTracy("Why did this run cost what it cost?")}>
             Ask Tracy
           </button>
-          <a className="button" href={`/v1/traces/${encodeURIComponent(traceId)}/export?format=json`} download>
+          <a className="button" href={`/v1/traces/${encodeURIComponent(traceId)}/export`} download>
             Export
           </a>
         </>
       }
     >
-      {skeleton.data.truncated && (
+      {shown.truncated && (
         <p className="badge badge-flag">Only the first {formatCount(model.size)} steps are shown; read the rest with SQL.</p>
       )}
       <div className="trace-split" data-step={spanId === undefined ? undefined : ""}>
         <Tabs label="Views of the trace" tabs={VIEWS} current={view} onChoose={(next) => set({ view: next === "path" ? undefined : next })}>
           <Suspense fallback={<Loading what="the view" />}>
-            <TraceView view={view} traceId={traceId} model={model} skeleton={skeleton.data} spanId={spanId} onSelect={select} />
+            <TraceView view={view} traceId={traceId} model={model} skeleton={shown} spanId={spanId} onSelect={select} />
           </Suspense>
         </Tabs>
         {spanId !== undefined && (
@@ -93,7 +93,7 @@ export default function Trace() {
             traceId={traceId}
             spanId={spanId}
             model={model}
-            skeleton={skeleton.data}
+            skeleton={shown}
             alerts={found ?? []}
             onSelect={select}
             onClose={() => {
@@ -105,6 +105,36 @@ export default function Trace() {
       </div>
     </Page>
   );
+}
+
+interface Growth {
+  readonly traceId: string;
+  readonly spans: ReadonlyMap<string, LiveSpan>;
+  readonly trace: TraceSummary | undefined;
+}
+
+const NOTHING_NEW: Omit<Growth, "traceId"> = { spans: new Map(), trace: undefined };
+
+/** The skeleton with what was streamed since it was read; only while the trace runs. */
+function useGrowing(traceId: string, read: TraceSkeleton | undefined): TraceSkeleton | undefined {
+  const [growth, setGrowth] = useState<Growth>({ traceId, ...NOTHING_NEW });
+  useLive({ traceId, kinds: ["span", "trace"] }, read?.trace.is_open === true, (events) =>
+    setGrowth((before) => {
+      const spans = new Map(before.traceId === traceId ? before.spans : []);
+      let trace = before.traceId === traceId ? before.trace : undefined;
+      for (const { event, data } of events) {
+        const told = JSON.parse(data) as LiveSpan & TraceSummary;
+        if (event === "span") spans.set(told.span_id, told);
+        else if (event === "trace" && told.trace_id === traceId) trace = told;
+      }
+      return { traceId, spans, trace };
+    }),
+  );
+  return useMemo(() => {
+    // What is read after the end is whole: what was streamed adds nothing to it.
+    if (read === undefined || growth.traceId !== traceId || !read.trace.is_open) return read;
+    return withLiveSpans(read, growth.spans, growth.trace);
+  }, [read, growth, traceId]);
 }
 
 interface TraceViewProps {

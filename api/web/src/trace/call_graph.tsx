@@ -19,6 +19,7 @@ import "./call_graph.css";
 
 const FIRST_NODES = 40;
 const MAX_LISTED = 50;
+const LEAST_SCALE = 0.55;
 
 interface CallGraphProps {
   readonly graph: TraceGraph;
@@ -90,9 +91,10 @@ function Picture({ picture, chosen, marked, onChoose, children }: PictureProps) 
     const box = svg.current;
     if (box === null || zooming.current === undefined || picture.width === 0) return;
     const { clientWidth, clientHeight } = box;
-    const scale = Math.min(1.2, clientWidth / picture.width, clientHeight / picture.height);
+    // What would be too small to read is begun at its left end instead.
+    const scale = Math.min(1.2, Math.max(LEAST_SCALE, Math.min(clientWidth / picture.width, clientHeight / picture.height)));
     const place = zoomIdentity
-      .translate((clientWidth - picture.width * scale) / 2, (clientHeight - picture.height * scale) / 2)
+      .translate(Math.max(0, (clientWidth - picture.width * scale) / 2), (clientHeight - picture.height * scale) / 2)
       .scale(scale);
     select(box).call(zooming.current.transform, place);
   };
@@ -198,7 +200,6 @@ function Node({ node, isChosen, onChoose }: NodeProps) {
       role="button"
       tabIndex={0}
       aria-pressed={isChosen}
-      aria-label={[node.kind, node.name, told, failed, cost].filter(Boolean).join(", ")}
       onClick={onChoose}
       onKeyDown={(event) => {
         if (event.key === "Enter" || event.key === " ") {
@@ -213,7 +214,7 @@ function Node({ node, isChosen, onChoose }: NodeProps) {
         {node.name.length > 23 ? `${node.name.slice(0, 22)}…` : node.name}
       </text>
       <text x={22} y={41} className="graph-told">
-        {[told, cost].filter(Boolean).join(" · ")}
+        {[node.kind, told, cost].filter(Boolean).join(" · ")}
         {failed !== "" && <tspan className="graph-bad"> · {failed}</tspan>}
       </text>
     </g>

@@ -97,7 +97,7 @@ function Facts({ span, model, index }: { readonly span: SpanDetail; readonly mod
     ["Cost", withBelow === undefined ? formatUsd(span.cost_usd) : `${formatUsd(withBelow)} with all below`],
     ["Price", span.price_id ?? (span.kind === "model_call" ? "no price is known" : null)],
     ["Said by the source", span.reported_cost_usd === null ? null : formatUsd(span.reported_cost_usd)],
-    ["Duration", span.status === "running" ? "still running" : formatDuration(span.duration_ms)],
+    ["Duration", span.status === "running" ? "still running" : formatDuration(model.columns.durationsMs[index] ?? span.duration_ms)],
     ["Started", formatInstant(microsOf(span.started_at))],
     ["Model", span.model === null ? null : [span.provider, span.model].filter(Boolean).join("/")],
     ["Tool", span.tool_name],
@@ -146,7 +146,9 @@ function Tokens({ span }: { readonly span: SpanDetail }) {
             <tr key={bucket}>
               <th scope="row">{name}</th>
               <td>
-                <meter min={0} max={total} value={tokens[bucket]} aria-label={name} />
+                <svg className="step-share" width="100%" height={8} aria-hidden="true">
+                  <rect width={`${(100 * tokens[bucket]) / total}%`} height={8} rx={2} />
+                </svg>
               </td>
               <td className="num">{formatTokens(tokens[bucket])}</td>
             </tr>
