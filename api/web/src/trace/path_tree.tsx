@@ -33,6 +33,7 @@ export function PathTree({ model, selectedId, onSelect }: PathTreeProps) {
     getScrollElement: () => scroller.current,
     estimateSize: () => ROW_PX,
     overscan: 6,
+    useFlushSync: false,
   });
 
   const selected = selectedId === undefined ? -1 : model.indexOf(selectedId);
