@@ -6,18 +6,20 @@ Guarantee: pure. A row has every column that people see, under the table's name 
 """
 
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import msgspec
 
 from api.views.columns import scaled
-from lakehouse.contracts.columns import ColumnSpec
+from lakehouse.contracts.columns import MONEY, MONEY_SCALE, ColumnSpec
 from lakehouse.contracts.tables import ALERTS, SPANS, TRACES, TableSpec
 from stream_jobs.contracts.alert import Alert
 from stream_jobs.contracts.span import Span
 from stream_jobs.contracts.trace import Trace
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MONEY_UNIT = Decimal(1).scaleb(-MONEY_SCALE)
 _TABLES: dict[type[msgspec.Struct], TableSpec] = {Span: SPANS, Trace: TRACES, Alert: ALERTS}
 
 
@@ -63,4 +65,7 @@ def _cell(column: ColumnSpec, value: Any) -> Any:
             return instant(value)
         case "iso_date":
             return date.fromisoformat(value)
+    if column.type == MONEY:
+        # What OpenClaw reports may have more decimals than any column holds.
+        return value.quantize(_MONEY_UNIT)
     return value
