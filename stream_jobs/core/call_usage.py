@@ -23,15 +23,24 @@ MAX_MISSING = 32
 MAX_TOKENS = 10**12
 
 _MAX_USD = Decimal(10) ** 9
+# The finest amount that any column holds.
+_FINEST_USD = Decimal("1e-12")
 _ZERO = Decimal(0)
 
 
 def dollars_of(text: str | None) -> Decimal | None:
-    """Read OpenClaw's own estimate; None for what is no sensible amount."""
+    """Read OpenClaw's own estimate; None for what is no sensible amount.
+
+    OpenClaw adds in floating point: 0.00495 comes as 0.0049499999999999995. Beyond the twelfth decimal is noise, and
+    kept it would make the sum over the calls differ from the run's own.
+    """
     if text is None:
         return None
     amount = Decimal(text)
-    return amount if amount.is_finite() and abs(amount) < _MAX_USD else None
+    if not amount.is_finite() or abs(amount) >= _MAX_USD:
+        return None
+    finest = amount.quantize(_FINEST_USD)
+    return amount if amount == finest else finest.normalize()
 
 
 Told = tuple[TokenUsage | None, Decimal | None]

@@ -14,7 +14,7 @@ from infra.runtime.database import make_engine
 from infra.runtime.settings import StackSettings
 from tests.captures import hook_lines
 from tests.integration.api.conftest import Client, api_settings, new_tenant_id, served
-from tests.integration.api.live_topics import watching
+from tests.integration.api.live_topics import LiveEvent, watching
 from tests.integration.doors import Doors, spool_id_of, wait_until, wire_batch
 
 SCENARIO = "multi-tool"
@@ -89,15 +89,26 @@ def test_a_running_trace_is_whole_to_the_last_second(sender: Sender, doors: Door
         send(doors, key, lines[:1], spool_id)
         for seq in range(1, len(lines)):
             send(doors, key, lines[seq : seq + 1], spool_id, seq)
-        # The last word on the trace.
-        traces = wait_until(
-            lambda: [event for event in watcher.events if event.name == "trace"],
-            lambda found: bool(found) and not found[-1].data["is_open"],
-            "the trace is over",
+        # Another run of the same agent comes behind in the same partition: when it shows, all before it has come.
+        send(doors, key, hook_lines("simple"), spool_id_of(sender.tenant_id, "behind"))
+
+        def all_traces() -> list[LiveEvent]:
+            return [event for event in watcher.events if event.name == "trace"]
+
+        trace_id = wait_until(all_traces, bool, "the trace", within_s=30)[0].data["trace_id"]
+        wait_until(
+            lambda: {event.data["trace_id"] for event in all_traces()},
+            lambda found: len(found) == 2,
+            "the run behind",
             within_s=30,
         )
-        newest = {event.data["span_id"]: event.data for event in watcher.events if event.name == "span"}
-        trace_id = traces[-1].data["trace_id"]
+        traces = [event for event in all_traces() if event.data["trace_id"] == trace_id]
+        newest = {
+            event.data["span_id"]: event.data
+            for event in watcher.events
+            if event.name == "span" and event.data["trace_id"] == trace_id
+        }
+        assert not traces[-1].data["is_open"]
         began_s = time.monotonic()
         detail = sender.client.get(f"/v1/traces/{trace_id}").json()
         skeleton = sender.client.get(f"/v1/traces/{trace_id}/skeleton").json()
