@@ -1,25 +1,28 @@
 """OpenID Connect: sends people to the provider of their organisation, and finds out who came back.
 
 Upstream: api/routers/session.py.
-Downstream: the provider: discovery, keys, token endpoint, over httpx2; tokens are checked with PyJWT.
+Downstream: the provider: discovery, keys, token endpoint; the protocol is authlib's, tokens are checked with joserfc.
 Guarantee: the code flow with PKCE, state and nonce, and nothing else. A name is believed only when the provider signed
 it for us, with a key of its own and an asymmetric algorithm, for this very login. Nothing is sent without TLS, except
 to this machine.
 """
 
 import asyncio
-import base64
-import hashlib
 import hmac
 import secrets
 import time
 from dataclasses import dataclass
 from typing import Any, Final
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlsplit
 
 import httpx2
-import jwt
 import structlog
+from authlib.integrations.base_client.errors import OAuthError
+from authlib.integrations.httpx_client import AsyncOAuth2Client
+from authlib.oidc.core import CodeIDToken
+from joserfc import jwt
+from joserfc.errors import InvalidKeyIdError, JoseError
+from joserfc.jwk import KeySet
 from pydantic import BaseModel, ValidationError
 
 _log = structlog.get_logger(__name__)
@@ -65,12 +68,6 @@ class LoginTry:
         """Make one that nobody can guess."""
         return cls(secrets.token_urlsafe(32), secrets.token_urlsafe(32), secrets.token_urlsafe(48))
 
-    @property
-    def challenge(self) -> str:
-        """What the provider is told of the verifier (PKCE, S256)."""
-        digest = hashlib.sha256(self.verifier.encode()).digest()
-        return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
-
 
 @dataclass(frozen=True, slots=True)
 class Identity:
@@ -100,7 +97,7 @@ class OidcProvider:
         self._client = client
         self._http = httpx2.AsyncClient(timeout=TIMEOUT_S, follow_redirects=False)
         self._metadata: tuple[float, _Metadata] | None = None
-        self._keys: dict[str, jwt.PyJWK] = {}
+        self._keys: KeySet | None = None
         self._keys_asked_at_s = float("-inf")
         self._asking = asyncio.Lock()
 
@@ -115,20 +112,14 @@ class OidcProvider:
             ProviderAway: the provider does not say.
         """
         metadata = await self._discover()
-        query = urlencode(
-            {
-                "response_type": "code",
-                "client_id": self._client.client_id,
-                "redirect_uri": self._client.redirect_uri,
-                "scope": self._client.scopes,
-                "state": asked.state,
-                "nonce": asked.nonce,
-                "code_challenge": asked.challenge,
-                "code_challenge_method": "S256",
-            }
-        )
-        separator = "&" if urlsplit(metadata.authorization_endpoint).query else "?"
-        return f"{metadata.authorization_endpoint}{separator}{query}"
+        async with self._oauth(metadata) as oauth:
+            url, _ = oauth.create_authorization_url(
+                metadata.authorization_endpoint,
+                state=asked.state,
+                nonce=asked.nonce,
+                code_verifier=asked.verifier,
+            )
+        return str(url)
 
     async def redeem(self, asked: LoginTry, *, code: str, state: str, issuer: str | None) -> Identity:
         """Return who came back with ``code`` and ``state``; ``issuer`` is the answer's ``iss``, if it has one.
@@ -144,8 +135,24 @@ class OidcProvider:
             raise LoginRefused("the answer does not say which provider it is from")
         if issuer is not None and issuer != metadata.issuer:
             raise LoginRefused("the answer is from another provider")
-        token = await self._token(metadata, code, asked.verifier)
-        return self._identity(await self._claims(metadata, token, asked.nonce))
+        answer = await self._fetch_token(metadata, code, asked.verifier)
+        return self._identity(await self._check(metadata, answer, asked.nonce))
+
+    def _oauth(self, metadata: _Metadata) -> AsyncOAuth2Client:
+        secret = self._client.client_secret
+        methods = metadata.token_endpoint_auth_methods_supported
+        method = "client_secret_basic" if "client_secret_basic" in methods else "client_secret_post"
+        # One for each login: it keeps the tokens that it fetches.
+        return AsyncOAuth2Client(
+            client_id=self._client.client_id,
+            client_secret=secret or None,
+            token_endpoint_auth_method=method if secret else "none",
+            scope=self._client.scopes,
+            redirect_uri=self._client.redirect_uri,
+            code_challenge_method="S256",
+            timeout=TIMEOUT_S,
+            follow_redirects=False,
+        )
 
     async def _discover(self) -> _Metadata:
         if self._metadata is not None and time.monotonic() - self._metadata[0] < METADATA_FRESH_S:
@@ -164,83 +171,66 @@ class OidcProvider:
             self._metadata = (time.monotonic(), metadata)
             return metadata
 
-    async def _token(self, metadata: _Metadata, code: str, verifier: str) -> str:
-        form = {
-            "grant_type": "authorization_code",
-            "code": code,
-            "redirect_uri": self._client.redirect_uri,
-            "code_verifier": verifier,
-        }
-        auth: httpx2.Auth = httpx2.Auth()
-        methods = metadata.token_endpoint_auth_methods_supported
-        if self._client.client_secret and "client_secret_basic" in methods:
-            auth = httpx2.BasicAuth(self._client.client_id, self._client.client_secret)
-        else:
-            form["client_id"] = self._client.client_id
-            if self._client.client_secret:
-                form["client_secret"] = self._client.client_secret
+    async def _fetch_token(self, metadata: _Metadata, code: str, verifier: str) -> dict[str, Any]:
         try:
-            answer = await self._http.post(
-                metadata.token_endpoint, data=form, auth=auth, headers={"Accept": "application/json"}
-            )
-        except httpx2.HTTPError as error:
+            async with self._oauth(metadata) as oauth:
+                answer: dict[str, Any] = await oauth.fetch_token(
+                    metadata.token_endpoint, grant_type="authorization_code", code=code, code_verifier=verifier
+                )
+        except OAuthError as error:
+            _log.warning("oidc_code_refused", error=str(error.error)[:100])
+            raise LoginRefused("the provider does not take the code; begin again") from error
+        except (httpx2.HTTPError, ValueError) as error:
             raise ProviderAway(f"{metadata.token_endpoint}: {type(error).__name__}") from error
-        body = _json(answer)
-        if answer.status_code >= 500:
-            raise ProviderAway(f"{metadata.token_endpoint} answers {answer.status_code}")
-        if answer.status_code != 200 or not isinstance(body.get("id_token"), str):
-            _log.warning("oidc_code_refused", status=answer.status_code, error=str(body.get("error"))[:100])
-            raise LoginRefused("the provider does not take the code; begin again")
-        return str(body["id_token"])
+        if not isinstance(answer.get("id_token"), str):
+            raise LoginRefused("the provider's answer names nobody: it has no id_token; ask for the scope openid")
+        return answer
 
-    async def _claims(self, metadata: _Metadata, token: str, nonce: str) -> dict[str, Any]:
+    async def _check(self, metadata: _Metadata, answer: dict[str, Any], nonce: str) -> CodeIDToken:
         try:
-            header = jwt.get_unverified_header(token)
-            algorithm = header.get("alg")
-            if algorithm not in ALGORITHMS:
-                raise LoginRefused(f"the provider's token is signed with {str(algorithm)[:20]}, which does not count")
-            key = await self._key(metadata, str(header.get("kid", "")))
-            claims: dict[str, Any] = jwt.decode(
-                token,
-                key.key,
-                algorithms=[str(algorithm)],
-                audience=self._client.client_id,
-                issuer=metadata.issuer,
-                leeway=LEEWAY_S,
-                options={"require": ["exp", "iat", "iss", "aud", "sub"]},
+            token = await self._decode(metadata, answer["id_token"])
+            claims = CodeIDToken(
+                token.claims,
+                token.header,
+                options={
+                    "iss": {"essential": True, "value": metadata.issuer},
+                    "aud": {"essential": True, "value": self._client.client_id},
+                    "nonce": {"essential": True},
+                },
+                params={
+                    "nonce": nonce,
+                    "client_id": self._client.client_id,
+                    "access_token": answer.get("access_token"),
+                },
             )
-        except jwt.InvalidTokenError as error:
+            claims.validate(leeway=LEEWAY_S)
+        except (JoseError, ValueError) as error:
             _log.warning("oidc_token_refused", reason=str(error))
             raise LoginRefused(f"the provider's token does not count: {error}") from error
-        audience = claims["aud"]
-        authorised = claims.get("azp")
-        if (isinstance(audience, list) and len(audience) > 1 and authorised is None) or authorised not in (
-            None,
-            self._client.client_id,
-        ):
-            raise LoginRefused("the provider's token is for somebody else, too")
-        if not hmac.compare_digest(str(claims.get("nonce", "")).encode(), nonce.encode()):
-            raise LoginRefused("the provider's token belongs to another login")
         return claims
 
-    async def _key(self, metadata: _Metadata, key_id: str) -> jwt.PyJWK:
-        if key_id not in self._keys and time.monotonic() - self._keys_asked_at_s > KEYS_RETRY_S:
-            self._keys_asked_at_s = time.monotonic()
-            found = await self._get(metadata.jwks_uri)
-            try:
-                keys = jwt.PyJWKSet.from_dict(found).keys
-            except jwt.PyJWTError as error:
-                raise ProviderAway(f"its keys cannot be read: {error}") from error
-            self._keys = {key.key_id or "": key for key in keys if key.public_key_use in (None, "sig")}
-        key = self._keys.get(key_id)
-        # A provider with one key may leave its name out.
-        if key is None and not key_id and len(self._keys) == 1:
-            (key,) = self._keys.values()
-        if key is None:
-            raise LoginRefused("the provider's token is signed with a key that it does not publish")
-        return key
+    async def _decode(self, metadata: _Metadata, token: str) -> jwt.Token:
+        if self._keys is None:
+            self._keys = await self._get_keys(metadata)
+        try:
+            return jwt.decode(token, self._keys, algorithms=ALGORITHMS)
+        except InvalidKeyIdError:
+            if time.monotonic() - self._keys_asked_at_s < KEYS_RETRY_S:
+                raise
+        self._keys = await self._get_keys(metadata)
+        return jwt.decode(token, self._keys, algorithms=ALGORITHMS)
 
-    def _identity(self, claims: dict[str, Any]) -> Identity:
+    async def _get_keys(self, metadata: _Metadata) -> KeySet:
+        found: Any = await self._get(metadata.jwks_uri)
+        try:
+            keys = KeySet.import_key_set(found)
+        except (JoseError, ValueError, KeyError, TypeError) as error:
+            raise ProviderAway(f"its keys cannot be read: {type(error).__name__}") from error
+        # Counted from the second look on: the first comes before anybody showed a token of a key we lack.
+        self._keys_asked_at_s = float("-inf") if self._keys is None else time.monotonic()
+        return keys
+
+    def _identity(self, claims: CodeIDToken) -> Identity:
         subject, email = str(claims["sub"]), str(claims.get("email") or "").strip().lower()
         is_verified = claims.get("email_verified") in (True, "true") or (
             self._client.trusts_email and "email_verified" not in claims
