@@ -237,7 +237,7 @@ def test_a_revoked_key_ends_the_stream(live: Live) -> None:
     with watching(live.api.base_url, {"Authorization": f"Bearer {key}"}) as watcher:
         assert live.api.delete(f"/v1/keys/{key.split('_')[2]}", headers=admin).status_code == 204
         began_s = time.monotonic()
-        assert watcher.is_over.wait(5), "the stream goes on"
+        assert watcher.is_over.wait(30), "the stream goes on"
     print(f"stream ended {time.monotonic() - began_s:.1f} s after its key was revoked")
 
 
@@ -248,7 +248,7 @@ def test_signing_out_ends_the_stream(live: Live) -> None:
         with watching(live.api.base_url, {"cookie": cookie}) as watcher:
             assert watcher.status == 200
             assert browser.delete("/v1/session", headers={"x-clawtrace-ui": "1"}).status_code == 204
-            assert watcher.is_over.wait(5), "the stream goes on"
+            assert watcher.is_over.wait(30), "the stream goes on"
 
 
 def test_a_stream_lasts_so_long_and_says_when_to_come_back(live: Live, stack: StackSettings, topics: OwnTopics) -> None:
