@@ -1,0 +1,88 @@
+"""``make faults ROUNDS=n``: the long campaign, on a stack of its own; prints seeds and what was found.
+
+Upstream: the command line.
+Downstream: a table for people and one line of JSON; the exit code is 1 when anything was found.
+Guarantee: a round can be played again by its seed; the ledger and the stack's logs stay in the folder.
+"""
+
+import argparse
+import json
+import sys
+import time
+from dataclasses import asdict
+
+import httpx2
+from rich.console import Console
+from rich.progress import track
+
+from tests.faults.campaign import Round, World, play
+from tests.faults.ledger import Ledger
+from tests.integration.doors import Doors
+from tests.stack import run_clawtrace, running_stack, settings_of
+
+PORT_BASE = 4920
+FOLDER = ".clawtrace-faults"
+NUM_TENANTS = 3
+QUICKER = {"CLAWTRACE_SINK_MARK_SECONDS": "3", "CLAWTRACE_SINK_SLOW_COMMIT_SECONDS": "3"}
+
+
+def world_of(environment: dict[str, str], client: httpx2.Client, ledger: Ledger, tenants: tuple[str, ...]) -> World:
+    """Reach the stack by the same commands as its users."""
+    keys: dict[tuple[str, str], str] = {}
+
+    def key_of(tenant_id: str, agent_id: str) -> str:
+        if (tenant_id, agent_id) not in keys:
+            arguments = ("keys", "create", "--tenant", tenant_id, "--agent", agent_id, "--scope", "ingest", "--json")
+            done = run_clawtrace(*arguments, environment=environment)
+            assert done.returncode == 0, done.stdout + done.stderr
+            keys[tenant_id, agent_id] = json.loads(done.stdout)["key"]
+        return keys[tenant_id, agent_id]
+
+    def pid_of(name: str) -> int | None:
+        processes = json.loads(run_clawtrace("status", "--json", environment=environment).stdout)["processes"]
+        pid: int | None = next(process["pid"] for process in processes if process["name"] == name)
+        return pid
+
+    def is_up() -> bool:
+        return run_clawtrace("status", "--json", environment=environment).returncode == 0
+
+    return World(Doors(settings_of(environment), client), ledger, tenants, key_of, pid_of, is_up)
+
+
+def main() -> int:
+    """Play the rounds; 0 when every one is clean."""
+    parser = argparse.ArgumentParser(prog="python -m tests.faults", description="Kill parts of the stack, then count.")
+    parser.add_argument("--rounds", type=int, default=10, help="How many rounds.")
+    parser.add_argument("--seed", type=int, default=int(time.time()), help="Seed of the first round; the next is +1.")
+    parser.add_argument("--runs", type=int, default=40, help="Runs that come in during a round.")
+    parser.add_argument("--faults", type=int, default=6, help="Kills and holds during a round.")
+    wanted = parser.parse_args()
+    console = Console(stderr=True)
+    rounds: list[Round] = []
+    with (
+        running_stack(FOLDER, PORT_BASE, **QUICKER) as environment,
+        httpx2.Client(timeout=60, trust_env=False) as client,
+    ):
+        home = settings_of(environment).home
+        for number in track(range(wanted.rounds), "Rounds", console=console):
+            seed = wanted.seed + number
+            # Tenants of its own for each round: what is counted is what this round sent.
+            tenants = tuple(f"faults{seed}t{rank}" for rank in range(NUM_TENANTS))
+            ledger = Ledger(home / f"ledger-{seed}.sqlite")
+            rounds.append(play(world_of(environment, client, ledger, tenants), seed, wanted.runs, wanted.faults))
+            ledger.close()
+            last = rounds[-1]
+            verdict = "clean" if not last.findings else "; ".join(last.findings)
+            console.print(
+                f"seed {seed}: {last.num_events:,} events, {last.took_s:.0f} s, {', '.join(last.faults)}: {verdict}"
+            )
+    num_events = sum(one.num_events for one in rounds)
+    num_faults = sum(len(one.faults) for one in rounds)
+    bad = [one for one in rounds if one.findings]
+    console.print(f"{len(rounds)} rounds, {num_events:,} events, {num_faults} faults: {len(bad)} rounds with findings")
+    print(json.dumps({"rounds": [asdict(one) for one in rounds]}))
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,178 @@
+"""One round of the campaign: runs come in from several agents while parts of the stack are killed or held.
+
+Upstream: a seed; a running stack.
+Downstream: ``python -m tests.faults`` and tests/integration/test_faults.py.
+Guarantee: whatever happens, every delivery is sent until it is acknowledged, as the plugin does; after the round all
+parts run again. The seed says which fault comes after how many deliveries.
+"""
+
+import os
+import random
+import signal
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+import httpx2
+
+from tests.faults.ledger import Ledger
+from tests.faults.mixture import Delivery, deliveries_of, runs_of
+from tests.faults.oracle import findings_of
+from tests.integration.doors import Doors, wait_until, wire_batch
+
+VICTIMS: Final = ("gateway", "stitcher", "sink", "budgets", "upkeep", "kafka", "postgres", "trino")
+# Ours are hit more often than what we build upon.
+WEIGHTS: Final = (3, 4, 4, 1, 1, 1, 1, 1)
+PAUSE_SHARE: Final = 0.25
+MAX_PAUSE_S: Final = 5.0
+NUM_SENDERS: Final = 4
+AFTER_FAULTS: Final = 2
+MAX_GAP_S: Final = 3.0
+UP_AGAIN_WITHIN_S: Final = 180.0
+SENT_WITHIN_S: Final = 180.0
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What happens to one part of the stack; ``held_s`` is 0 for a kill."""
+
+    victim: str
+    kind: Literal["kill", "hold"]
+    held_s: float
+    after_deliveries: int
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.victim}" + (f" {self.held_s:.1f} s" if self.kind == "hold" else "")
+
+
+@dataclass
+class Round:
+    """What was done in a round, and what came of it."""
+
+    seed: int
+    num_events: int = 0
+    num_runs: int = 0
+    faults: list[str] = field(default_factory=list)
+    findings: list[str] = field(default_factory=list)
+    took_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class World:
+    """The stack as a round needs it. ``pid_of`` is None while a part is down; ``is_up`` when all parts run."""
+
+    doors: Doors
+    ledger: Ledger
+    tenants: tuple[str, ...]
+    key_of: Callable[[str, str], str]
+    pid_of: Callable[[str], int | None]
+    is_up: Callable[[], bool]
+
+
+def faults_of(seed: int, num_faults: int, num_deliveries: int) -> list[Fault]:
+    """Choose what happens when, in order; the last of them come when all is sent and the stack still works on it."""
+    chooser = random.Random(f"{seed}/faults")
+    places = sorted(chooser.randrange(num_deliveries) for _ in range(max(0, num_faults - AFTER_FAULTS)))
+    places += [num_deliveries] * (num_faults - len(places))
+    faults = []
+    for place in places:
+        (victim,) = chooser.choices(VICTIMS, WEIGHTS)
+        is_held = chooser.random() < PAUSE_SHARE
+        held_s = round(chooser.uniform(0.05, MAX_PAUSE_S), 2) if is_held else 0.0
+        faults.append(Fault(victim, "hold" if is_held else "kill", held_s, place))
+    return faults
+
+
+def play(world: World, seed: int, num_runs: int, num_faults: int) -> Round:
+    """Play one round; the result says what is wrong, if anything is."""
+    began_s = time.monotonic()
+    runs = runs_of(seed, num_runs, world.tenants)
+    in_time, late = deliveries_of(seed, runs)
+    told = Round(seed, num_events=sum(run.expected.num_events for run in runs), num_runs=num_runs)
+    faults = faults_of(seed, num_faults, len(in_time) + len(late))
+    chaos = _Chaos(world, faults, told.faults, seed)
+    # The deliveries of a run keep their order, so a run belongs to one sender.
+    lane_of = {run: number % NUM_SENDERS for number, run in enumerate(runs)}
+    for run in runs:
+        # All keys now: later the part that makes them may be down.
+        world.key_of(run.tenant_id, run.agent_id)
+    for deliveries in (in_time, late):
+        lanes: list[list[Delivery]] = [[] for _ in range(NUM_SENDERS)]
+        for delivery in deliveries:
+            lanes[lane_of[delivery.run]].append(delivery)
+        with ThreadPoolExecutor(NUM_SENDERS) as pool:
+            for done in [pool.submit(_send_all, world, lane, chaos) for lane in lanes]:
+                done.result()
+    chaos.finish()
+    wait_until(world.is_up, bool, f"all parts run again after {told.faults}", within_s=UP_AGAIN_WITHIN_S)
+    told.findings = findings_of(world.doors, world.ledger, runs, world.tenants)
+    told.took_s = time.monotonic() - began_s
+    return told
+
+
+def _send_all(world: World, deliveries: list[Delivery], chaos: "_Chaos") -> None:
+    for delivery in deliveries:
+        world.ledger.note(delivery)
+        key = world.key_of(delivery.run.tenant_id, delivery.run.agent_id)
+        body = wire_batch(delivery.lines, delivery.spool_id, delivery.first_seq)
+
+        def status(key: str = key, body: dict[str, object] = body) -> int:
+            try:
+                return world.doors.send(key, body).status_code
+            except httpx2.TransportError:
+                return 0
+
+        wait_until(status, lambda found: found == 202, "delivery acknowledged", within_s=SENT_WITHIN_S)
+        world.ledger.acknowledge(delivery)
+        chaos.on_delivery()
+
+
+class _Chaos:
+    """Lets the faults happen when their time has come."""
+
+    def __init__(self, world: World, faults: list[Fault], told: list[str], seed: int) -> None:
+        self._world, self._faults, self._told = world, list(faults), told
+        self._chooser = random.Random(f"{seed}/gaps")
+        self._lock = threading.Lock()
+        self._num_delivered = 0
+        self._holders: list[threading.Thread] = []
+
+    def on_delivery(self) -> None:
+        """Count one; the sender that comes to the place of a fault lets it happen."""
+        with self._lock:
+            self._num_delivered += 1
+            while self._faults and self._faults[0].after_deliveries < self._num_delivered:
+                self._do(self._faults.pop(0))
+
+    def finish(self) -> None:
+        """Let the rest happen, with pauses, and wait until nothing is held any more."""
+        for fault in self._faults:
+            time.sleep(self._chooser.uniform(0, MAX_GAP_S))
+            self._do(fault)
+        for holder in self._holders:
+            holder.join()
+
+    def _do(self, fault: Fault) -> None:
+        pid = self._world.pid_of(fault.victim)
+        if pid is None:
+            self._told.append(f"{fault.victim} is down already")
+            return
+        self._told.append(str(fault))
+        if fault.kind == "kill":
+            _signal(pid, signal.SIGKILL)
+            return
+        _signal(pid, signal.SIGSTOP)
+        holder = threading.Timer(fault.held_s, _signal, (pid, signal.SIGCONT))
+        holder.start()
+        self._holders.append(holder)
+
+
+def _signal(pid: int, number: int) -> None:
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        # It ended by itself meanwhile; the supervisor starts it again.
+        return
