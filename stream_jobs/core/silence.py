@@ -3,7 +3,7 @@
 Upstream: batches say which runs they told something of; ticks bring the time.
 Downstream: runs, model calls and tool calls with status incomplete.
 Guarantee: a run is closed only when it and all that runs under it were silent for the time set, by the server's
-clock. What is closed so is opened by the next event, as if no tick had come. What is watched is kept in pages, so
+clock; while a tool is running, which tells nothing of itself, that time is longer. What is closed so is opened by the next event, as if no tick had come. What is watched is kept in pages, so
 no value grows with the number of open runs.
 """
 
@@ -32,12 +32,22 @@ class ClosingSettings(RuleSettings):
     """When a run counts as gone."""
 
     idle_minutes: Annotated[int, Field(ge=1, le=100_000, description="Minutes of silence.")] = 30
+    # Longer than stuck_run lets a tool run: people are to hear of it before it is closed.
+    tool_minutes: Annotated[
+        int, Field(ge=1, le=100_000, description="The same while a tool is running; not less than idle_minutes.")
+    ] = 90
 
 
-def idle_us(ws: Workspace) -> int:
-    """Return how long a run of this agent may be silent, in microseconds; 0 when runs are never closed."""
+def _settings(ws: Workspace) -> ClosingSettings | None:
+    """Return the settings of this agent; None when its runs are never closed."""
     settings = ws.rules.find(_ABOUT, ClosingSettings, ws.tenant_id, ws.agent_id)  # type: ignore[arg-type]
-    return settings.idle_minutes * US_PER_MINUTE if settings.enabled else 0
+    return settings if settings.enabled else None
+
+
+def _limit_us(settings: ClosingSettings, run: RunState) -> int:
+    is_at_a_tool = run.is_open and run.num_open_tools > 0
+    minutes = max(settings.idle_minutes, settings.tool_minutes) if is_at_a_tool else settings.idle_minutes
+    return minutes * US_PER_MINUTE
 
 
 def hear(ws: Workspace, run: RunState, seq: int, at_us: int) -> None:
@@ -65,13 +75,16 @@ def spread_activity(ws: Workspace) -> None:
 
 
 def count_open(ws: Workspace) -> None:
-    """Keep for each run how many of its calls have not ended."""
+    """Keep for each run how many of its calls have not ended, and how many of these are tools."""
     for node in ws.touched.values():
         if isinstance(node, CallState | ToolState):
             difference = node.is_open - ws.was_open.get(node.ref, False)
             run = ws.find_run(node.run_id) if difference else None
             if run is not None:
                 run.num_open += difference
+                if isinstance(node, ToolState):
+                    # A tool that was running when this was not yet counted ends without having been counted.
+                    run.num_open_tools = max(0, run.num_open_tools + difference)
                 ws.change(run.ref)
                 ws.heard.setdefault(run.run_id, run)
 
@@ -86,8 +99,9 @@ def watch_runs(ws: Workspace) -> None:
         elif not is_wanted and run.watch_slot >= 0:
             _unwatch(ws, run)
     agent = ws.agent()
-    if agent.num_watched and not agent.next_due_us and (limit_us := idle_us(ws)):
-        agent.next_due_us = ws.received_at_us + limit_us
+    settings = _settings(ws)
+    if agent.num_watched and not agent.next_due_us and settings is not None:
+        agent.next_due_us = ws.received_at_us + settings.idle_minutes * US_PER_MINUTE
         ws.change(agent_ref())
 
 
@@ -103,21 +117,36 @@ def note_activity(ws: Workspace) -> None:
 def close_silent(ws: Workspace, at_us: int) -> None:
     """Close the runs that were silent for too long; reckon when the next can be."""
     agent = ws.agent()
-    limit_us = idle_us(ws)
+    settings = _settings(ws)
     if not agent.next_due_us or at_us < agent.next_due_us:
         return
     due_us = 0
     silent: list[RunState] = []
-    for run in watched_runs(ws) if limit_us else ():
-        run_due_us = run.last_received_us + limit_us
+    kept: set[str] = set()
+    for run in watched_runs(ws) if settings is not None else ():
+        run_due_us = run.last_received_us + _limit_us(settings, run)
         if run_due_us <= at_us:
             silent.append(run)
-        elif not due_us or run_due_us < due_us:
+            continue
+        kept.update(_refs_above(ws, run))
+        if not due_us or run_due_us < due_us:
             due_us = run_due_us
     for run in silent:
-        _fall_silent(ws, run, at_us)
+        # One that waits for a sub-agent's tool is due again with the sub-agent.
+        if run.ref not in kept:
+            _fall_silent(ws, run, at_us)
     agent.next_due_us = due_us
     ws.change(agent_ref())
+
+
+def _refs_above(ws: Workspace, run: RunState) -> set[str]:
+    """Return the keys of all that a run hangs under."""
+    above: set[str] = set()
+    node: Node | None = run
+    while node is not None and node.parent_ref and node.parent_ref not in above:
+        above.add(node.parent_ref)
+        node = ws.find_node(node.parent_ref)
+    return above
 
 
 def watched_runs(ws: Workspace) -> Iterator[RunState]:
