@@ -3,8 +3,8 @@
 Upstream: batches say which runs they told something of; ticks bring the time.
 Downstream: runs, model calls and tool calls with status incomplete.
 Guarantee: a run is closed only when it and all that runs under it were silent for the time set, by the server's
-clock; while a tool is running, which tells nothing of itself, that time is longer. What is closed so is opened by the next event, as if no tick had come. What is watched is kept in pages, so
-no value grows with the number of open runs.
+clock; that time is longer while a tool is running, which tells nothing of itself. What is closed so is opened by the
+next event, as if no tick had come. What is watched is kept in pages, so no value grows with the number of open runs.
 """
 
 from collections.abc import Iterator
@@ -117,26 +117,30 @@ def note_activity(ws: Workspace) -> None:
 def close_silent(ws: Workspace, at_us: int) -> None:
     """Close the runs that were silent for too long; reckon when the next can be."""
     agent = ws.agent()
-    settings = _settings(ws)
     if not agent.next_due_us or at_us < agent.next_due_us:
         return
-    due_us = 0
+    settings = _settings(ws)
+    agent.next_due_us = 0 if settings is None else _close_due(ws, settings, at_us)
+    ws.change(agent_ref())
+
+
+def _close_due(ws: Workspace, settings: ClosingSettings, at_us: int) -> int:
+    """Close what was silent for too long; return when the next can be (0: nothing else is watched)."""
+    next_due_us = 0
     silent: list[RunState] = []
     kept: set[str] = set()
-    for run in watched_runs(ws) if settings is not None else ():
-        run_due_us = run.last_received_us + _limit_us(settings, run)
-        if run_due_us <= at_us:
+    for run in watched_runs(ws):
+        due_us = run.last_received_us + _limit_us(settings, run)
+        if due_us <= at_us:
             silent.append(run)
             continue
         kept.update(_refs_above(ws, run))
-        if not due_us or run_due_us < due_us:
-            due_us = run_due_us
+        next_due_us = min(next_due_us or due_us, due_us)
     for run in silent:
         # One that waits for a sub-agent's tool is due again with the sub-agent.
         if run.ref not in kept:
             _fall_silent(ws, run, at_us)
-    agent.next_due_us = due_us
-    ws.change(agent_ref())
+    return next_due_us
 
 
 def _refs_above(ws: Workspace, run: RunState) -> set[str]:
