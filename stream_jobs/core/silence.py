@@ -3,8 +3,9 @@
 Upstream: batches say which runs they told something of; ticks bring the time.
 Downstream: runs, model calls and tool calls with status incomplete.
 Guarantee: a run is closed only when it and all that runs under it were silent for the time set, by the server's
-clock; that time is longer while a tool is running, which tells nothing of itself. What is closed so is opened by the
-next event, as if no tick had come. What is watched is kept in pages, so no value grows with the number of open runs.
+clock; a running tool, which tells nothing of itself, has the time of rule ``stuck_run`` before that. What is closed so
+is opened by the next event, as if no tick had come. What is watched is kept in pages, so no value grows with the number
+of open runs.
 """
 
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from typing import Annotated
 from pydantic import Field
 
 from stream_jobs.core.detect.settings import RuleSettings
+from stream_jobs.core.detect.stuck_run import StuckRun, StuckRunSettings
 from stream_jobs.core.facts import Fact
 from stream_jobs.core.keys import agent_ref, watch_ref
 from stream_jobs.core.state import NO_SEQ, AttemptState, CallState, Node, RunState, ToolState
@@ -32,22 +34,17 @@ class ClosingSettings(RuleSettings):
     """When a run counts as gone."""
 
     idle_minutes: Annotated[int, Field(ge=1, le=100_000, description="Minutes of silence.")] = 30
-    # Longer than stuck_run lets a tool run: people are to hear of it before it is closed.
-    tool_minutes: Annotated[
-        int, Field(ge=1, le=100_000, description="The same while a tool is running; not less than idle_minutes.")
-    ] = 90
 
 
-def _settings(ws: Workspace) -> ClosingSettings | None:
-    """Return the settings of this agent; None when its runs are never closed."""
+def idle_us(ws: Workspace) -> int:
+    """Return how long a run of this agent may be silent, in microseconds; 0 when runs are never closed."""
     settings = ws.rules.find(_ABOUT, ClosingSettings, ws.tenant_id, ws.agent_id)  # type: ignore[arg-type]
-    return settings if settings.enabled else None
+    return settings.idle_minutes * US_PER_MINUTE if settings.enabled else 0
 
 
-def _limit_us(settings: ClosingSettings, run: RunState) -> int:
-    is_at_a_tool = run.is_open and run.num_open_tools > 0
-    minutes = max(settings.idle_minutes, settings.tool_minutes) if is_at_a_tool else settings.idle_minutes
-    return minutes * US_PER_MINUTE
+def tool_us(ws: Workspace) -> int:
+    """Return how long a tool of this agent may run, in microseconds: as long as nobody is told that it is stuck."""
+    return ws.settings(StuckRun.name, StuckRunSettings).tool_minutes * US_PER_MINUTE
 
 
 def hear(ws: Workspace, run: RunState, seq: int, at_us: int) -> None:
@@ -99,9 +96,8 @@ def watch_runs(ws: Workspace) -> None:
         elif not is_wanted and run.watch_slot >= 0:
             _unwatch(ws, run)
     agent = ws.agent()
-    settings = _settings(ws)
-    if agent.num_watched and not agent.next_due_us and settings is not None:
-        agent.next_due_us = ws.received_at_us + settings.idle_minutes * US_PER_MINUTE
+    if agent.num_watched and not agent.next_due_us and (limit_us := idle_us(ws)):
+        agent.next_due_us = ws.received_at_us + limit_us
         ws.change(agent_ref())
 
 
@@ -119,18 +115,19 @@ def close_silent(ws: Workspace, at_us: int) -> None:
     agent = ws.agent()
     if not agent.next_due_us or at_us < agent.next_due_us:
         return
-    settings = _settings(ws)
-    agent.next_due_us = 0 if settings is None else _close_due(ws, settings, at_us)
+    limit_us = idle_us(ws)
+    agent.next_due_us = _close_due(ws, limit_us, at_us) if limit_us else 0
     ws.change(agent_ref())
 
 
-def _close_due(ws: Workspace, settings: ClosingSettings, at_us: int) -> int:
+def _close_due(ws: Workspace, limit_us: int, at_us: int) -> int:
     """Close what was silent for too long; return when the next can be (0: nothing else is watched)."""
     next_due_us = 0
     silent: list[RunState] = []
     kept: set[str] = set()
     for run in watched_runs(ws):
-        due_us = run.last_received_us + _limit_us(settings, run)
+        is_at_a_tool = run.is_open and run.num_open_tools > 0
+        due_us = run.last_received_us + limit_us + (tool_us(ws) if is_at_a_tool else 0)
         if due_us <= at_us:
             silent.append(run)
             continue

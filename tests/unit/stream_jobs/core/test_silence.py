@@ -132,8 +132,9 @@ def test_a_run_is_not_silent_while_its_child_works() -> None:
 
 def test_the_limit_is_a_setting_and_can_be_off() -> None:
     long = "idle_minutes = 200"
-    short = "idle_minutes = 5\ntool_minutes = 6"
-    for text, status in ((short, "incomplete"), ("idle_minutes = 5", "running"), (long, "running")):
+    quick = "idle_minutes = 5\n[stuck_run]\ntool_minutes = 54"
+    slow = "idle_minutes = 5\n[stuck_run]\ntool_minutes = 56"
+    for text, status in ((quick, "incomplete"), (slow, "running"), (long, "running")):
         stitched = Replay(rules=read_rules(f"[closing]\n{text}\n"))
         stitched.feed(begun().events)
         stitched.tick(HOUR_US)
