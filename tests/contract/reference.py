@@ -184,8 +184,8 @@ def alert_rules_page() -> str:
             parts.append("\n" + table(head, rows))
     parts.append(
         "\n## closing\n\nNo rule, but a table of the same file: when a run of which nothing is heard any more is "
-        "closed as incomplete, with its open calls. While one of its tools is running, that time begins when `[stuck_run] "
-        "tool_minutes` are over. The next event opens it again; `enabled = false` closes none.\n\n"
+        "closed as incomplete, with its open calls. While one of its tools is running, that time begins when "
+        "`[stuck_run] tool_minutes` are over. The next event opens it again; `enabled = false` closes none.\n\n"
         + table(head, rule_settings(ClosingSettings))
     )
     return "".join(parts)
