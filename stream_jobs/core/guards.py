@@ -4,7 +4,7 @@ Upstream: event ``guard_decision`` from the plugin; verdicts of rules.
 Downstream: ``GuardState``; spans of kind guard under the tool call or the run they are about.
 Guarantee: ids follow from decision and verdict. A guard that obeys an order from outside (abort, note, release) names
 no run: such a decision hangs where the verdict does that it obeys, else under the run, the session's newest run or the
-agent's newest open run that it covers. When nothing was running there is no such run, and it stays an event.
+agent's newest open run that it covers, of those known when it comes. When nothing was running it stays an event.
 """
 
 from typing import Final
