@@ -21,9 +21,9 @@ from lakehouse.contracts.tables import SPANS
 
 _COLUMNS = """span_id, parent_span_id, path, depth, kind, operation_name, name, status, error, started_at, ended_at,
 duration_ms, run_id, session_key, openclaw_agent_id, attempt, provider, model, tool_name, tool_call_id, exit_code,
-input_tokens, cache_read_tokens, cache_write_tokens, output_tokens, reasoning_tokens, usage_source, cost_usd,
-price_id, reported_cost_usd, run_input_tokens, run_cache_read_tokens, run_cache_write_tokens, run_output_tokens,
-run_cost_usd, payload_ref, flags"""
+input_tokens, cache_read_tokens, cache_write_tokens, cache_write_1h_tokens, output_tokens, reasoning_tokens,
+usage_source, cost_usd, price_id, reported_cost_usd, run_input_tokens, run_cache_read_tokens, run_cache_write_tokens,
+run_output_tokens, run_cost_usd, payload_ref, flags"""
 
 # In the order of the fields of SpanColumns, then what rows are sorted by. Numbers instead of instants and decimals; a
 # double holds the microseconds of this century to a tenth of one, hence the rounding.

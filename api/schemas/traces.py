@@ -93,6 +93,7 @@ class SpanSummary(Answer):
     tool_call_id: str | None = Field(description="OpenClaw's tool call id.")
     exit_code: int | None = Field(description="Exit code of a command.")
     reasoning_tokens: int | None = Field(description="Of the output tokens, the reasoning.")
+    cache_write_1h_tokens: int | None = Field(description="Of the cache writes, those to be kept for an hour.")
     usage_source: str | None = Field(description="Where the tokens come from: message, diagnostic or remainder.")
     price_id: str | None = Field(description="Which price was used.")
     reported_cost_usd: Usd

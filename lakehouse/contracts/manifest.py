@@ -52,7 +52,8 @@ _NOTES: dict[str, tuple[str, ...]] = {
         "Tokens and cost_usd are set on model calls only, so sums over all spans count nothing twice.",
         "run_* columns repeat, on run spans, the sums of the run's own model calls: never add both.",
         "cost_usd is NULL when no price is known; that is not 0.",
-        "The four token columns are disjoint; reasoning_tokens is part of output_tokens.",
+        "The four token columns are disjoint; reasoning_tokens is part of output_tokens, cache_write_1h_tokens of "
+        "cache_write_tokens.",
     ),
     "traces": (
         "Give a range of trace_date: it decides how much is read.",

@@ -35,7 +35,8 @@ class TableSpec:
 
     ``partition`` columns are taken as they are (a DATE column is a day); ``key`` says which rows are about
     the same thing and always holds the partition columns, or a predicate on them could not be pushed below
-    the choice of the newest row. Entries of ``key`` are SQL expressions.
+    the choice of the newest row. Entries of ``key`` are SQL expressions. ``tie_break`` says which of two rows of
+    one rev is read, as an ORDER BY of SQL.
     """
 
     name: str
@@ -46,6 +47,7 @@ class TableSpec:
     key: tuple[str, ...]
     sources: tuple[str, ...]
     reading: Reading = "newest"
+    tie_break: str = ""
 
     def column(self, name: str) -> ColumnSpec:
         """Column of that name; KeyError when there is none."""
@@ -175,6 +177,8 @@ ALERTS = TableSpec(
     partition=("tenant_id",),
     sort=("tenant_id", "alert_id", "rev"),
     key=("tenant_id", "alert_id"),
+    # One that rose and was over within one record has both states there.
+    tie_break="CASE WHEN state = 'ok' THEN 0 ELSE 1 END",
     sources=(ALERTS_TOPIC.name, BUDGET_ALERTS_TOPIC.name),
 )
 

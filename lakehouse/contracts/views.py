@@ -29,8 +29,10 @@ def view_query(table: TableSpec, relation: str) -> str:
     if table.reading == "extent":
         return _extent_query(table, relation)
     columns = ", ".join(_quoted(column.name) for column in table.visible_columns)
-    order = "ASC" if table.reading == "oldest" else "DESC"
-    place = f"row_number() OVER (PARTITION BY {', '.join(table.key)} ORDER BY rev {order}) AS place"
+    order = "rev ASC" if table.reading == "oldest" else "rev DESC"
+    if table.tie_break:
+        order = f"{order}, {table.tie_break}"
+    place = f"row_number() OVER (PARTITION BY {', '.join(table.key)} ORDER BY {order}) AS place"
     lines = (
         f"SELECT {columns}",
         "FROM (",

@@ -111,7 +111,7 @@ def record_key(tenant_id: str, agent_id: str) -> bytes:
     return f"{tenant_id}|{agent_id}".encode()
 
 
-DeadLetterStage = Literal["gateway", "stitcher", "sink"]
+DeadLetterStage = Literal["gateway", "stitcher", "sink", "budgets"]
 
 _batch_decoder = msgspec.json.Decoder(EventBatch)
 _encoder = msgspec.json.Encoder()

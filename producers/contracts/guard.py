@@ -79,8 +79,22 @@ class GuardPolicy(msgspec.Struct, frozen=True, kw_only=True):
     agent_day_limit_usd: Annotated[Decimal | None, Meta(description="For the agent, per day (UTC).")] = None
 
 
-class GuardPrice(msgspec.Struct, frozen=True, kw_only=True):
-    """What a model costs, in dollars per million tokens; a cache price that is not named is that of input."""
+class GuardPriceTier(msgspec.Struct, frozen=True, kw_only=True):
+    """What all tokens of a call cost when its whole prompt is longer than so many tokens."""
+
+    above_prompt_tokens: Annotated[int, Meta(description="Fresh input, cache reads and cache writes together.")]
+    input_usd_per_mtok: Annotated[Decimal, Meta(description="Fresh input.")]
+    output_usd_per_mtok: Annotated[Decimal, Meta(description="Output, reasoning included.")]
+    cache_read_usd_per_mtok: Annotated[Decimal, Meta(description="Read from the cache.")]
+    cache_write_usd_per_mtok: Annotated[Decimal, Meta(description="Written to the cache.")]
+    cache_write_1h_usd_per_mtok: Annotated[Decimal, Meta(description="Written to the cache for an hour.")]
+
+
+class GuardPrice(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a model costs, in dollars per million tokens; a cache price that is not named is that of input.
+
+    A price of writes for an hour that is not named is that of other writes.
+    """
 
     provider: Annotated[str, Meta(description="OpenClaw's name of the provider.")]
     model: Annotated[str, Meta(description="OpenClaw's name of the model.")]
@@ -88,6 +102,10 @@ class GuardPrice(msgspec.Struct, frozen=True, kw_only=True):
     output_usd_per_mtok: Annotated[Decimal, Meta(description="Output, reasoning included.")]
     cache_read_usd_per_mtok: Annotated[Decimal | None, Meta(description="Read from the cache.")] = None
     cache_write_usd_per_mtok: Annotated[Decimal | None, Meta(description="Written to the cache.")] = None
+    cache_write_1h_usd_per_mtok: Annotated[
+        Decimal | None, Meta(description="Written to the cache for an hour; part of what is written.")
+    ] = None
+    tiers: Annotated[list[GuardPriceTier], Meta(description="Prices of longer prompts, the shortest first.")] = []
 
 
 class GuardState(msgspec.Struct, frozen=True, kw_only=True):

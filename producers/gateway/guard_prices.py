@@ -15,7 +15,7 @@ from typing import Final
 
 import structlog
 
-from producers.contracts.guard import GuardPrice
+from producers.contracts.guard import GuardPrice, GuardPriceTier
 from producers.contracts.pricing.book import PriceBook, noon_us
 from producers.contracts.pricing.names import listed_provider
 from producers.contracts.pricing.overrides import ANY_MODEL
@@ -124,7 +124,6 @@ def _listed_models() -> dict[tuple[str, str], tuple[str, str]]:
 
 
 def _guard_price(provider: str, model: str, price: Price) -> GuardPrice:
-    # A guard knows no tiers: it counts the price of prompts of ordinary length.
     return GuardPrice(
         provider=provider,
         model=model,
@@ -132,4 +131,24 @@ def _guard_price(provider: str, model: str, price: Price) -> GuardPrice:
         output_usd_per_mtok=price.output.usd_per_mtok,
         cache_read_usd_per_mtok=price.cache_read.usd_per_mtok,
         cache_write_usd_per_mtok=price.cache_write.usd_per_mtok,
+        # Most cost the same: left out, since the whole list goes over the wire.
+        cache_write_1h_usd_per_mtok=None
+        if price.cache_write_1h == price.cache_write
+        else price.cache_write_1h.usd_per_mtok,
+        tiers=_tiers(price),
     )
+
+
+def _tiers(price: Price) -> list[GuardPriceTier]:
+    rates = (price.fresh, price.cache_read, price.cache_write, price.cache_write_1h, price.output)
+    return [
+        GuardPriceTier(
+            above_prompt_tokens=above,
+            input_usd_per_mtok=price.fresh.at(above + 1),
+            output_usd_per_mtok=price.output.at(above + 1),
+            cache_read_usd_per_mtok=price.cache_read.at(above + 1),
+            cache_write_usd_per_mtok=price.cache_write.at(above + 1),
+            cache_write_1h_usd_per_mtok=price.cache_write_1h.at(above + 1),
+        )
+        for above in sorted({above for rate in rates for above, _ in rate.tiers})
+    ]

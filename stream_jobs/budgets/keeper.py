@@ -16,7 +16,7 @@ import structlog
 from sqlalchemy import Connection
 
 from infra.runtime.guard_audit import GuardOrder, orders_after
-from producers.contracts.event import record_key
+from producers.contracts.event import DeadLetterStage, record_key
 from producers.contracts.guard import GuardMessage, Verdict
 from producers.contracts.topics import GUARD
 from stream_jobs.budgets import ledger, metrics
@@ -39,7 +39,7 @@ AGENTS_FRESH_S: Final = 30.0
 DROP_OLD_EVERY_S: Final = 600.0
 # Far below a record's size: an alert is about a kilobyte.
 MAX_ALERTS_PER_RECORD: Final = 200
-STAGE: Final = "budgets"
+STAGE: Final[DeadLetterStage] = "budgets"
 _MAX_REASON_CHARS: Final = 500
 
 _decoder = msgspec.json.Decoder(SpendBatch)

@@ -63,4 +63,7 @@ class AlertBatch(msgspec.Struct, frozen=True, kw_only=True):
     agent_id: Annotated[str, Meta(description="The OpenClaw install.")]
     rev: Annotated[int, Meta(description="Offset of the source record; readers drop what is not above their mark.")]
     part: Annotated[int, Meta(description="Number of this part, when one record could not hold all.")] = 0
-    alerts: Annotated[list[Alert], Meta(description="Changes of state.")]
+    alerts: Annotated[
+        list[Alert],
+        Meta(description="Changes of state; of an alert that rose and was over within the record both, in this order."),
+    ]

@@ -48,6 +48,9 @@ class Span(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     input_tokens: Annotated[int | None, Meta(description="Fresh prompt tokens; only where they were spent.")] = None
     cache_read_tokens: Annotated[int | None, Meta(description="Prompt tokens read from the cache.")] = None
     cache_write_tokens: Annotated[int | None, Meta(description="Prompt tokens written to the cache.")] = None
+    cache_write_1h_tokens: Annotated[
+        int | None, Meta(description="Of the prompt tokens written to the cache, those kept for an hour.")
+    ] = None
     output_tokens: Annotated[int | None, Meta(description="Output tokens, reasoning included.")] = None
     reasoning_tokens: Annotated[int | None, Meta(description="Of the output, the reasoning.")] = None
     usage_source: Annotated[

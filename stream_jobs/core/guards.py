@@ -2,14 +2,24 @@
 
 Upstream: event ``guard_decision`` from the plugin; verdicts of rules.
 Downstream: ``GuardState``; spans of kind guard under the tool call or the run they are about.
-Guarantee: ids follow from decision and verdict; a decision that names no run has no place in a tree and stays an event.
+Guarantee: ids follow from decision and verdict. A guard that obeys an order from outside (abort, note, release) names
+no run: such a decision hangs where the verdict does that it obeys, else under the run, the session's newest run or the
+agent's newest open run that it covers, of those known when it comes. When nothing was running it stays an event.
 """
 
 from typing import Final
 
 from producers.contracts.event import Event
 from producers.contracts.guard import Verdict
-from stream_jobs.core.hook_payloads import MAX_ERROR_CHARS, cut_text, read_guard_decision, read_raw_event
+from stream_jobs.core.hook_payloads import (
+    MAX_ERROR_CHARS,
+    GuardDecision,
+    cut_text,
+    read_guard_decision,
+    read_raw_event,
+)
+from stream_jobs.core.keys import guard_ref
+from stream_jobs.core.silence import watched_runs
 from stream_jobs.core.state import CallState, GuardState, Node, RunState
 from stream_jobs.core.tool_calls import tool_node
 from stream_jobs.core.tree import enter_trace, hang_under
@@ -21,8 +31,40 @@ _MILD: Final = frozenset({"note", "release"})
 
 def on_guard_decision(ws: Workspace, event: Event, run: RunState) -> None:
     """The guard in the agent has decided something."""
-    decision = read_guard_decision(event.payload).event
     parent: Node = tool_node(ws, run, event.tool_call_id) if event.tool_call_id else run
+    _take_decision(ws, event, read_guard_decision(event.payload).event, run, parent)
+
+
+def on_order_obeyed(ws: Workspace, event: Event) -> None:
+    """The guard in the agent has done what somebody else decided, for more than one run."""
+    decision = read_guard_decision(event.payload).event
+    run = _run_covered(ws, event, decision)
+    if run is None:
+        ws.counts["decisions_without_run"] += 1
+    else:
+        _take_decision(ws, event, decision, run, run)
+
+
+def _run_covered(ws: Workspace, event: Event, decision: GuardDecision) -> RunState | None:
+    verdict = ws.find(guard_ref(decision.verdict_id)) if decision.verdict_id else None
+    if isinstance(verdict, GuardState):
+        return ws.find_run(verdict.run_id)
+    scope_id = decision.scope_id or ""
+    if decision.scope == "session":
+        earlier = [run_id for seq, run_id in ws.session(scope_id).recent if seq < event.seq]
+        return ws.find_run(earlier[-1]) if earlier else None
+    if decision.scope == "run" and (run := ws.find_run(scope_id)) is not None:
+        return run
+    # Runs are watched from the end of their batch on.
+    runs = [*watched_runs(ws), *(node for node in ws.touched.values() if isinstance(node, RunState))]
+    running = [run for run in runs if run.is_open and run.started_at_us <= event.at_us]
+    if decision.scope == "run":
+        # The plugin knows a run with its sub-agents by the id of the trace.
+        running = [run for run in running if run.trace_id == scope_id]
+    return max(running, key=lambda run: (run.started_at_us, run.run_id), default=None)
+
+
+def _take_decision(ws: Workspace, event: Event, decision: GuardDecision, run: RunState, parent: Node) -> None:
     guard = ws.guard(decision.decision_id or event.event_id, run.run_id)
     if guard.seen:
         return

@@ -96,6 +96,9 @@ class GuardDecision(msgspec.Struct):
     decision_id: str | None = None
     action: str | None = None
     reason: str | None = None
+    scope: str | None = None
+    scope_id: str | None = None
+    verdict_id: str | None = None
 
 
 class GuardDecisionHook(msgspec.Struct):

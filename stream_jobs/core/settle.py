@@ -76,7 +76,7 @@ def settle(ws: Workspace, at_us: int) -> StitchResult:
         payloads={ws.key(payload_ref(text_id)): text for text_id, text in ws.texts.items()},
         spans=_spans(ws),
         traces=[make_trace(ws, trace) for trace in traces.values()],
-        alerts=list(ws.alerts.values()),
+        alerts=list(ws.told_alerts()),
         verdicts=list(ws.verdicts.values()),
         cards=cards,
         spends=spends,

@@ -3,8 +3,9 @@
 Upstream: batches say which runs they told something of; ticks bring the time.
 Downstream: runs, model calls and tool calls with status incomplete.
 Guarantee: a run is closed only when it and all that runs under it were silent for the time set, by the server's
-clock. What is closed so is opened by the next event, as if no tick had come. What is watched is kept in pages, so
-no value grows with the number of open runs.
+clock; a running tool, which tells nothing of itself, has the time of rule ``stuck_run`` before that. What is closed so
+is opened by the next event, as if no tick had come. What is watched is kept in pages, so no value grows with the number
+of open runs.
 """
 
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from typing import Annotated
 from pydantic import Field
 
 from stream_jobs.core.detect.settings import RuleSettings
+from stream_jobs.core.detect.stuck_run import StuckRun, StuckRunSettings
 from stream_jobs.core.facts import Fact
 from stream_jobs.core.keys import agent_ref, watch_ref
 from stream_jobs.core.state import NO_SEQ, AttemptState, CallState, Node, RunState, ToolState
@@ -40,6 +42,11 @@ def idle_us(ws: Workspace) -> int:
     return settings.idle_minutes * US_PER_MINUTE if settings.enabled else 0
 
 
+def tool_us(ws: Workspace) -> int:
+    """Return how long a tool of this agent may run, in microseconds: as long as nobody is told that it is stuck."""
+    return ws.settings(StuckRun.name, StuckRunSettings).tool_minutes * US_PER_MINUTE
+
+
 def hear(ws: Workspace, run: RunState, seq: int, at_us: int) -> None:
     """An event tells something of a run."""
     run.newest_seq = max(run.newest_seq, seq)
@@ -65,13 +72,16 @@ def spread_activity(ws: Workspace) -> None:
 
 
 def count_open(ws: Workspace) -> None:
-    """Keep for each run how many of its calls have not ended."""
+    """Keep for each run how many of its calls have not ended, and how many of these are tools."""
     for node in ws.touched.values():
         if isinstance(node, CallState | ToolState):
             difference = node.is_open - ws.was_open.get(node.ref, False)
             run = ws.find_run(node.run_id) if difference else None
             if run is not None:
                 run.num_open += difference
+                if isinstance(node, ToolState):
+                    # A tool that was running when this was not yet counted ends without having been counted.
+                    run.num_open_tools = max(0, run.num_open_tools + difference)
                 ws.change(run.ref)
                 ws.heard.setdefault(run.run_id, run)
 
@@ -103,21 +113,41 @@ def note_activity(ws: Workspace) -> None:
 def close_silent(ws: Workspace, at_us: int) -> None:
     """Close the runs that were silent for too long; reckon when the next can be."""
     agent = ws.agent()
-    limit_us = idle_us(ws)
     if not agent.next_due_us or at_us < agent.next_due_us:
         return
-    due_us = 0
-    silent: list[RunState] = []
-    for run in watched_runs(ws) if limit_us else ():
-        run_due_us = run.last_received_us + limit_us
-        if run_due_us <= at_us:
-            silent.append(run)
-        elif not due_us or run_due_us < due_us:
-            due_us = run_due_us
-    for run in silent:
-        _fall_silent(ws, run, at_us)
-    agent.next_due_us = due_us
+    limit_us = idle_us(ws)
+    agent.next_due_us = _close_due(ws, limit_us, at_us) if limit_us else 0
     ws.change(agent_ref())
+
+
+def _close_due(ws: Workspace, limit_us: int, at_us: int) -> int:
+    """Close what was silent for too long; return when the next can be (0: nothing else is watched)."""
+    next_due_us = 0
+    silent: list[RunState] = []
+    kept: set[str] = set()
+    for run in watched_runs(ws):
+        is_at_a_tool = run.is_open and run.num_open_tools > 0
+        due_us = run.last_received_us + limit_us + (tool_us(ws) if is_at_a_tool else 0)
+        if due_us <= at_us:
+            silent.append(run)
+            continue
+        kept.update(_refs_above(ws, run))
+        next_due_us = min(next_due_us or due_us, due_us)
+    for run in silent:
+        # One that waits for a sub-agent's tool is due again with the sub-agent.
+        if run.ref not in kept:
+            _fall_silent(ws, run, at_us)
+    return next_due_us
+
+
+def _refs_above(ws: Workspace, run: RunState) -> set[str]:
+    """Return the keys of all that a run hangs under."""
+    above: set[str] = set()
+    node: Node | None = run
+    while node is not None and node.parent_ref and node.parent_ref not in above:
+        above.add(node.parent_ref)
+        node = ws.find_node(node.parent_ref)
+    return above
 
 
 def watched_runs(ws: Workspace) -> Iterator[RunState]:

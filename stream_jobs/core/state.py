@@ -130,7 +130,9 @@ class RunState(Node, array_like=True):
     last_received_us: int = 0
     is_silent: bool = False
     watch_slot: int = -1
+    # Calls that have not ended, and how many of these are tools.
     num_open: int = 0
+    num_open_tools: int = 0
 
     @property
     def is_side_run(self) -> bool:

@@ -162,6 +162,9 @@ def _on_after_tool_call(ws: Workspace, event: Event) -> None:
 
 
 def _on_guard_decision(ws: Workspace, event: Event) -> None:
+    if not event.run_id:
+        guards.on_order_obeyed(ws, event)
+        return
     guards.on_guard_decision(ws, event, runs.see_run(ws, event, None, None))
 
 
@@ -208,7 +211,7 @@ _HANDLERS: Final[dict[str, Handler]] = {
     "subagent_ended": subagents.on_subagent_ended,
     "before_compaction": on_compaction_hook,
     "after_compaction": on_compaction_hook,
-    "guard_decision": _needs_run(_on_guard_decision),
+    "guard_decision": _on_guard_decision,
     "session_end": runs.on_session_end,
     "gateway_stop": runs.on_gateway_stop,
     "model_call_started": _needs_run(_on_model_call_started),

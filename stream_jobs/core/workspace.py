@@ -108,7 +108,9 @@ class Workspace:
         self.pricer = pricer
         self.rules = rules
         self.counts: Counter[str] = Counter()
+        # By alert: the newest state, and the newest other than ok.
         self.alerts: dict[str, Alert] = {}
+        self._raised: dict[str, Alert] = {}
         self.verdicts: dict[str, Verdict] = {}
         self.num_verdicts_shown = 0
         self.facts: list[Fact] = []
@@ -185,6 +187,20 @@ class Workspace:
         """Return the facts noted since the last time; all stay in ``facts``."""
         taken, self._num_taken = self.facts[self._num_taken :], len(self.facts)
         return taken
+
+    def tell(self, alert: Alert) -> None:
+        """Take a new state of an alert."""
+        self.alerts[alert.alert_id] = alert
+        if alert.state != "ok":
+            self._raised[alert.alert_id] = alert
+
+    def told_alerts(self) -> Iterator[Alert]:
+        """Yield the newest state of each alert; one that is over already is told as it was raised, too."""
+        for alert_id, alert in self.alerts.items():
+            raised = self._raised.get(alert_id)
+            if raised is not None and raised is not alert:
+                yield raised
+            yield alert
 
     def settings(self, rule: AlertRule, settings_type: "type[Settings]") -> "Settings":
         """Return the settings of a rule for this agent."""

@@ -32,6 +32,7 @@ COLUMNS: Final = (
     "input_tokens",
     "cache_read_tokens",
     "cache_write_tokens",
+    "cache_write_1h_tokens",
     "output_tokens",
     "cost_usd",
     "price_id",
@@ -103,7 +104,7 @@ def _change_of(book: PriceBook, row: dict[str, Any]) -> Change | None:
     at_us = _us(row["started_at"])
     price = book.find_price(row["tenant_id"], provider, model, at_us)
     price_id = price.price_id if price is not None else ""
-    # The id tells the amounts: the same id is the same cost, hour writes too, which the tables do not tell apart.
+    # The id tells the amounts: the same id is the same cost.
     if price_id == (row["price_id"] or ""):
         return None
     was_usd = None if row["cost_usd"] is None else Decimal(row["cost_usd"])
@@ -120,6 +121,8 @@ def _usage(row: dict[str, Any]) -> TokenUsage:
         input_tokens=int(row["input_tokens"] or 0),
         cache_read_tokens=int(row["cache_read_tokens"] or 0),
         cache_write_tokens=int(row["cache_write_tokens"] or 0),
+        # Rows older than the column have none; the stitcher, which prices again, remembers them.
+        cache_write_1h_tokens=int(row["cache_write_1h_tokens"] or 0),
         output_tokens=int(row["output_tokens"] or 0),
     )
 

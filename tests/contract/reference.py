@@ -20,6 +20,7 @@ from api.config import setting_rows
 from stream_jobs.core.detect.guide import GUIDES
 from stream_jobs.core.detect.rules import RULES
 from stream_jobs.core.detect.settings import RuleSettings
+from stream_jobs.core.silence import ClosingSettings
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "infra/reference"
@@ -181,6 +182,12 @@ def alert_rules_page() -> str:
         rows = rule_settings(rule.settings_type)
         if rows:
             parts.append("\n" + table(head, rows))
+    parts.append(
+        "\n## closing\n\nNo rule, but a table of the same file: when a run of which nothing is heard any more is "
+        "closed as incomplete, with its open calls. While one of its tools is running, that time begins when "
+        "`[stuck_run] tool_minutes` are over. The next event opens it again; `enabled = false` closes none.\n\n"
+        + table(head, rule_settings(ClosingSettings))
+    )
     return "".join(parts)
 
 

@@ -26,8 +26,8 @@ PLUGIN = ROOT / "producers/openclaw_plugin"
 OPENCLAW = HERE / "node_modules/openclaw/openclaw.mjs"
 GATEWAY_TOKEN = "token-of-the-tests"
 NOTES = "line one\nline two\nthe code is alpha-42\n"
-READY_WITHIN_S = 90.0
-CLI_WITHIN_S = 120.0
+READY_WITHIN_S = 240.0
+CLI_WITHIN_S = 240.0
 # USD per million tokens, as producers/replay/captures/prices.toml tells the stitcher.
 PRICES = {
     "sim-1": {"input": 3, "output": 15, "cacheRead": 0.3, "cacheWrite": 3.75},

@@ -16,6 +16,8 @@ from tests.openclaw.balance import wait_until_quiet
 from tests.openclaw.conftest import TENANT, Install
 
 MAX_SAME_CALLS = 6
+# From the source record, so stricter than from the gateway's ack, which comes after it.
+MAX_LATENCY_MS = 250
 # A revision is the offset of its source record, above it the generation of the log.
 OFFSET_BITS = 44
 
@@ -86,6 +88,7 @@ def test_a_loop_is_told_at_once_and_aborted_and_another_run_goes_on(
     (fired,) = [it for it in alerts_of(stack, ruled.agent_id) if it[0].rule == "tool_loop" and it[0].state == "alert"]
     alert, latency_ms = fired
     print(f"\nloop: {num_calls} model calls, aborted by the verdict; source record → alert {latency_ms:.0f} ms")
+    assert latency_ms <= MAX_LATENCY_MS
     # The call that ran while the batch was on its way, and the one after it, may still be seen.
     assert MAX_SAME_CALLS <= num_calls <= MAX_SAME_CALLS + 8
     assert alert.evidence["num_same_calls"] == str(MAX_SAME_CALLS)

@@ -84,7 +84,7 @@ def set_alert(
         at_us=at_us,
         rev=ws.rev,
     )
-    ws.alerts[alert_id] = alert
+    ws.tell(alert)
     if state == "alert" and settings.action != "none":
         verdict = Verdict(
             # A verdict ends by itself; an alert that recovers and fires again is another verdict.

@@ -2,21 +2,28 @@
 
 import dataclasses
 
+import msgspec
+import pytest
+
 from infra.runtime.trino_connection import MAINTENANCE, connect
 from lakehouse.catalog.provision import provision_tables
 from lakehouse.catalog.publish_views import publish_views
 from lakehouse.contracts.columns import ColumnSpec
 from lakehouse.contracts.tables import TABLES, table_named
 from lakehouse.contracts.views import TENANT_USER_PREFIX, view_query
+from lakehouse.sink.feeds import FEEDS, SeenState
+from lakehouse.sink.rows import build_rows
+from stream_jobs.contracts.topics import ALERTS
 from tests.integration.lakehouse.filling import commit_spans, committer_of
 from tests.integration.lakehouse.lake import Lake
+from tests.unit.lakehouse import records as make
 
 # A tenant that the maintenance user would be, were its first two letters the prefix of tenants' users.
 ITS_TENANT = MAINTENANCE[len(TENANT_USER_PREFIX) :]
 
 
-def _query_as_its_tenant(lake: Lake) -> str:
-    query = view_query(table_named("spans"), f'"{lake.namespace}"."spans"')
+def _query_as_its_tenant(lake: Lake, table: str = "spans") -> str:
+    query = view_query(table_named(table), f'"{lake.namespace}"."{table}"')
     return query.replace(f"'{TENANT_USER_PREFIX}'", f"'{MAINTENANCE[: len(TENANT_USER_PREFIX)]}'")
 
 
@@ -81,6 +88,21 @@ def test_views_read_the_newest_revision_of_one_tenant_and_nothing_else(lake: Lak
     assert "filterPredicate = (trace_id = varchar 'trace-3')" in scan
     assert f":: [[{ITS_TENANT}]]" in scan
     assert ":: [[2026-03-05, <max>)]" in scan
+
+
+@pytest.mark.parametrize("told", [("alert", "ok"), ("ok", "alert")])
+def test_an_alert_that_was_over_within_its_record_reads_as_over(lake: Lake, told: tuple[str, str]) -> None:
+    spec = table_named("alerts")
+    batch = make.alert_batch(7)
+    alerts = [msgspec.structs.replace(batch.alerts[0], tenant_id=ITS_TENANT, state=state) for state in told]
+    earlier = [msgspec.structs.replace(alert, rev=6, state="warn") for alert in alerts[:1]]
+    committer = committer_of(lake, "alerts")
+    for rows in (alerts, earlier):
+        feed = next(feed for feed in FEEDS if feed.topic == ALERTS.name)
+        columns = feed.tables["alerts"](msgspec.structs.replace(batch, alerts=rows), 7, SeenState(0))
+        wanted = committer.progress().following()
+        committer.commit(committer.write(build_rows(spec, columns, wanted.epoch)), wanted)
+    assert _ask(lake, f"SELECT state FROM ({_query_as_its_tenant(lake, 'alerts')})") == [["ok"]]
 
 
 def test_views_show_a_stranger_nothing(lake: Lake) -> None:

@@ -9,7 +9,12 @@ from pyiceberg.catalog.sql import SqlCatalog
 
 from lakehouse.catalog.provision import TypeMismatch, provision_tables
 from lakehouse.contracts.columns import ColumnSpec
-from lakehouse.contracts.tables import TABLES, table_named
+from lakehouse.contracts.tables import TABLES, TableSpec, table_named
+from lakehouse.sink.committer import TableCommitter
+from lakehouse.sink.feeds import FEEDS, SeenState
+from lakehouse.sink.progress import TableProgress
+from lakehouse.sink.rows import build_rows
+from tests.unit.lakehouse import records as make
 
 AGENTS = table_named("agents")
 
@@ -60,6 +65,31 @@ def test_adds_columns_and_new_docs_and_nothing_else(catalog: SqlCatalog) -> None
     (back,) = provision_tables(catalog, "silver", (AGENTS,))
     assert back.added_columns == ()
     assert "team" in catalog.load_table(("silver", "agents")).schema().column_names
+
+
+def test_a_lake_of_an_older_release_takes_rows_with_the_new_column(catalog: SqlCatalog) -> None:
+    spec, new = table_named("spans"), "cache_write_1h_tokens"
+    older = dataclasses.replace(spec, columns=tuple(it for it in spec.columns if it.name != new))
+    provision_tables(catalog, "silver", (older,))
+    _append_call(catalog, older, "a", cache_write_1h_tokens=40)
+    (change,) = provision_tables(catalog, "silver", (spec,))
+    assert change.added_columns == (new,)
+    # The column stands last in this table, and in the middle of its spec.
+    _append_call(catalog, spec, "b", cache_write_1h_tokens=40)
+    rows = catalog.load_table(("silver", "spans")).scan().to_arrow().to_pylist()
+    assert {row["span_id"]: (row["cache_write_tokens"], row[new], row["output_tokens"]) for row in rows} == {
+        "a": (100, None, 7),
+        "b": (100, 40, 7),
+    }
+
+
+def _append_call(catalog: SqlCatalog, spec: TableSpec, span_id: str, **tokens: int) -> None:
+    span = make.span("t1", span_id, 1, cache_write_tokens=100, output_tokens=7, **tokens)
+    (feed,) = (it for it in FEEDS if spec.name in it.tables and it.topic.endswith("spans.v1"))
+    columns = feed.tables[spec.name](make.span_batch(1, [span]), 1, SeenState(0))
+    committer = TableCommitter(catalog, ("silver", spec.name), spec, lambda _: True)
+    committer.check()
+    committer.commit(committer.write(build_rows(spec, columns, 1)), TableProgress(epoch=1, commit_id=span_id))
 
 
 def test_another_type_is_refused(catalog: SqlCatalog) -> None:

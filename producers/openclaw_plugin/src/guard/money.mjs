@@ -49,21 +49,18 @@ export function sayUsd(pico) {
   return `$${whole}.${fraction.slice(0, digits).padEnd(2, "0")}`;
 }
 
-/** Prices by provider and model, per token in picodollars times a million. */
+/** Prices by provider and model, per token in picodollars times a million; a longer prompt may have others. */
 export class PriceTable {
   /** @param {Array<Record<string, unknown>>} [rows] the `prices` of the guard's state */
   constructor(rows = []) {
     this.byModel = new Map();
     for (const row of Array.isArray(rows) ? rows : []) {
-      const input = parseUsd(row?.input_usd_per_mtok);
-      const output = parseUsd(row?.output_usd_per_mtok);
-      if (input === undefined || output === undefined) continue;
-      this.byModel.set(modelKey(row.provider, row.model), {
-        input,
-        output,
-        cacheRead: parseUsd(row.cache_read_usd_per_mtok) ?? input,
-        cacheWrite: parseUsd(row.cache_write_usd_per_mtok) ?? input,
-      });
+      const rates = ratesOf(row);
+      if (!rates) continue;
+      const tiers = (Array.isArray(row.tiers) ? row.tiers : [])
+        .map((tier) => ({ above: tokens(tier?.above_prompt_tokens), rates: ratesOf(tier) }))
+        .filter((tier) => tier.rates);
+      this.byModel.set(modelKey(row.provider, row.model), { rates, tiers });
     }
   }
 
@@ -77,13 +74,34 @@ export class PriceTable {
   cost(provider, model, usage) {
     const price = this.byModel.get(modelKey(provider, model));
     if (!price) return reportedCost(usage);
+    const [input, cacheRead, cacheWrite] = [tokens(usage.input), tokens(usage.cacheRead), tokens(usage.cacheWrite)];
+    const hour = tokens(usage.cacheWrite1h);
+    const forAnHour = hour < cacheWrite ? hour : cacheWrite;
+    // A tier counts for all tokens of a call, by the length of its whole prompt.
+    const prompt = input + cacheRead + cacheWrite;
+    const rates = price.tiers.findLast((tier) => prompt > tier.above)?.rates ?? price.rates;
     const total =
-      price.input * tokens(usage.input) +
-      price.output * tokens(usage.output) +
-      price.cacheRead * tokens(usage.cacheRead) +
-      price.cacheWrite * tokens(usage.cacheWrite);
+      rates.input * input +
+      rates.output * tokens(usage.output) +
+      rates.cacheRead * cacheRead +
+      rates.cacheWrite * (cacheWrite - forAnHour) +
+      rates.cacheWrite1h * forAnHour;
     return total / TOKENS_PER_PRICE;
   }
+}
+
+function ratesOf(row) {
+  const input = parseUsd(row?.input_usd_per_mtok);
+  const output = parseUsd(row?.output_usd_per_mtok);
+  if (input === undefined || output === undefined) return undefined;
+  const cacheWrite = parseUsd(row.cache_write_usd_per_mtok) ?? input;
+  return {
+    input,
+    output,
+    cacheRead: parseUsd(row.cache_read_usd_per_mtok) ?? input,
+    cacheWrite,
+    cacheWrite1h: parseUsd(row.cache_write_1h_usd_per_mtok) ?? cacheWrite,
+  };
 }
 
 /**

@@ -4,6 +4,7 @@ import itertools
 from typing import Any
 
 import msgspec
+import pytest
 
 from stream_jobs.core.stitch import read_rules
 from tests.unit.stream_jobs.core.hooks import Script
@@ -136,6 +137,71 @@ def test_a_decision_before_the_trace_is_known_waits_for_it() -> None:
     script.begin()
     stitched.feed(script.events[-1:])
     assert [it.status for it in stitched.of_kind("guard")] == ["blocked"]
+
+
+def obey(script: Script, action: str, scope: str, scope_id: str, **more: Any) -> None:
+    """What the plugin tells when it does what it was told: no run is named."""
+    event = {"decision_id": f"d-{len(script.events)}", "action": action, "scope": scope, "scope_id": scope_id}
+    script.hook("guard_decision", {**event, "reason": "Enough.", "spent_usd": None, "limit_usd": None, **more})
+
+
+@pytest.mark.parametrize(
+    ("scope", "scope_id", "home"),
+    [
+        ("agent", "box-1", "run-2"),
+        ("tenant", "acme01", "run-2"),
+        ("session", "agent:main:one", "run-1"),
+        ("run", "run-1", "run-1"),
+        ("run", "b" * 32, "run-2"),
+    ],
+)
+@pytest.mark.parametrize("size", [1, 100])
+def test_an_order_obeyed_is_a_span_under_the_newest_run_that_it_covers(
+    scope: str, scope_id: str, home: str, size: int
+) -> None:
+    script = Script()
+    script.begin()
+    script.trace_id = "b" * 32
+    script.at("run-2", "agent:main:two").begin()
+    obey(script, "abort", scope, scope_id)
+    obey(script, "release", scope, scope_id)
+    # Begun later: no order that was obeyed before is about it.
+    script.trace_id = "c" * 32
+    script.at("run-3", "agent:main:one").begin()
+    stitched = Replay().feed_each(script.events, size)
+    abort, release = stitched.of_kind("guard")
+    assert (abort.run_id, abort.status, abort.error) == (home, "blocked", "Enough.")
+    assert (release.run_id, release.status, release.name) == (home, "ok", "guard release")
+    (run,) = (it for it in stitched.of_kind("run") if it.run_id == home)
+    assert abort.parent_span_id == release.parent_span_id == run.span_id
+    assert stitched.counts["decisions_without_run"] == 0
+
+
+def test_an_order_obeyed_hangs_where_its_verdict_does() -> None:
+    script = Script()
+    script.begin()
+    for _ in range(4):
+        script.call(tokens=10_000)
+    rules = read_rules('[run_cost]\nlimit_usd = "0.06"\naction = "abort"\n')
+    stitched = Replay(rules=rules).feed_each(script.events, 1)
+    (verdict,) = stitched.verdicts
+    told = len(script.events)
+    script.at("run-2", "agent:main:two").begin()
+    obey(script, "abort", "agent", "box-1", verdict_id=verdict.verdict_id)
+    stitched.feed(script.events[told:])
+    assert [it.run_id for it in stitched.of_kind("guard")] == ["run-1", "run-1"]
+
+
+def test_an_order_obeyed_while_nothing_runs_stays_an_event() -> None:
+    script = Script()
+    script.begin()
+    script.end(0)
+    obey(script, "release", "agent", "box-1")
+    obey(script, "release", "session", "agent:main:never")
+    for size in (1, 100):
+        stitched = Replay().feed_each(script.events, size)
+        assert stitched.of_kind("guard") == []
+        assert stitched.counts["decisions_without_run"] == 2
 
 
 def test_a_verdict_of_a_rule_is_a_span_once() -> None:

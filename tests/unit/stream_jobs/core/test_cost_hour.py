@@ -4,6 +4,7 @@ import copy
 from decimal import Decimal
 from typing import Any
 
+from producers.contracts.usage import TokenUsage
 from stream_jobs.core.cost import PriceBook
 from tests.unit.stream_jobs.core.stitching import Replay, events_of, lines_of
 
@@ -69,3 +70,12 @@ def test_what_a_sum_leaves_over_has_no_hours_below_zero() -> None:
         + 15 * left.output_tokens
     ) / Decimal(1_000_000)
     assert replay.counts["usage_mismatches"] == 0
+
+
+def test_a_row_holds_all_that_its_cost_is_made_of() -> None:
+    for span in Replay(pricer=PRICER).feed_each(events_of(with_writes(40)), 7).of_kind("model_call"):
+        assert span.cache_write_1h_tokens == 40
+        price = PRICER.find_price(span.tenant_id, span.provider or "", span.model or "", span.started_at_us)
+        assert price is not None
+        buckets = {name: getattr(span, name) for name in TokenUsage.__struct_fields__}
+        assert price.cost_usd(TokenUsage(**buckets)) == span.cost_usd

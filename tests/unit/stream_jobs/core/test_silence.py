@@ -27,29 +27,76 @@ def statuses(stitched: Replay) -> dict[str, list[str]]:
 
 def test_a_silent_run_is_closed_with_its_open_calls() -> None:
     stitched = Replay(now_us=5 * MINUTE_US)
-    stitched.feed(begun().events)
+    # The model is being asked; no tool is running.
+    stitched.feed(begun().events[:-1])
     assert statuses(stitched)["run"] == ["running"]
     assert stitched.due is not None
     assert stitched.due.at_us == 35 * MINUTE_US
     stitched.tick(35 * MINUTE_US - 1)
     assert statuses(stitched)["run"] == ["running"]
     stitched.tick(35 * MINUTE_US)
-    assert statuses(stitched) == {
-        "run": ["incomplete"],
-        "model_call": ["ok", "incomplete"],
-        "tool_call": ["incomplete"],
-    }
+    assert statuses(stitched) == {"run": ["incomplete"], "model_call": ["ok", "incomplete"], "tool_call": []}
     assert all(span.ended_at_us is not None for span in stitched.spans.values())
     (trace,) = stitched.traces.values()
     assert (trace.status, trace.is_open) == ("incomplete", False)
     assert stitched.due.at_us == 0
 
 
+def test_a_run_waits_longer_for_a_tool_than_for_anything_else() -> None:
+    stitched = Replay()
+    stitched.feed(begun().events)
+    stitched.tick(30 * MINUTE_US)
+    stitched.tick(90 * MINUTE_US - 1)
+    assert statuses(stitched) == {"run": ["running"], "model_call": ["ok", "running"], "tool_call": ["running"]}
+    stitched.tick(90 * MINUTE_US)
+    assert statuses(stitched) == {
+        "run": ["incomplete"],
+        "model_call": ["ok", "incomplete"],
+        "tool_call": ["incomplete"],
+    }
+
+
+def test_a_tool_that_takes_an_hour_is_never_seen_as_gone() -> None:
+    script = Script()
+    script.begin()
+    script.call()
+    script.tool("tool-1")
+    stitched = Replay()
+    stitched.feed(script.events[:-1])
+    for minutes in range(1, 60):
+        stitched.tick(minutes * MINUTE_US)
+    assert "incomplete" not in {span.status for span in stitched.spans.values()}
+    stitched.now_us = HOUR_US
+    stitched.feed(script.events[-1:])
+    assert statuses(stitched)["tool_call"] == ["ok"]
+    # Now nothing is running any more, and the shorter time counts.
+    stitched.tick(HOUR_US + 30 * MINUTE_US - 1)
+    assert statuses(stitched)["run"] == ["running"]
+    stitched.tick(HOUR_US + 30 * MINUTE_US)
+    assert statuses(stitched)["run"] == ["incomplete"]
+
+
+def test_a_run_waits_for_the_tool_of_its_sub_agent() -> None:
+    script = Script()
+    script.begin()
+    details = {"status": "accepted", "runId": "child", "childSessionKey": "agent:main:subagent:1"}
+    script.tool("spawn-1", "sessions_spawn", result={"content": [], "details": details})
+    script.at("child", "agent:main:subagent:1").begin()
+    script.tool("tool-1")
+    stitched = Replay()
+    stitched.feed(script.events[:-1])
+    for minutes in range(1, 90):
+        stitched.tick(minutes * MINUTE_US)
+    assert statuses(stitched)["run"] == ["running", "running"]
+    stitched.tick(90 * MINUTE_US)
+    assert statuses(stitched)["run"] == ["incomplete", "incomplete"]
+
+
 def test_a_late_event_opens_all_again() -> None:
     script = begun()
     stitched = Replay()
     stitched.feed(script.events)
-    stitched.tick(HOUR_US)
+    stitched.tick(2 * HOUR_US)
     script.end(1000)
     stitched.feed(script.events[-1:])
     assert statuses(stitched) == {"run": ["ok"], "model_call": ["ok", "running"], "tool_call": ["running"]}
@@ -84,10 +131,18 @@ def test_a_run_is_not_silent_while_its_child_works() -> None:
 
 
 def test_the_limit_is_a_setting_and_can_be_off() -> None:
-    for text, status in (("idle_minutes = 5", "incomplete"), ("idle_minutes = 90", "running"), ("enabled = false", "")):
+    long = "idle_minutes = 200"
+    quick = "idle_minutes = 5\n[stuck_run]\ntool_minutes = 54"
+    slow = "idle_minutes = 5\n[stuck_run]\ntool_minutes = 56"
+    for text, status in ((quick, "incomplete"), (slow, "running"), (long, "running")):
         stitched = Replay(rules=read_rules(f"[closing]\n{text}\n"))
         stitched.feed(begun().events)
         stitched.tick(HOUR_US)
+        assert statuses(stitched)["run"] == [status]
+    for text, status in ((long, "running"), ("enabled = false", "")):
+        stitched = Replay(rules=read_rules(f"[closing]\n{text}\n"))
+        stitched.feed(begun().events)
+        stitched.tick(2 * HOUR_US)
         assert statuses(stitched)["run"] == [status or "running"]
 
 

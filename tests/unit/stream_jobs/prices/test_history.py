@@ -17,6 +17,7 @@ from producers.contracts.wire import WireBatch, WireEvent
 from stream_jobs.prices.history import COLUMNS, ROWS_PER_QUESTION, HistoryAway, find_changes
 from stream_jobs.prices.reprice import NotSent, in_words, report_of, request_bodies, send_changes
 from tests.unit.stream_jobs.core.stitching import PRICES, Replay, events_of, lines_of
+from tests.unit.stream_jobs.core.test_cost_hour import PRICER, with_writes
 
 DAY = date(2026, 11, 22)
 NEW = PriceBook.from_toml(
@@ -78,6 +79,21 @@ def test_what_was_asked_for_has_changed_and_nothing_is_left() -> None:
     after = {it.span_id: it.cost_usd for it in stack.replay.of_kind("model_call")}
     assert after == {it.span_id: it.now_usd for it in changes}
     assert list(find_changes(stack.api(), "read-key", NEW, DAY, DAY)) == []
+
+
+def test_an_hours_writes_are_told_at_their_own_price() -> None:
+    stack = Stack(PRICER)
+    stack.replay = Replay(pricer=PRICER).feed_each(events_of(with_writes(40)), 7)
+    dearer = PriceBook.from_toml(
+        '[[price]]\nprovider = "fake"\nmodel = "*"\ninput_usd_per_mtok = "3"\noutput_usd_per_mtok = "15"\n'
+        'cache_read_usd_per_mtok = "0.3"\ncache_write_usd_per_mtok = "3.75"\ncache_write_1h_usd_per_mtok = "9"\n'
+    )
+    changes = list(find_changes(stack.api(), "read-key", dearer, DAY, DAY))
+    assert len(changes) == len(stack.replay.of_kind("model_call"))
+    for change in changes:
+        assert change.now_usd is not None
+        assert change.was_usd is not None
+        assert change.now_usd - change.was_usd == 40 * Decimal(9 - 6) / 1_000_000
 
 
 def test_a_dry_run_says_the_dollars_by_model() -> None:
