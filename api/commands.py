@@ -42,10 +42,12 @@ def run() -> None:
 
     from api.main import create_app
     from infra.runtime.logging import configure_logging
+    from infra.runtime.metrics import describe_process
     from infra.runtime.settings import LOOPBACK
 
     settings = ApiSettings()
     configure_logging("api")
+    describe_process("api", settings.home)
     uvicorn.run(
         create_app(settings),
         host=LOOPBACK,

@@ -132,7 +132,10 @@ class Source:
                 assert topic is not None
                 assert partition is not None
                 assert offset is not None
-                records.append(Record(topic.removeprefix(self._prefix), partition, offset, message.value() or b""))
+                name = topic.removeprefix(self._prefix)
+                _, written_at_ms = message.timestamp()
+                records.append(Record(name, partition, offset, message.value() or b"", written_at_ms))
+                metrics.RECORDS.labels(topic=name).inc()
             elif error.code() in _PLACE_GONE:
                 raise PlaceGone(str(error))
             else:

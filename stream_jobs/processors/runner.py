@@ -198,6 +198,7 @@ class _Process:
             return (app.consumer_generation_id, dict(recovery.active_offsets)), True
         committed = app.committed_offsets()
         owned = [tp for tp in app.consumer.assignment() if tp.topic == app.topology.events]
+        metrics.PARTITIONS.set(len(owned))
         try:
             async with asyncio.timeout(LOOK_TIMEOUT_S):
                 ends = await app.consumer.highwaters(*owned) if owned else {}
