@@ -82,7 +82,8 @@ def metrics_page() -> str:
         f"# Metrics\n\n{NOTICE}\n{table(('process', 'metric', 'type', 'labels', 'meaning'), rows)}\n"
         "The client library adds `process_*` (start time, memory, processor time, open files) and `python_*`; a "
         "restart shows as a new `process_start_time_seconds`.\n\n"
-        "## Labels\n\nThe values of each label are bounded, and none names a tenant, an agent, a session, a trace or a key.\n\n"
+        "## Labels\n\nThe values of each label are bounded, and none names a tenant, an agent, a session, a trace or a "
+        "key.\n\n"
         f"{table(('label', 'its values'), labels)}"
     )
 
