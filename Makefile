@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup demo up down status test test-unit test-integration test-plugin test-openclaw bench-plugin bench web setup-browser test-web screenshots check lint types arch format schemas openapi lock clean
+.PHONY: help setup demo up down status test test-unit test-integration test-plugin test-openclaw bench-plugin bench web setup-browser test-web screenshots check lint types arch format schemas openapi dashboards lock clean
 
 ##@ Start here
 help: ## Show this list
@@ -112,6 +112,9 @@ schemas: setup ## Write the JSON schemas and the reference pages anew
 
 openapi: setup ## Write the OpenAPI document anew
 	@CLAWTRACE_UPDATE_OPENAPI=1 $(BIN)/python -m pytest -q tests/unit/api -k openapi
+
+dashboards: setup ## Write the dashboards anew from infra/grafana/sources
+	@$(BIN)/python -m infra.grafana.panels
 
 lock: setup ## Resolve the Python packages anew (needs uv); no index address is written
 	@uv pip compile -q --no-config --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --all-extras --no-header pyproject.toml -o requirements.lock

@@ -7,6 +7,10 @@ Guarantee: one home for names, types and meanings.
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from lakehouse.contracts.tables import TABLES
+
+PROCEDURES = ("optimize", "expire_snapshots", "remove_orphan_files")
+
 # Counter: records read from the log; a restart reads some again. Tags: topic
 RECORDS = Counter("clawtrace_sink_records_total", "Records read from the log.", ["topic"])
 # Time: from a record being written to its topic until its rows were committed. Tags: table
@@ -70,3 +74,12 @@ UPKEEP_FAILURES = Counter("clawtrace_upkeep_failures_total", "Procedures that fa
 UPKEEP_LAST_SUCCESS = Gauge(
     "clawtrace_upkeep_last_success_timestamp_seconds", "Time of the last success.", ["procedure"]
 )
+
+# A counter that first appears with 1 has, to Prometheus, not risen: what alert rules look at begins with 0.
+for _table in TABLES:
+    ROWS.labels(table=_table.name)
+    for _procedure in PROCEDURES:
+        UPKEEP_FAILURES.labels(procedure=_procedure, table=_table.name)
+for _topic in sorted({topic for table in TABLES for topic in table.sources}):
+    DEAD_LETTERS.labels(topic=_topic)
+    LOST_RECORDS.labels(topic=_topic)

@@ -5,9 +5,11 @@ Downstream: /metrics of the stitcher, dashboards, alert rules.
 Guarantee: no label takes values from outside (no tenant, no agent), so the number of series is bounded.
 """
 
-from typing import Final
+from typing import Final, get_args
 
 from prometheus_client import Counter, Gauge, Histogram
+
+from stream_jobs.contracts.alert import AlertRule, AlertState
 
 # Counter. Records of the events topic that were taken up; outcome = stitched | duplicate | dead_letter | tick |
 # old_tick.
@@ -54,3 +56,12 @@ CORE_SECONDS: Final = Histogram(
     "Seconds in the core for one record.",
     buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1),
 )
+
+# A counter that first appears with 1 has, to Prometheus, not risen: what alert rules look at begins with 0.
+for _outcome in ("stitched", "duplicate", "dead_letter", "tick", "old_tick"):
+    RECORDS.labels(_outcome)
+for _kind in ("record", "event"):
+    DEAD_LETTERS.labels(_kind)
+for _rule in get_args(AlertRule):
+    for _state in get_args(AlertState):
+        ALERTS.labels(_rule, _state)
