@@ -15,13 +15,16 @@ from pathlib import Path
 from typing import Final, Literal
 
 import structlog
-from prometheus_client import CONTENT_TYPE_LATEST, Counter, Gauge, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, Counter, Gauge, disable_created_metrics, generate_latest
 
 from infra.runtime.settings import LOOPBACK
 
 _log = structlog.get_logger(__name__)
 
 Readiness = Callable[[], list[str]]
+
+# A second series for each counter, which says when it was made: nobody asks for it.
+disable_created_metrics()  # type: ignore[no-untyped-call]
 
 # What bounds the values of each label, so that the number of series has a limit. There is no other label, and never a
 # tenant, an agent, a session, a trace or a key.
