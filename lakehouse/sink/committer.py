@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 import pyarrow as pa
 import structlog
 from pyiceberg.catalog import Catalog
-from pyiceberg.exceptions import CommitFailedException
+from pyiceberg.exceptions import CommitFailedException, RESTError
 from pyiceberg.io.pyarrow import _dataframe_to_data_files
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table, Transaction
@@ -30,7 +30,7 @@ _log = structlog.get_logger(__name__)
 _FIRST_WAIT_S = 0.1
 _LONGEST_WAIT_S = 10.0
 # What passes by itself: the database is away, the disk or the object store does not answer.
-TRANSIENT = (SQLAlchemyError, OSError)
+TRANSIENT = (SQLAlchemyError, OSError, RESTError)
 # Where the summary of a snapshot says how big the table is.
 _SIZES = (
     (metrics.TABLE_FILES, "total-data-files"),

@@ -13,6 +13,7 @@ import structlog
 from confluent_kafka import OFFSET_INVALID, Consumer, KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient
 
+from infra.runtime.kafka_security import kafka_connection
 from lakehouse import metrics
 from lakehouse.sink.feeds import Record
 
@@ -60,10 +61,10 @@ class Source:
     def __init__(self, bootstrap: str, group: str, topics: Iterable[str], topic_prefix: str) -> None:
         self._topics = tuple(topics)
         self._prefix = topic_prefix
-        self._admin = AdminClient({"bootstrap.servers": bootstrap, "socket.timeout.ms": 10_000})
+        self._admin = AdminClient({**kafka_connection(bootstrap), "socket.timeout.ms": 10_000})
         self._consumer = Consumer(
             {
-                "bootstrap.servers": bootstrap,
+                **kafka_connection(bootstrap),
                 "group.id": group,
                 "enable.auto.commit": False,
                 "enable.auto.offset.store": False,
