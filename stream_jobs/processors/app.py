@@ -107,7 +107,7 @@ class StitcherApp(faust.App):
         self._crash(error)
 
 
-def _credentials(settings: StitcherSettings) -> Any:
+def credentials_of(settings: StitcherSettings) -> Any:
     """What Faust needs to prove who it is; None for plaintext."""
     context = None
     if uses_tls(settings):
@@ -129,7 +129,7 @@ def create_app(settings: StitcherSettings, core: Core) -> StitcherApp:
     app = StitcherApp(
         topology.group,
         broker=[URL(f"kafka://{address.strip()}") for address in settings.kafka_bootstrap.split(",")],
-        broker_credentials=_credentials(settings),
+        broker_credentials=credentials_of(settings),
         datadir=str(settings.stitcher_folder / "data"),
         store="rocksdb://",
         key_serializer="raw",
