@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup demo up down status test test-unit test-integration test-plugin test-openclaw bench-plugin bench web setup-browser test-web screenshots check lint types arch format schemas openapi lock clean
+.PHONY: help setup demo up down status test test-unit test-integration test-plugin test-openclaw bench-plugin bench web setup-browser test-web screenshots check lint types arch format schemas openapi dashboards check-deploy lock clean
 
 ##@ Start here
 help: ## Show this list
@@ -89,6 +89,26 @@ screenshots: web setup-browser ## Take pictures of every page into SCREENSHOTS=â
 	@cd $(WEB) && CLAWTRACE_SCREENSHOTS=$(abspath $(SCREENSHOTS)) $(NODE_PATH) npx --no-install playwright test screenshots
 	@echo "Look at them: $(SCREENSHOTS)"
 
+##@ In production
+# promtool comes from Debian's package, helm from its Go module, when they are not at hand; both stay in this folder.
+DEPLOY_TOOLS := build/deploy-tools
+PROMTOOL ?= $(shell command -v promtool || echo $(DEPLOY_TOOLS)/promtool)
+HELM ?= $(shell command -v helm || echo $(DEPLOY_TOOLS)/helm)
+HELM_MODULE := helm.sh/helm/v3/cmd/helm@v3.22.0
+
+check-deploy: setup ## Check alert rules, dashboards, the compose file and the chart; no container engine is needed
+	@mkdir -p $(DEPLOY_TOOLS)
+	@test -x $(PROMTOOL) || { command -v apt-get >/dev/null && cd $(DEPLOY_TOOLS) && apt-get download -q prometheus \
+		&& dpkg -x prometheus_*.deb deb && mv deb/usr/bin/promtool . && rm -r deb prometheus_*.deb; } || true
+	@test -x $(HELM) || { command -v go >/dev/null && echo "Building helm (some minutes, once) â€¦" \
+		&& GOBIN=$(CURDIR)/$(DEPLOY_TOOLS) CGO_ENABLED=0 go install $(HELM_MODULE); } || true
+	@if test -x $(PROMTOOL); then $(PROMTOOL) check rules infra/prometheus/rules.yaml \
+		&& $(PROMTOOL) check config infra/prometheus/prometheus.yaml && $(PROMTOOL) test rules infra/prometheus/rules.test.yaml; \
+		else echo "NOT CHECKED by promtool, which is not to be had here: the alert rules. Tests read their expressions."; fi
+	@if test -x $(HELM); then HELM=$(abspath $(HELM)) $(BIN)/python -m pytest -q tests/deploy tests/unit/infra/observability; \
+		else echo "NOT RENDERED: the chart, because there is no helm."; $(BIN)/python -m pytest -q tests/deploy tests/unit/infra/observability; fi
+	@echo "NOT CHECKED here: that the image builds and that containers start; both need a container engine."
+
 ##@ Habits
 check: setup lint types arch ## Lint, types and import rules, in under a minute
 
@@ -113,8 +133,12 @@ schemas: setup ## Write the JSON schemas and the reference pages anew
 openapi: setup ## Write the OpenAPI document anew
 	@CLAWTRACE_UPDATE_OPENAPI=1 $(BIN)/python -m pytest -q tests/unit/api -k openapi
 
+dashboards: setup ## Write the dashboards anew from infra/grafana/sources
+	@$(BIN)/python -m infra.grafana.panels
+
 lock: setup ## Resolve the Python packages anew (needs uv); no index address is written
 	@uv pip compile -q --no-config --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --all-extras --no-header pyproject.toml -o requirements.lock
+	@uv pip compile -q --no-config --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --extra build --no-header -c requirements.lock pyproject.toml -o infra/compose/requirements.lock
 
 clean: ## Remove the installed packages; data of the stack stays (rm -r .clawtrace for that)
 	@rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -37,18 +37,19 @@ def _api() -> None:
 
 @api_app.command("run")
 def run() -> None:
-    """Serve the API on 127.0.0.1 until told to stop."""
+    """Serve the API until told to stop."""
     import uvicorn
 
     from api.main import create_app
     from infra.runtime.logging import configure_logging
-    from infra.runtime.settings import LOOPBACK
+    from infra.runtime.metrics import describe_process
 
     settings = ApiSettings()
     configure_logging("api")
+    describe_process("api", settings.home)
     uvicorn.run(
         create_app(settings),
-        host=LOOPBACK,
+        host=settings.listen_host,
         port=settings.port("api"),
         log_config=None,
         access_log=False,

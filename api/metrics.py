@@ -33,9 +33,18 @@ LIVE_EVENTS: Final = Counter("clawtrace_api_live_events_total", "Events sent to 
 LIVE_MISSED: Final = Counter("clawtrace_api_live_missed_total", "Events that slow readers of live streams missed.")
 LIVE_REPEATS: Final = Counter("clawtrace_api_live_repeats_total", "Records that said nothing new and were dropped.")
 LIVE_WINDOW_BYTES: Final = Gauge("clawtrace_api_live_window_bytes", "Memory of the live window, roughly.")
+LIVE_WINDOW_RECORDS: Final = Gauge("clawtrace_api_live_window_records", "Records that the live window holds.")
 LIVE_FEED_UP: Final = Gauge("clawtrace_api_live_feed_up", "1 while the live window has read all that the topics hold.")
 TRACY_ANSWERS: Final = Counter("clawtrace_api_tracy_answers_total", "Answers of Tracy, by how they ended.", ["outcome"])
 TRACY_TOKENS: Final = Counter("clawtrace_api_tracy_tokens_total", "Tokens that answers of Tracy used.", ["bucket"])
+TRACY_COST_USD: Final = Counter(
+    "clawtrace_api_tracy_cost_usd_total", "Dollars that answers of Tracy cost; nothing for a model without a price."
+)
+TRACY_SECONDS: Final = Histogram(
+    "clawtrace_api_tracy_answer_seconds",
+    "Time from a question to the end of the answer.",
+    buckets=(1, 2.5, 5, 10, 20, 30, 60, 120, 300),
+)
 TRACY_FIGURES: Final = Counter(
     "clawtrace_api_tracy_figures_total", "Figures in answers: checked, updated or withheld.", ["status"]
 )

@@ -14,6 +14,7 @@ import structlog
 import typer
 
 from infra.runtime.logging import configure_logging
+from infra.runtime.metrics import describe_process
 
 lake_app = typer.Typer(help="Create, evolve and look after the tables.", no_args_is_help=True)
 sink_app = typer.Typer(help="Run the sink.", no_args_is_help=True)
@@ -103,8 +104,10 @@ def run_sink() -> None:
     from lakehouse.sink.process import NeedsPerson, SinkProcess
 
     configure_logging("sink")
+    settings = SinkSettings()
+    describe_process("sink", settings.home)
     try:
-        SinkProcess(SinkSettings()).run()
+        SinkProcess(settings).run()
     except NeedsPerson as error:
         structlog.get_logger(__name__).critical("sink_stopped", reason=str(error))
         raise typer.Exit(1) from None
@@ -117,7 +120,9 @@ def run_upkeep() -> None:
     from lakehouse.settings import UpkeepSettings
 
     configure_logging("upkeep")
-    UpkeepProcess(UpkeepSettings()).run()
+    settings = UpkeepSettings()
+    describe_process("upkeep", settings.home)
+    UpkeepProcess(settings).run()
 
 
 @contextmanager

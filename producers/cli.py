@@ -26,6 +26,7 @@ from infra.runtime.access_keys import (
 from infra.runtime.database import DatabaseAway, make_engine, migrate
 from infra.runtime.kafka import KafkaAway, TopicMismatch, provision_topics
 from infra.runtime.logging import configure_logging
+from infra.runtime.metrics import describe_process
 from infra.runtime.settings import StackSettings
 from infra.runtime.topics import TopicSpec
 from producers.contracts.guard import GuardAction, GuardPosture, GuardScope, InvalidPolicy, LimitAction
@@ -78,6 +79,7 @@ def run_gateway(
 
     configure_logging("gateway")
     settings = GatewaySettings() if port is None else GatewaySettings(gateway_port=port)
+    describe_process("gateway", settings.home)
     app = create_app(settings)
     config = uvicorn.Config(
         app,

@@ -47,3 +47,12 @@ BLOBS: Final = Counter("clawtrace_gateway_blobs_total", "Payloads put apart.", [
 BLOB_BYTES: Final = Counter("clawtrace_gateway_blob_bytes_total", "Bytes of payloads put apart.")
 # Counter. Ticks written to the events topic, one per partition; outcome = sent | lost.
 TICKS: Final = Counter("clawtrace_gateway_ticks_total", "Ticks of the clock.", ["outcome"])
+
+# A counter that first appears with 1 has, to Prometheus, not risen: what alert rules look at begins with 0.
+for _outcome in ("accepted", "rejected"):
+    EVENTS.labels(_outcome)
+for _kind in ("event", "body"):
+    DEAD_LETTERS.labels(_kind)
+for _outcome in ("sent", "lost"):
+    TICKS.labels(_outcome)
+REFUSALS.labels("unavailable")

@@ -10,14 +10,14 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from infra.runtime.settings import LOOPBACK, StackSettings
+from infra.runtime.settings import StackSettings
 from producers.contracts.topics import EVENTS, GUARD
 
 
 class GatewaySettings(StackSettings):
     """What the gateway can be told."""
 
-    gateway_host: str = Field(default=LOOPBACK, description="Address the gateway listens on.")
+    gateway_host: str = Field(default="", description="Address the gateway listens on; empty means listen_host.")
     gateway_port: int = Field(default=0, ge=0, le=65535, description="Port of the gateway; 0 means the port base.")
     gateway_events_topic: str = Field(
         default=EVENTS.name, description="Topic the gateway writes; its dead letters go to <topic>.dlq."
@@ -55,7 +55,8 @@ class GatewaySettings(StackSettings):
     )
 
     @model_validator(mode="after")
-    def _fill_prices_file(self) -> Self:
+    def _fill_defaults(self) -> Self:
+        self.gateway_host = self.gateway_host or self.listen_host
         if self.prices_file == Path():
             self.prices_file = self.home / "config" / "prices.toml"
         return self

@@ -13,6 +13,7 @@ from typing import Annotated, Literal, ParamSpec, TypeVar
 import typer
 
 from infra.runtime.logging import configure_logging
+from infra.runtime.metrics import describe_process
 from stream_jobs.contracts.budget import BudgetAction, BudgetWindow, InvalidBudget
 from stream_jobs.settings import BudgetsSettings, StitcherSettings
 
@@ -41,7 +42,9 @@ def run() -> None:
     configure_logging("stitcher")
     from stream_jobs.processors.compose import run as run_process
 
-    raise typer.Exit(run_process(StitcherSettings()))
+    settings = StitcherSettings()
+    describe_process("stitcher", settings.home)
+    raise typer.Exit(run_process(settings))
 
 
 def _plain_errors(command: Callable[_Parameters, _Result]) -> Callable[_Parameters, _Result]:
@@ -72,8 +75,10 @@ def run_budgets() -> None:
 
     from stream_jobs.budgets.process import NeedsPerson, make_budgets_process
 
+    settings = BudgetsSettings()
+    describe_process("budgets", settings.home)
     try:
-        make_budgets_process(BudgetsSettings()).run()
+        make_budgets_process(settings).run()
     except NeedsPerson as error:
         structlog.get_logger(__name__).critical("budgets_stopped", reason=str(error))
         raise typer.Exit(1) from None

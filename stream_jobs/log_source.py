@@ -15,6 +15,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicCollectio
 from confluent_kafka.admin import AdminClient
 
 from infra.runtime.kafka import KafkaAway
+from infra.runtime.kafka_security import kafka_connection
 from stream_jobs.marks import Mark, Place
 
 _log = structlog.get_logger(__name__)
@@ -66,10 +67,10 @@ class LogSource:
     ) -> None:
         """``on_lost`` hears how many records retention deleted before they were read."""
         self._topics, self._on_lost, self._num_records = tuple(topics), on_lost, num_records
-        self._admin = AdminClient({"bootstrap.servers": bootstrap, "socket.timeout.ms": int(TIMEOUT_S * 1000)})
+        self._admin = AdminClient({**kafka_connection(bootstrap), "socket.timeout.ms": int(TIMEOUT_S * 1000)})
         self._consumer = Consumer(
             {
-                "bootstrap.servers": bootstrap,
+                **kafka_connection(bootstrap),
                 "group.id": group,
                 "enable.auto.commit": False,
                 "enable.auto.offset.store": False,

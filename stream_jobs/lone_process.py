@@ -75,7 +75,7 @@ class LoneProcess:
         """
         signal.signal(signal.SIGTERM, self._on_signal)
         signal.signal(signal.SIGINT, self._on_signal)
-        health = serve_health(self._settings.port(self._port_name), self.missing)
+        health = serve_health(self._settings.port(self._port_name), self.missing, self._settings.listen_host)
         try:
             self._run_stretches()
         finally:

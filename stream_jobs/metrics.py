@@ -5,9 +5,11 @@ Downstream: /metrics of the stitcher, dashboards, alert rules.
 Guarantee: no label takes values from outside (no tenant, no agent), so the number of series is bounded.
 """
 
-from typing import Final
+from typing import Final, get_args
 
 from prometheus_client import Counter, Gauge, Histogram
+
+from stream_jobs.contracts.alert import AlertRule, AlertState
 
 # Counter. Records of the events topic that were taken up; outcome = stitched | duplicate | dead_letter | tick |
 # old_tick.
@@ -22,6 +24,8 @@ OUTPUTS: Final = Counter("clawtrace_stitcher_outputs_total", "Output records sen
 DEAD_LETTERS: Final = Counter("clawtrace_stitcher_dead_letters_total", "Dead letters sent.", ["kind"])
 # Counter. What the core counted; what = the core's own words, a closed set (duplicates, usage mismatches and so on).
 CORE: Final = Counter("clawtrace_stitcher_core_counts_total", "What the core counted.", ["what"])
+# Counter. Changes of alerts that were sent; rule and state as in the contract.
+ALERTS: Final = Counter("clawtrace_stitcher_alert_changes_total", "Changes of alerts.", ["rule", "state"])
 # Counter. Keys of the state written or deleted, journals included.
 STATE_WRITES: Final = Counter("clawtrace_stitcher_state_writes_total", "State keys written or deleted.")
 # Counter. Journals applied again because a crash may have come between a journal and its changes.
@@ -32,6 +36,8 @@ CUT_SPANS: Final = Counter("clawtrace_stitcher_cut_spans_total", "Spans sent wit
 LOST_RECORDS: Final = Counter("clawtrace_stitcher_lost_records_total", "Source records missing in the topic.")
 # Gauge. Source records that are not committed yet, over all partitions of this process.
 LAG: Final = Gauge("clawtrace_stitcher_lag_records", "Source records not committed yet.")
+# Gauge. Partitions of the events topic that this process works on.
+PARTITIONS: Final = Gauge("clawtrace_stitcher_owned_partitions", "Partitions that this process works on.")
 # Gauge. Records whose outputs wait for the broker.
 IN_FLIGHT: Final = Gauge("clawtrace_stitcher_in_flight_records", "Records waiting for the broker.")
 # Gauge. 1 when the newest version of a file is broken and the last good one is used; file = prices | rules.
@@ -50,3 +56,12 @@ CORE_SECONDS: Final = Histogram(
     "Seconds in the core for one record.",
     buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1),
 )
+
+# A counter that first appears with 1 has, to Prometheus, not risen: what alert rules look at begins with 0.
+for _outcome in ("stitched", "duplicate", "dead_letter", "tick", "old_tick"):
+    RECORDS.labels(_outcome)
+for _kind in ("record", "event"):
+    DEAD_LETTERS.labels(_kind)
+for _rule in get_args(AlertRule):
+    for _state in get_args(AlertState):
+        ALERTS.labels(_rule, _state)

@@ -16,7 +16,7 @@ from typing import Final
 from api.live.position import Layout, Position, furthest, place_value
 from api.live.records import Decoded, Mark
 from api.live.window import Entry, LiveWindow
-from api.metrics import LIVE_REPEATS, LIVE_STREAMS, LIVE_WINDOW_BYTES
+from api.metrics import LIVE_REPEATS, LIVE_STREAMS, LIVE_WINDOW_BYTES, LIVE_WINDOW_RECORDS
 
 _MAX_IDENTITIES: Final = 10_000
 
@@ -99,6 +99,7 @@ class LiveHub:
                 event.set()
         self.read_until = tuple(until)
         LIVE_WINDOW_BYTES.set(self.window.num_bytes)
+        LIVE_WINDOW_RECORDS.set(self.window.num_records)
 
     def end(self) -> None:
         """The topics are no longer those: whoever reads has to begin anew."""

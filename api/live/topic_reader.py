@@ -17,6 +17,7 @@ from msgspec import DecodeError
 from api.live.hub import Arrival
 from api.live.position import Layout, Position, offset_of, place_value
 from api.live.records import LIVE_TOPICS, decode_record
+from infra.runtime.kafka_security import kafka_connection
 
 _log = structlog.get_logger(__name__)
 
@@ -41,7 +42,7 @@ class TopicReader:
         self._names = [f"{topic_prefix}{spec.name}" for spec in LIVE_TOPICS]
         self._consumer = Consumer(
             {
-                "bootstrap.servers": bootstrap,
+                **kafka_connection(bootstrap),
                 "client.id": name,
                 # The library wants a name; without subscribe and commits it is no group.
                 "group.id": name,

@@ -136,6 +136,7 @@ class LiveWindow:
         self._logs: dict[str, TenantLog] = {}
         self._arrivals: deque[tuple[int, str, int]] = deque()
         self.num_bytes = 0
+        self.num_records = 0
 
     def log(self, tenant_id: str) -> TenantLog:
         """The tenant's log; one that holds nothing when nothing of it came."""
@@ -151,6 +152,7 @@ class LiveWindow:
         log = self._logs.setdefault(entry.tenant_id, TenantLog(self._floor))
         self._arrivals.append((entry.at_us, entry.tenant_id, log.next))
         log.add(entry)
+        self.num_records += 1
         self.num_bytes += entry.num_bytes
         while log.num_bytes > self._tenant_bytes:
             self._put_out(log)
@@ -168,6 +170,7 @@ class LiveWindow:
 
     def _put_out(self, log: TenantLog) -> None:
         entry = log.drop_first()
+        self.num_records -= 1
         self.num_bytes -= entry.num_bytes
         values = list(log.floor)
         values[entry.place] = max(values[entry.place], place_value(entry.offset + 1))

@@ -18,7 +18,7 @@ from typing import Any, Final
 import structlog
 
 from api.kit.values import decimal_text
-from api.metrics import TRACY_ANSWERS, TRACY_TOKENS
+from api.metrics import TRACY_ANSWERS, TRACY_COST_USD, TRACY_SECONDS, TRACY_TOKENS
 from api.tracy.budget import Budget
 from api.tracy.charts import ChartRefused, make_option
 from api.tracy.citations import Known
@@ -87,6 +87,7 @@ class Answerer:
             known.add_names(json.dumps(message["content"], ensure_ascii=False))
         # An agent reads the text itself: links to citations would only be noise to it.
         writer = Writer(answer.toolbox.book, known, as_links=not answer.about_itself)
+        began_at_us = _now_us()
         try:
             async with self._places:
                 async for event in self._rounds(answer, writer, known):
@@ -101,6 +102,8 @@ class Answerer:
             yield self._failed(answer, "internal", "The answer failed here, not with you; the log has the reason.")
         finally:
             answer.text = "".join(writer.shown)
+            TRACY_SECONDS.observe((_now_us() - began_at_us) / 1e6)
+            TRACY_COST_USD.inc(float(answer.cost_usd or 0))
 
     def _failed(self, answer: Answer, code: str, message: str) -> Event:
         TRACY_ANSWERS.labels(code).inc()

@@ -53,6 +53,11 @@ class Layout:
         return self.run / "state.json"
 
     @property
+    def scrape_targets_file(self) -> Path:
+        """Where Prometheus finds our processes."""
+        return self.run / "prometheus-targets.json"
+
+    @property
     def lock_file(self) -> Path:
         """Held locked while a supervisor lives."""
         return self.run / "supervisor.lock"

@@ -21,6 +21,7 @@ from infra.local.log_files import last_lines
 from infra.local.parts import Kind, Part, select_parts
 from infra.local.ports import refuse_taken_ports
 from infra.local.progress import Progress
+from infra.local.scrape_targets import write_scrape_targets
 from infra.local.state import PartState, Phase, StackRecord, living_supervisor, read_state
 from infra.local.topology import SERVICES, build_topology
 
@@ -63,6 +64,7 @@ def _make_ready(layout: Layout, parts: Sequence[Part], progress: Progress) -> No
                 f"The folder {folder} cannot be made: {error.strerror}. Choose another with CLAWTRACE_HOME."
             ) from error
     clear_leftovers(layout)
+    write_scrape_targets(layout)
     refuse_taken_ports(parts, layout.settings.port_base)
     if any(part.name in JAVA_PARTS for part in parts):
         ensure_artifacts(layout, progress)

@@ -16,6 +16,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, MetaData, create_engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
+from infra.runtime.metrics import note_dependency
 from infra.runtime.settings import StackSettings
 
 SCHEMA: Final = "control"
@@ -95,7 +96,9 @@ def missing_from_database(engine: Engine) -> list[str]:
         with engine.connect() as connection:
             found = connection.scalar(text("SELECT to_regclass('control.access_keys')"))
     except SQLAlchemyError as error:
+        note_dependency("postgres", is_up=False)
         return [str(away(error))]
+    note_dependency("postgres", is_up=True)
     return [] if found else ["Postgres: the table control.access_keys is missing; run clawtrace db migrate"]
 
 

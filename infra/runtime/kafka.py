@@ -22,6 +22,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # its stubs e
     ResourceType,
 )
 
+from infra.runtime.kafka_security import kafka_connection
 from infra.runtime.topics import TopicSpec
 
 TIMEOUT_S: Final = 15.0
@@ -96,7 +97,7 @@ def _admin(bootstrap: str) -> AdminClient:
 
 def _configuration(bootstrap: str) -> dict[str, Any]:
     return {
-        "bootstrap.servers": bootstrap,
+        **kafka_connection(bootstrap),
         "socket.timeout.ms": int(TIMEOUT_S * 1000),
         # Otherwise it writes its own notes to stderr, in the middle of a command's output.
         "logger": logging.getLogger("librdkafka"),

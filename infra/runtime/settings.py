@@ -52,7 +52,21 @@ class StackSettings(BaseSettings):
         le=65000,
         description="First port of the local stack; every port follows from it.",
     )
+    listen_host: str = Field(
+        default=LOOPBACK, description="Address that every process listens on; 0.0.0.0 in a container."
+    )
     kafka_bootstrap: str = Field(default="", description="Kafka bootstrap servers; empty means the local broker.")
+    kafka_protocol: Literal["plaintext", "ssl", "sasl_plaintext", "sasl_ssl"] = Field(
+        default="plaintext", description="How every process speaks to Kafka."
+    )
+    kafka_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        default="SCRAM-SHA-512", description="SASL mechanism, with kafka_protocol sasl_ssl or sasl_plaintext."
+    )
+    kafka_username: str = Field(default="", description="SASL user.")
+    kafka_password: SecretStr = Field(default=SecretStr(""), description="SASL password.")
+    kafka_ca_file: Path | None = Field(
+        default=None, description="PEM file that signs the brokers' certificates; empty means those of the system."
+    )
     postgres_dsn: SecretStr = Field(
         default=SecretStr(""),
         description="SQLAlchemy URL of the Postgres that holds the Iceberg catalog and the control tables.",
@@ -68,6 +82,14 @@ class StackSettings(BaseSettings):
     warehouse: str = Field(default="", description="Root URI of the Iceberg warehouse, file:// or s3://.")
     catalog_name: str = Field(
         default="iceberg", description="Name of the Iceberg catalog, the same for pyiceberg and Trino."
+    )
+    catalog_type: Literal["jdbc", "rest"] = Field(
+        default="jdbc", description="jdbc: the catalog lies in Postgres; rest: behind an Iceberg REST server."
+    )
+    catalog_uri: str = Field(default="", description="Address of the REST catalog, with catalog_type rest.")
+    catalog_properties: dict[str, str] = Field(
+        default={},
+        description="More properties of pyiceberg's catalog, as JSON: s3.endpoint, s3.region, token and so on.",
     )
 
     @model_validator(mode="after")

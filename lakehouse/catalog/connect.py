@@ -1,10 +1,12 @@
-"""The Iceberg catalog: pyiceberg over the same Postgres tables that Trino reads.
+"""The Iceberg catalog that Trino reads too: pyiceberg over the same Postgres tables, or over a REST server.
 
 Upstream: infra.runtime.settings.
 Downstream: provisioning and the sink.
 Guarantee: schema version v1, without which Trino could not keep views in the same catalog.
 """
 
+from pyiceberg.catalog import Catalog
+from pyiceberg.catalog.rest import RestCatalog
 from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.table import Table
 
@@ -15,8 +17,15 @@ from lakehouse.settings import LakeSettings
 _CONNECT_TIMEOUT_S = 10
 
 
-def connect_catalog(settings: LakeSettings) -> SqlCatalog:
-    """Open the catalog; makes its own two tables in Postgres when they are missing."""
+def connect_catalog(settings: LakeSettings) -> Catalog:
+    """Open the catalog; in Postgres it makes its own two tables when they are missing."""
+    if settings.catalog_type == "rest":
+        return RestCatalog(
+            settings.catalog_name,
+            uri=settings.catalog_uri,
+            warehouse=settings.warehouse,
+            **settings.catalog_properties,
+        )
     url = settings.database_url()
     separator = "&" if "?" in url else "?"
     if url.startswith("postgresql"):
@@ -28,10 +37,11 @@ def connect_catalog(settings: LakeSettings) -> SqlCatalog:
         schema_version="v1",
         # A connection that died with its server must not fail the next commit.
         pool_pre_ping="true",
+        **settings.catalog_properties,
     )
 
 
-def load_table(catalog: SqlCatalog, settings: LakeSettings, spec: TableSpec) -> Table:
+def load_table(catalog: Catalog, settings: LakeSettings, spec: TableSpec) -> Table:
     """Load a silver table.
 
     Raises:

@@ -46,7 +46,7 @@ class UpkeepProcess:
         """Work until SIGTERM or SIGINT; a procedure that runs is waited for by Trino, not by us."""
         signal.signal(signal.SIGTERM, self._on_signal)
         signal.signal(signal.SIGINT, self._on_signal)
-        health = serve_health(self._settings.port("upkeep_metrics"), self.missing)
+        health = serve_health(self._settings.port("upkeep_metrics"), self.missing, self._settings.listen_host)
         try:
             self._follow_schedule()
         finally:

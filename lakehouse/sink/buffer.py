@@ -53,6 +53,11 @@ class TableBuffer:
         self.last_commit_at = time.monotonic()
 
     @property
+    def written_at_ms(self) -> list[int]:
+        """When the records that wait here were written."""
+        return [part.record.written_at_ms for part in self._parts if part.record.written_at_ms > 0]
+
+    @property
     def has_rows(self) -> bool:
         """Whether a commit would add rows."""
         return bool(self._parts)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 import pyarrow as pa
 import structlog
 from pyiceberg.catalog import Catalog
-from pyiceberg.exceptions import CommitFailedException
+from pyiceberg.exceptions import CommitFailedException, RESTError
 from pyiceberg.io.pyarrow import _dataframe_to_data_files
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table, Transaction
@@ -30,7 +30,13 @@ _log = structlog.get_logger(__name__)
 _FIRST_WAIT_S = 0.1
 _LONGEST_WAIT_S = 10.0
 # What passes by itself: the database is away, the disk or the object store does not answer.
-TRANSIENT = (SQLAlchemyError, OSError)
+TRANSIENT = (SQLAlchemyError, OSError, RESTError)
+# Where the summary of a snapshot says how big the table is.
+_SIZES = (
+    (metrics.TABLE_FILES, "total-data-files"),
+    (metrics.TABLE_ROWS, "total-records"),
+    (metrics.TABLE_BYTES, "total-files-size"),
+)
 
 # Waits that many seconds; False when the process must end instead.
 Wait = Callable[[float], bool]
@@ -136,6 +142,15 @@ class TableCommitter:
         metrics.COMMIT_SECONDS.labels(table=self.spec.name).observe(time.monotonic() - started)
         metrics.COMMITS.labels(table=self.spec.name).inc()
         metrics.LAST_COMMIT.labels(table=self.spec.name).set_to_current_time()
+        self._note_size()
+
+    def _note_size(self) -> None:
+        """Tell dashboards how big the table is; its newest snapshot says so, nothing is counted."""
+        snapshot = self._table.metadata.current_snapshot()
+        summary = snapshot.summary.additional_properties if snapshot is not None and snapshot.summary else {}
+        for gauge, name in _SIZES:
+            if name in summary:
+                gauge.labels(table=self.spec.name).set(int(summary[name]))
 
     def _has_landed(self, wanted: TableProgress) -> bool:
         self._table.refresh()

@@ -9,6 +9,7 @@ write it twice, never lose it.
 import structlog
 from confluent_kafka import KafkaError, Message, Producer
 
+from infra.runtime.kafka_security import kafka_connection
 from lakehouse import metrics
 from lakehouse.sink.feeds import Record
 
@@ -36,7 +37,7 @@ class DeadLetters:
     def send(self, record: Record, reason: str) -> None:
         """Queue a record for its dead-letter topic."""
         if self._producer is None:
-            self._producer = Producer({"bootstrap.servers": self._bootstrap, "enable.idempotence": True, "acks": "all"})
+            self._producer = Producer({**kafka_connection(self._bootstrap), "enable.idempotence": True, "acks": "all"})
         topic = f"{self._topic_prefix}{record.topic}"
         headers = {
             "stage": STAGE,

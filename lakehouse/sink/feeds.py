@@ -42,12 +42,16 @@ Columns = dict[str, Values]
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One Kafka record; ``topic`` is the contract's name, without the prefix that tests put before it."""
+    """One Kafka record; ``topic`` is the contract's name, without the prefix that tests put before it.
+
+    ``written_at_ms`` is when its writer sent it (UTC, milliseconds); 0 when that is not known.
+    """
 
     topic: str
     partition: int
     offset: int
     value: bytes
+    written_at_ms: int = 0
 
 
 # (rev, part): where an output record stands in its partition; None for events, which are no output.

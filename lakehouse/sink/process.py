@@ -59,7 +59,7 @@ class SinkProcess:
         pa.set_memory_pool(pa.system_memory_pool())
         signal.signal(signal.SIGTERM, self._on_signal)
         signal.signal(signal.SIGINT, self._on_signal)
-        health = serve_health(self._settings.port("sink_metrics"), self.missing)
+        health = serve_health(self._settings.port("sink_metrics"), self.missing, self._settings.listen_host)
         try:
             self._run_sessions()
         finally:

@@ -147,6 +147,7 @@ class SinkSession:
         files = committer.write(rows) if rows is not None else []
         metrics.WRITE_SECONDS.labels(table=buffer.spec.name).observe(time.monotonic() - started)
         committer.commit(files, following)
+        _observe_freshness(buffer)
         buffer.mark_committed(following)
         num_rows = rows.num_rows if rows is not None else 0
         metrics.ROWS.labels(table=buffer.spec.name).inc(num_rows)
@@ -179,3 +180,10 @@ class SinkSession:
         self._facts_checked_at = now
         if self._source.describe() != self._facts:
             raise PlaceGone("topics are no longer what they were")
+
+
+def _observe_freshness(buffer: TableBuffer) -> None:
+    observe = metrics.FRESHNESS_SECONDS.labels(table=buffer.spec.name).observe
+    now_ms = time.time_ns() // 1_000_000
+    for written_at_ms in buffer.written_at_ms:
+        observe(max(now_ms - written_at_ms, 0) / 1000)

@@ -13,6 +13,7 @@ import structlog
 from confluent_kafka import OFFSET_INVALID, Consumer, KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient
 
+from infra.runtime.kafka_security import kafka_connection
 from lakehouse import metrics
 from lakehouse.sink.feeds import Record
 
@@ -60,10 +61,10 @@ class Source:
     def __init__(self, bootstrap: str, group: str, topics: Iterable[str], topic_prefix: str) -> None:
         self._topics = tuple(topics)
         self._prefix = topic_prefix
-        self._admin = AdminClient({"bootstrap.servers": bootstrap, "socket.timeout.ms": 10_000})
+        self._admin = AdminClient({**kafka_connection(bootstrap), "socket.timeout.ms": 10_000})
         self._consumer = Consumer(
             {
-                "bootstrap.servers": bootstrap,
+                **kafka_connection(bootstrap),
                 "group.id": group,
                 "enable.auto.commit": False,
                 "enable.auto.offset.store": False,
@@ -132,7 +133,10 @@ class Source:
                 assert topic is not None
                 assert partition is not None
                 assert offset is not None
-                records.append(Record(topic.removeprefix(self._prefix), partition, offset, message.value() or b""))
+                name = topic.removeprefix(self._prefix)
+                _, written_at_ms = message.timestamp()
+                records.append(Record(name, partition, offset, message.value() or b"", written_at_ms))
+                metrics.RECORDS.labels(topic=name).inc()
             elif error.code() in _PLACE_GONE:
                 raise PlaceGone(str(error))
             else:

@@ -163,19 +163,22 @@ def create_app(settings: GatewaySettings | None = None) -> FastAPI:
     async def put_blob(request: Request, sha256: str) -> Response:
         return await cast(Blobs, app.state.blobs).answer(request, sha256)
 
+    async def look() -> list[str]:
+        publisher = cast(Publisher, app.state.publisher)
+        return publisher.missing() + await asyncio.to_thread(missing_from_database, engine)
+
     @app.get("/healthz", summary="The process lives")
     async def healthz() -> dict[str, bool]:
         return {"ok": True}
 
     @app.get("/readyz", summary="The gateway can take events", response_class=JSONResponse)
     async def readyz() -> JSONResponse:
-        publisher = cast(Publisher, app.state.publisher)
-        missing = publisher.missing() + await asyncio.to_thread(missing_from_database, engine)
+        missing = await look()
         return JSONResponse(readiness_body(missing), status_code=503 if missing else 200)
 
     @app.get("/metrics", summary="Prometheus metrics", response_class=Response)
     async def metrics() -> Response:
-        body, content_type = render_metrics()
+        body, content_type = render_metrics(await look())
         return Response(body, media_type=content_type)
 
     return app

@@ -17,6 +17,7 @@ from msgspec import DecodeError
 from msgspec import json as msgspec_json
 
 from infra.runtime.kafka import KafkaAway
+from infra.runtime.kafka_security import kafka_connection
 from producers.contracts.event import record_key
 from producers.contracts.guard import GUARD_SCHEMA_VERSION, GuardMessage, decode_guard_message
 from producers.metrics import GUARD_FEED_UP, GUARD_MESSAGES
@@ -149,7 +150,7 @@ def _decode(record: Message) -> GuardMessage | None:
 
 def _common(bootstrap: str) -> dict[str, Any]:
     return {
-        "bootstrap.servers": bootstrap,
+        **kafka_connection(bootstrap),
         "client.id": "clawtrace-guard",
         "partitioner": "murmur2_random",
         "logger": logging.getLogger("librdkafka"),

@@ -19,6 +19,7 @@ from typing import Any, Final
 import structlog
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
+from infra.runtime.kafka_security import kafka_connection
 from producers.metrics import BROKER_UP, QUEUE_BYTES
 from producers.settings import GatewaySettings
 
@@ -203,7 +204,7 @@ class Publisher:
 
 def _configuration(settings: GatewaySettings, on_error: Any) -> dict[str, Any]:
     return {
-        "bootstrap.servers": settings.kafka_bootstrap,
+        **kafka_connection(settings.kafka_bootstrap, settings),
         "client.id": "clawtrace-gateway",
         "acks": "all",
         "enable.idempotence": True,

@@ -14,6 +14,7 @@ from typing import Any, Final
 import structlog
 from confluent_kafka import KafkaException, Producer
 
+from infra.runtime.kafka_security import kafka_connection
 from producers.contracts.event import TICKER_AGENT_ID, TICKER_TENANT_ID, encode_event_batch, make_tick, record_key
 from producers.metrics import TICKS
 from producers.settings import GatewaySettings
@@ -81,7 +82,7 @@ class Ticker:
 
 def _configuration(bootstrap: str, every_s: float) -> dict[str, Any]:
     return {
-        "bootstrap.servers": bootstrap,
+        **kafka_connection(bootstrap),
         "client.id": "clawtrace-ticker",
         "acks": "all",
         "linger.ms": 0,

@@ -24,7 +24,7 @@ from stream_jobs.budgets.ledger import OutboxRow, StoredBudget
 from stream_jobs.budgets.sender import Sender
 from stream_jobs.budgets.tables import marks
 from stream_jobs.contracts.alert import Alert, AlertBatch
-from stream_jobs.contracts.spend import SpendBatch
+from stream_jobs.contracts.spend import Spend, SpendBatch
 from stream_jobs.contracts.topics import BUDGET_ALERTS, SPEND
 from stream_jobs.core.budgets.settlement import Charge, Told, charge_of, release, settle
 from stream_jobs.core.budgets.state import encode_state
@@ -135,7 +135,9 @@ class Keeper:
         self._marks |= after
         self._last_audit_id = last_audit_id
         metrics.RECORDS.labels("counted").inc(len(batches))
-        metrics.SPENDS.inc(sum(len(batch.spends) for batch in batches))
+        for batch in batches:
+            for spend in batch.spends:
+                _count(spend)
         return batches, bool(rows)
 
     def _read(self, records: Sequence[Record]) -> tuple[dict[Place, Mark], list[SpendBatch], list[OutboxRow]]:
@@ -251,6 +253,14 @@ def outbox_rows(told: Iterable[tuple[StoredBudget, Told]], now_us: int, rev: int
             rows.append(OutboxRow(BUDGET_ALERTS.name, record_key(tenant_id, agent_id), _encoder.encode(batch)))
             part += 1
     return rows
+
+
+def _count(spend: Spend) -> None:
+    metrics.SPENDS.inc()
+    cost_usd = float(spend.cost_usd)
+    metrics.SPEND_USD.inc(max(cost_usd, 0.0))
+    metrics.CORRECTED_USD.inc(max(-cost_usd, 0.0))
+    metrics.SPEND_TOKENS.inc(max(spend.num_tokens, 0))
 
 
 def _charges(batches: Iterable[SpendBatch]) -> dict[str, list[Charge]]:

@@ -13,6 +13,10 @@ from prometheus_client import Counter, Gauge, Histogram
 RECORDS: Final = Counter("clawtrace_budgets_records_total", "Spend records taken up.", ["outcome"])
 # Counter. Spends in counted records.
 SPENDS: Final = Counter("clawtrace_budgets_spends_total", "Spends counted.")
+# Counters. What counted spends say; a correction downwards counts on its own, because a counter never falls.
+SPEND_USD: Final = Counter("clawtrace_budgets_spend_usd_total", "Dollars that model calls cost, before corrections.")
+CORRECTED_USD: Final = Counter("clawtrace_budgets_corrected_usd_total", "Dollars that corrections took back.")
+SPEND_TOKENS: Final = Counter("clawtrace_budgets_spend_tokens_total", "Tokens of model calls, before corrections.")
 # Counter. Records for guards and alerts written with a transaction; kind = verdict | allowance | alert | dead_letter.
 TOLD: Final = Counter("clawtrace_budgets_told_total", "Records to be sent that a transaction wrote.", ["kind"])
 # Counter. Records that retention deleted before they were counted; must be 0.
@@ -33,3 +37,7 @@ LATENCY_SECONDS: Final = Histogram(
     "Seconds from receipt at the gateway to settled budgets.",
     buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60),
 )
+
+# A counter that first appears with 1 has, to Prometheus, not risen: what alert rules look at begins with 0.
+for _outcome in ("counted", "duplicate", "dead_letter"):
+    RECORDS.labels(_outcome)

@@ -13,6 +13,7 @@ from typing import Any, Final
 from confluent_kafka import KafkaException, Producer
 
 from infra.runtime.kafka import KafkaAway
+from infra.runtime.kafka_security import kafka_connection
 from stream_jobs.budgets.ledger import OutboxRow
 
 DELIVERY_TIMEOUT_S: Final = 15.0
@@ -25,7 +26,7 @@ class Sender:
         self._bootstrap, self._prefix = bootstrap, topic_prefix
         self._producer = Producer(
             {
-                "bootstrap.servers": bootstrap,
+                **kafka_connection(bootstrap),
                 "client.id": "clawtrace-budgets",
                 "acks": "all",
                 "enable.idempotence": True,

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ParamSpec, TypeVar
 import typer
 
 from infra.runtime.logging import configure_logging
+from infra.runtime.metrics import describe_process
 from stream_jobs.contracts.alert import AlertSeverity
 from stream_jobs.contracts.channel import InvalidChannel, parse_channel
 from stream_jobs.settings import NotifierSettings
@@ -48,8 +49,10 @@ def run_notifier_command() -> None:
 
     from stream_jobs.notify.process import NeedsPerson, run_notifier
 
+    settings = NotifierSettings()
+    describe_process("notifier", settings.home)
     try:
-        run_notifier(NotifierSettings())
+        run_notifier(settings)
     except NeedsPerson as error:
         structlog.get_logger(__name__).critical("notifier_stopped", reason=str(error))
         raise typer.Exit(1) from None

@@ -5,9 +5,11 @@ Downstream: /metrics of the notifier, dashboards, alert rules.
 Guarantee: no label takes values from outside (no tenant, no channel), so the number of series is bounded.
 """
 
-from typing import Final
+from typing import Final, get_args
 
 from prometheus_client import Counter, Gauge, Histogram
+
+from stream_jobs.contracts.channel import ChannelKind
 
 # Counter. Records of the alert topics; outcome = counted | duplicate | unreadable.
 RECORDS: Final = Counter("clawtrace_notifier_records_total", "Alert records taken up.", ["outcome"])
@@ -31,3 +33,8 @@ LATENCY_SECONDS: Final = Histogram(
     "Seconds from a message being made to its arrival.",
     buckets=(0.25, 0.5, 1, 2.5, 5, 7.5, 10, 30, 60, 300, 3600, 86400),
 )
+
+# A counter that first appears with 1 has, to Prometheus, not risen: what alert rules look at begins with 0.
+for _kind in get_args(ChannelKind):
+    for _outcome in ("sent", "retry", "dead"):
+        TRIES.labels(_kind, _outcome)

@@ -12,6 +12,7 @@ Guarantee: this file only connects; what happens to a record is in ``stitcher``,
 """
 
 import asyncio
+import ssl
 from collections.abc import Awaitable
 from typing import Any, Final, cast
 
@@ -20,6 +21,7 @@ import structlog
 from faust.types import TP
 from yarl import URL
 
+from infra.runtime.kafka_security import uses_sasl, uses_tls
 from infra.runtime.topics import MAX_RECORD_BYTES
 from stream_jobs.processors.dead_letter import Headers
 from stream_jobs.processors.faust_fixes import (
@@ -105,6 +107,21 @@ class StitcherApp(faust.App):
         self._crash(error)
 
 
+def credentials_of(settings: StitcherSettings) -> Any:
+    """What Faust needs to prove who it is; None for plaintext."""
+    context = None
+    if uses_tls(settings):
+        context = ssl.create_default_context(cafile=settings.kafka_ca_file)
+    if uses_sasl(settings):
+        return faust.SASLCredentials(
+            username=settings.kafka_username,
+            password=settings.kafka_password.get_secret_value(),
+            ssl_context=context,
+            mechanism=settings.kafka_mechanism,
+        )
+    return faust.SSLCredentials(context) if context is not None else None
+
+
 def create_app(settings: StitcherSettings, core: Core) -> StitcherApp:
     """Build the app; nothing is connected or opened yet."""
     check_faust_version()
@@ -112,6 +129,7 @@ def create_app(settings: StitcherSettings, core: Core) -> StitcherApp:
     app = StitcherApp(
         topology.group,
         broker=[URL(f"kafka://{address.strip()}") for address in settings.kafka_bootstrap.split(",")],
+        broker_credentials=credentials_of(settings),
         datadir=str(settings.stitcher_folder / "data"),
         store="rocksdb://",
         key_serializer="raw",

@@ -47,6 +47,8 @@ def output_records(
             tenant_id=tenant_id, agent_id=agent_id, rev=rev, issued_at_us=batch.received_at_us, body=verdict
         )
         yield "guard", topology.guard, _encoder.encode(message)
+    for alert in result.alerts:
+        metrics.ALERTS.labels(alert.rule, alert.state).inc()
     for part, alerts in enumerate(_parts(list(result.alerts)), first_part):
         alert_batch = AlertBatch(tenant_id=tenant_id, agent_id=agent_id, rev=rev, part=part, alerts=alerts)
         yield "alerts", topology.alerts, _encoder.encode(alert_batch)

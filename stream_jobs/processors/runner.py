@@ -56,7 +56,7 @@ def run_stitcher(settings: StitcherSettings, core: Core) -> int:
         # The health server asks from a thread of its own, and Faust makes its parts when they are first touched, bound
         # to the loop of whoever touches them: so the answer is worked out in the main loop and only read there.
         missing = ["not started yet"]
-        health = serve_health(settings.port("stitcher_metrics"), lambda: list(missing))
+        health = serve_health(settings.port("stitcher_metrics"), lambda: list(missing), settings.listen_host)
         try:
             prepare_topics(settings, topology)
 
@@ -198,6 +198,7 @@ class _Process:
             return (app.consumer_generation_id, dict(recovery.active_offsets)), True
         committed = app.committed_offsets()
         owned = [tp for tp in app.consumer.assignment() if tp.topic == app.topology.events]
+        metrics.PARTITIONS.set(len(owned))
         try:
             async with asyncio.timeout(LOOK_TIMEOUT_S):
                 ends = await app.consumer.highwaters(*owned) if owned else {}

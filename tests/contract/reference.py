@@ -17,6 +17,8 @@ from pydantic import SecretStr
 
 from api.cli import COMMANDS, load_command
 from api.config import setting_rows
+from infra.local.topology import PROCESSES
+from infra.runtime.metrics import LABELS
 from stream_jobs.core.detect.guide import GUIDES
 from stream_jobs.core.detect.rules import RULES
 from stream_jobs.core.detect.settings import RuleSettings
@@ -24,15 +26,17 @@ from stream_jobs.core.silence import ClosingSettings
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "infra/reference"
-METRIC_MODULES = {
-    "gateway": "producers.metrics",
-    "stitcher": "stream_jobs.metrics",
-    "budgets": "stream_jobs.budgets.metrics",
-    "notifier": "stream_jobs.notify.metrics",
-    "sink and upkeep": "lakehouse.metrics",
-    "api": "api.metrics",
-    "gateway and api": "infra.runtime.metrics",
-}
+# The second word of a metric's name is its process; ``runtime`` stands for all of them.
+METRIC_MODULES = (
+    "infra.runtime.metrics",
+    "producers.metrics",
+    "stream_jobs.metrics",
+    "stream_jobs.budgets.metrics",
+    "stream_jobs.notify.metrics",
+    "lakehouse.metrics",
+    "api.metrics",
+)
+METRIC_PROCESSES = ("runtime", *(name for name, _, _ in PROCESSES))
 NOTICE = "Written by `make schemas` from the code; change it there.\n"
 
 
@@ -53,10 +57,10 @@ def settings_page() -> str:
 
 def metrics() -> Iterator[tuple[str, MetricWrapperBase]]:
     """Every metric with the process that has it."""
-    for process, module in METRIC_MODULES.items():
+    for module in METRIC_MODULES:
         for value in vars(importlib.import_module(module)).values():
             if isinstance(value, MetricWrapperBase):
-                yield process, value
+                yield value.describe()[0].name.split("_")[1], value
 
 
 def metrics_page() -> str:
@@ -66,9 +70,23 @@ def metrics_page() -> str:
         (family,) = metric.describe()
         suffix = "_total" if family.type == "counter" else ""
         rows.append(
-            (process, f"`{family.name}{suffix}`", family.type, ", ".join(metric._labelnames), family.documentation)
+            (
+                "every process" if process == "runtime" else process,
+                f"`{family.name}{suffix}`",
+                family.type,
+                ", ".join(metric._labelnames),
+                family.documentation,
+            )
         )
-    return f"# Metrics\n\n{NOTICE}\n{table(('process', 'metric', 'type', 'labels', 'meaning'), rows)}"
+    labels = [(f"`{name}`", bound) for name, bound in LABELS.items()]
+    return (
+        f"# Metrics\n\n{NOTICE}\n{table(('process', 'metric', 'type', 'labels', 'meaning'), rows)}\n"
+        "The client library adds `process_*` (start time, memory, processor time, open files) and `python_*`; a "
+        "restart shows as a new `process_start_time_seconds`.\n\n"
+        "## Labels\n\nThe values of each label are bounded, and none names a tenant, an agent, a session, a trace or a "
+        "key.\n\n"
+        f"{table(('label', 'its values'), labels)}"
+    )
 
 
 def options_of(command: Any) -> list[tuple[str, ...]]:

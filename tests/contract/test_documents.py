@@ -1,13 +1,17 @@
 """Settings, metrics, commands, endpoints and alert rules stand in their documents, and nothing else does."""
 
+import re
 from itertools import pairwise
 from typing import get_args
 
+from infra.runtime.metrics import LABELS
 from stream_jobs.contracts.alert import AlertRule
 from stream_jobs.core.detect.guide import GUIDES
 from stream_jobs.core.detect.rules import RULES
 from stream_jobs.core.detect.settings import RuleSettings
-from tests.contract.reference import ROOT, expected_pages, metrics
+from tests.contract.reference import METRIC_MODULES, METRIC_PROCESSES, ROOT, expected_pages, metrics
+
+METRIC_CALL = re.compile(r"\b(Counter|Gauge|Histogram|Summary|Enum|Info)\(\s*\"clawtrace_")
 
 
 def test_reference_pages_are_what_the_code_says() -> None:
@@ -40,6 +44,22 @@ def test_every_metric_says_its_process_and_its_unit() -> None:
     names = [metric.describe()[0].name for _, metric in metrics()]
     assert len(set(names)) == len(names)
     assert all(name.startswith("clawtrace_") for name in names)
+    assert {process for process, _ in metrics()} == set(METRIC_PROCESSES)
+
+
+def test_metrics_are_declared_in_the_modules_of_the_page_and_nowhere_else() -> None:
+    declared = {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        for stage in ("infra", "producers", "stream_jobs", "lakehouse", "api")
+        for path in (ROOT / stage).rglob("*.py")
+        if "node_modules" not in path.parts and METRIC_CALL.search(path.read_text())
+    }
+    assert declared == set(METRIC_MODULES)
+
+
+def test_the_values_of_every_label_are_bounded() -> None:
+    assert {name for _, metric in metrics() for name in metric._labelnames} == set(LABELS)
+    assert not set(LABELS) & {"tenant", "tenant_id", "agent", "agent_id", "session", "trace", "trace_id", "key"}
 
 
 def test_every_make_target_of_the_readme_exists() -> None:
