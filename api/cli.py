@@ -42,6 +42,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "replay": ("producers.cli:replay_app", "Send captured runs to the gateway."),
     "import": ("producers.cli:import_app", "Fill in from OpenClaw's transcripts what was never captured."),
     "lake": ("lakehouse.cli:lake_app", "Create, evolve and look after the tables."),
+    "dlq": ("api.console.dlq:dlq_app", "Look at dead letters, and send them back."),
     "topics": ("api.cli:topics", "Create and verify the topics."),
     "db": ("producers.cli:db_app", "Migrate the control tables."),
     "trino": ("api.commands:trino_app", "Write Trino's access rules."),
