@@ -17,7 +17,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from api.client import EXIT_AWAY, EXIT_QUESTION
-from api.console.printing import console, print_json, print_table, say, text_of
+from api.console.printing import console, one_line, print_json, print_table, say
 from api.settings import ApiSettings
 from api.tracy.sanitise import strip_invisible
 from infra.runtime.database import DatabaseAway, lone_lock, make_engine
@@ -89,6 +89,8 @@ def show_letter(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document; bytes are base64.")] = False,
 ) -> None:
     """Show one dead letter with its bytes."""
+    from rich.text import Text
+
     settings = ApiSettings()
     with _reading(settings) as reader:
         letter, content = reader.letter(_place(letter_place))
@@ -106,9 +108,10 @@ def show_letter(
     for name, value in document.items():
         if value not in (None, {}):
             said = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-            screen.print(text_of((f"{name:11}", "bold")), text_of(said), soft_wrap=True)
+            screen.print(Text.assemble((f"{name:11}", "bold"), one_line(said)), soft_wrap=True)
     if content.key is not None:
-        screen.print(text_of((f"{'key':11}", "bold")), text_of(content.key.decode(errors="replace")), soft_wrap=True)
+        key_text = one_line(content.key.decode(errors="replace"))
+        screen.print(Text.assemble((f"{'key':11}", "bold"), key_text), soft_wrap=True)
     # Plain, not by rich: the text is whatever somebody sent.
     typer.echo(strip_invisible(content.value[:_MAX_SHOWN_BYTES].decode(errors="backslashreplace")))
     if letter.num_bytes > _MAX_SHOWN_BYTES:
@@ -154,7 +157,7 @@ def replay_letters(
             if dry_run:
                 told = [
                     *plan.results,
-                    *(ReplayResult(it, "would be replayed", f"to {it.original}") for it in plan.to_send),
+                    *(ReplayResult(it, "would be replayed", _goal(it)) for it in plan.to_send),
                 ]
             else:
                 told = list(replayer.run(plan, check_lock))
@@ -249,6 +252,11 @@ def _document(letter: Letter, mark: Mark | None) -> dict[str, Any]:
         "replay": None if mark is None else _replay_state(mark),
         "headers": letter.more,
     }
+
+
+def _goal(letter: Letter) -> str:
+    assert letter.original is not None, "the plan leaves out what has no original place"
+    return f"to partition {letter.original.partition} of {letter.original.topic}"
 
 
 def _replay_state(mark: Mark) -> str:

@@ -43,7 +43,9 @@ UNSETTLED_S: Final = 30.0
 BATCH_LETTERS: Final = 100
 _MARKS_PARTITION: Final = 0
 
-Outcome = Literal["replayed", "would be replayed", "was replayed", "cannot be replayed", "unsettled"]
+Outcome = Literal[
+    "replayed", "would be replayed", "was replayed", "is the same letter", "cannot be replayed", "unsettled"
+]
 # topic, partition, key, value, headers
 Outgoing = tuple[str, int, bytes | None, bytes, dict[str, str]]
 
@@ -91,13 +93,13 @@ class Replayer:
         results: list[ReplayResult] = []
         to_send: list[Letter] = []
         sent: dict[str, Mark] = {}
-        planned: set[str] = set()
+        planned: dict[str, Place] = {}
         for letter in letters:
             mark = marks.get(letter.letter_id)
             if (why := why_not(letter)) is not None:
                 results.append(ReplayResult(letter, "cannot be replayed", why))
             elif letter.letter_id in planned:
-                results.append(ReplayResult(letter, "was replayed", "it says the same as another of these letters"))
+                results.append(ReplayResult(letter, "is the same letter", f"as {planned[letter.letter_id]}"))
             elif mark is not None and mark.state == "done":
                 results.append(ReplayResult(letter, "was replayed", f"as {mark.target}"))
             elif mark is not None and self._clock_ms() - mark.at_ms < UNSETTLED_S * 1000:
@@ -107,7 +109,7 @@ class Replayer:
                 sent[letter.letter_id] = Mark(letter.letter_id, "done", self._clock_ms(), place)
                 results.append(ReplayResult(letter, "was replayed", f"as {place}, by a replay that was cut off"))
             else:
-                planned.add(letter.letter_id)
+                planned[letter.letter_id] = letter.place
                 to_send.append(letter)
         return Plan(topic, to_send, results, list(sent.values()))
 
