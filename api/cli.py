@@ -43,6 +43,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "import": ("producers.cli:import_app", "Fill in from OpenClaw's transcripts what was never captured."),
     "lake": ("lakehouse.cli:lake_app", "Create, evolve and look after the tables."),
     "dlq": ("api.console.dlq:dlq_app", "Look at dead letters, and send them back."),
+    "doctor": ("api.cli:doctor", "Find the usual troubles, and say the fix."),
     "topics": ("api.cli:topics", "Create and verify the topics."),
     "db": ("producers.cli:db_app", "Migrate the control tables."),
     "trino": ("api.commands:trino_app", "Write Trino's access rules."),
@@ -64,6 +65,27 @@ def topics() -> typer.Typer:
     from stream_jobs.contracts.topics import TOPICS as STREAM_TOPICS
 
     return make_topics_app((*PRODUCER_TOPICS, *STREAM_TOPICS))
+
+
+def doctor() -> typer.Typer:
+    """Build the command that looks for troubles (only here is the local stack known)."""
+    from api.console.doctor.command import make_doctor_app
+    from api.console.doctor.facts import ProcessFact, StackFacts
+    from infra.local.layout import Layout
+    from infra.local.ports import is_free
+    from infra.local.status import look
+    from infra.local.topology import build_topology
+    from infra.runtime.settings import StackSettings
+
+    def look_at_stack() -> StackFacts:
+        layout = Layout.of(StackSettings())
+        status, is_running = look(layout)
+        if not is_running:
+            ports = sorted(port for part in build_topology(layout) for port in part.ports)
+            return StackFacts(False, taken_ports=tuple(port for port in ports if not is_free(port)))
+        return StackFacts(True, tuple(ProcessFact(it.name, it.state, it.restarts) for it in status.processes))
+
+    return make_doctor_app(look_at_stack)
 
 
 def load_command(name: str) -> Any:

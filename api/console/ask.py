@@ -17,7 +17,19 @@ from typing import Annotated, Any, Final
 import typer
 
 from api.client import EXIT_AWAY, EXIT_QUESTION, ApiError
-from api.console.printing import Cell, KeyOption, UrlOption, asked, console, fail, print_json, say, table_of, text_of
+from api.console.printing import (
+    Cell,
+    KeyOption,
+    UrlOption,
+    asked,
+    console,
+    fail,
+    one_line,
+    print_json,
+    say,
+    table_of,
+    text_of,
+)
 from api.tracy.sanitise import strip_invisible
 
 ask_app = typer.Typer(help="Ask Tracy in plain words.")
@@ -135,20 +147,20 @@ class PrintedAnswer:
             screen.print(text_of((f"… and {len(rows) - _MAX_CHART_ROWS} more rows", "dim")))
 
     def _show_end(self, data: dict[str, Any]) -> None:
+        from rich.text import Text
+
         screen = console()
         screen.print()
         for cells, sql in self._told_citations():
-            for cell in cells:
-                screen.print(text_of(cell), end="  ", soft_wrap=True)
-            screen.print()
+            screen.print(Text("  ").join(map(text_of, cells)), soft_wrap=True)
             if sql and self.with_sql:
-                screen.print(text_of((f"      {sql}", "dim")), soft_wrap=True)
+                screen.print(Text(f"      {one_line(sql)}", "dim"), soft_wrap=True)
         cost = "unknown cost" if data["cost_usd"] is None else f"$ {data['cost_usd']}"
         words = [
             cost,
-            f"{data['num_queries']} queries",
+            "1 query" if data["num_queries"] == 1 else f"{data['num_queries']} queries",
             f"{sum(data['tokens'].values()):,} tokens",
-            *([f"{data['num_withheld']} figures withheld"] if data["num_withheld"] else []),
+            *([f"withheld: {data['num_withheld']}"] if data["num_withheld"] else []),
             *([f"stopped: {data['stop']}"] if data["stop"] != "end" else []),
             *([f"go on with --session {self.session_id}"] if self.session_id else []),
         ]
