@@ -49,7 +49,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "trino": ("api.commands:trino_app", "Write Trino's access rules."),
     "gateway": ("producers.cli:gateway_app", "Run the gateway."),
     "stitcher": ("stream_jobs.cli:stitcher_app", "Run the stitcher."),
-    "budgets": ("stream_jobs.cli:budgets_app", "Run the keeper of budgets."),
+    "budgets": ("api.console.budgets:budgets_app", "Show how budgets stand; run their keeper."),
     "notifier": ("stream_jobs.notify.commands:notifier_app", "Run the notifier, which tells people of alerts."),
     "sink": ("lakehouse.cli:sink_app", "Run the sink."),
     "upkeep": ("lakehouse.cli:upkeep_app", "Run the upkeep of the tables."),

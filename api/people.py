@@ -11,12 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from api.console.options import JsonOption, KeyOption, UrlOption
 from api.console.printing import (
     SEVERITIES,
     STYLES,
-    JsonOption,
-    KeyOption,
-    UrlOption,
     asked,
     console,
     duration,

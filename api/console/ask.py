@@ -17,10 +17,9 @@ from typing import Annotated, Any, Final
 import typer
 
 from api.client import EXIT_AWAY, EXIT_QUESTION, ApiError
+from api.console.options import KeyOption, UrlOption
 from api.console.printing import (
     Cell,
-    KeyOption,
-    UrlOption,
     asked,
     console,
     fail,

@@ -10,7 +10,7 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 from urllib.parse import quote
 
 import typer
@@ -22,10 +22,6 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
-
-KeyOption = Annotated[str, typer.Option(envvar="CLAWTRACE_READ_KEY", help="A read key; default: the demo's.")]
-UrlOption = Annotated[str, typer.Option(envvar="CLAWTRACE_API_URL", help="The API; default: the local one.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print the API's document.")]
 
 STYLES: Final = {"ok": "green", "error": "red", "blocked": "yellow", "running": "cyan", "incomplete": "magenta"}
 SEVERITIES: Final = {"critical": "red", "warning": "yellow", "info": "cyan"}

@@ -13,12 +13,11 @@ import typer
 
 from api.client import ApiError
 from api.console.follow import Follower
+from api.console.options import KeyOption, UrlOption
 from api.console.printing import (
     SEVERITIES,
     STYLES,
     Cell,
-    KeyOption,
-    UrlOption,
     asked,
     console,
     duration,

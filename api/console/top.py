@@ -16,11 +16,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from api.client import EXIT_AWAY, ApiClient, ApiError
+from api.console.options import KeyOption, UrlOption
 from api.console.printing import (
     SEVERITIES,
     Cell,
-    KeyOption,
-    UrlOption,
     asked,
     console,
     fail,

@@ -89,7 +89,7 @@ def options_of(command: Any) -> list[tuple[str, ...]]:
 def commands(command: Any, path: str) -> Iterator[tuple[str, Any]]:
     """A command and those below it, with the words that call them."""
     below = getattr(command, "commands", {})
-    if not below:
+    if not below or command.invoke_without_command:
         yield path, command
     for name, inner in below.items():
         yield from commands(inner, f"{path} {name}")

@@ -15,7 +15,8 @@ from api.client import EXIT_AWAY
 from api.console.doctor.checks import Finding, Level, examine
 from api.console.doctor.facts import StackFacts
 from api.console.doctor.gather import gather_facts
-from api.console.printing import KeyOption, UrlOption, console, one_line, print_json
+from api.console.options import KeyOption, UrlOption
+from api.console.printing import console, one_line, print_json
 
 _SIGNS: Final[dict[Level, tuple[str, str]]] = {
     "fine": ("✓", "green"),
