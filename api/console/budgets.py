@@ -16,7 +16,7 @@ from stream_jobs.cli import run_budgets
 if TYPE_CHECKING:
     from api.console.printing import Cell
 
-budgets_app = typer.Typer(help="Show how budgets stand; run their keeper.")
+budgets_app = typer.Typer()
 budgets_app.command("run")(run_budgets)
 
 _STYLES = {"ok": "green", "warn": "yellow", "alert": "red"}
@@ -24,7 +24,10 @@ _STYLES = {"ok": "green", "warn": "yellow", "alert": "red"}
 
 @budgets_app.callback(invoke_without_command=True)
 def budgets(context: typer.Context, as_json: JsonOption = False, key: KeyOption = "", url: UrlOption = "") -> None:
-    """Show the budgets of the key's tenant: what is spent, what is left, their state, and when the window ends."""
+    """Show the budgets of the key's tenant: what is spent, what is left, their state, and when the window ends.
+
+    At the machine of the stack `clawtrace budget set` and `remove` change them, and `budget list` shows all tenants'.
+    """
     if context.invoked_subcommand is not None:
         return
     from api.console.printing import asked, print_json, print_table, say

@@ -32,6 +32,18 @@ METRIC_MODULES = {
     "api": "api.metrics",
     "gateway and api": "infra.runtime.metrics",
 }
+EXIT_CODES = """\
+Answers go to standard output, words about them to standard error; without a terminal there is no colour. Commands that
+only read take `--json`: one JSON value, or one a line where there is no end (`tail`, `top`, `ask`, `dlq replay`).
+
+| exit code | meaning |
+| --- | --- |
+| 0 | Done; also when `tail` or `top` is ended with Ctrl-C. |
+| 1 | Something is away or failed, and standard error says what; `doctor`: something is wrong. |
+| 2 | The question is at fault: a wrong option, an unknown id, a key that does not open. |
+| 3 | `status`: the stack is not running. |
+| 130 | Ended with Ctrl-C before it was done. |
+"""
 NOTICE = "Written by `make schemas` from the code; change it there.\n"
 
 
@@ -97,7 +109,7 @@ def commands(command: Any, path: str) -> Iterator[tuple[str, Any]]:
 
 def cli_page() -> str:
     """Every command with its options."""
-    parts = [f"# Commands\n\n{NOTICE}"]
+    parts = [f"# Commands\n\n{NOTICE}\n{EXIT_CODES}"]
     for name in COMMANDS:
         for path, command in commands(load_command(name), f"clawtrace {name}"):
             options = options_of(command)

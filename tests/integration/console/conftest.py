@@ -1,10 +1,7 @@
 """Topics of a test's own with their dead letters, and the command over them."""
 
 import json
-import os
 import secrets
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,12 +9,13 @@ from typing import Any
 import pytest
 from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
+from typer.testing import CliRunner, Result
 
+from api.console.dlq import dlq_app
 from infra.runtime.kafka import provision_topics
 from infra.runtime.settings import StackSettings
 from producers.contracts.topics import TOPICS as PRODUCER_TOPICS
 from stream_jobs.contracts.topics import TOPICS as STREAM_TOPICS
-from tests.stack import ROOT
 
 Headers = dict[str, str]
 
@@ -89,33 +87,25 @@ class DeadLetterBox:
         finally:
             reader.close()
 
-    def clawtrace(self, *arguments: str) -> subprocess.CompletedProcess[bytes]:
-        """Run a command as a user would."""
+    def dlq(self, *arguments: str) -> Result:
+        """Run ``clawtrace dlq``."""
         environment = {
-            **os.environ,
             "CLAWTRACE_HOME": str(self.stack.home),
             "CLAWTRACE_PORT_BASE": str(self.stack.port_base),
             "CLAWTRACE_TOPIC_PREFIX": self.prefix,
         }
-        return subprocess.run(
-            [sys.executable, "-m", "api.cli", *arguments],
-            cwd=ROOT,
-            env=environment,
-            check=False,
-            capture_output=True,
-            timeout=120,
-        )
+        return CliRunner().invoke(dlq_app, list(arguments), env=environment)
 
     def listed(self, *arguments: str) -> list[dict[str, Any]]:
         """Letters, as the command lists them."""
-        done = self.clawtrace("dlq", "list", "--json", *arguments)
-        assert done.returncode == 0, done.stderr
+        done = self.dlq("list", "--json", *arguments)
+        assert done.exit_code == 0, done.output
         return list(json.loads(done.stdout)["letters"])
 
     def replay(self, *arguments: str, code: int = 0) -> dict[str, tuple[str, str]]:
         """Outcome and note of each letter."""
-        done = self.clawtrace("dlq", "replay", "--json", *arguments)
-        assert done.returncode == code, done.stderr
+        done = self.dlq("replay", "--json", *arguments)
+        assert done.exit_code == code, done.output
         lines = [json.loads(line) for line in done.stdout.splitlines()]
         return {line["letter"]: (line["outcome"], line["note"]) for line in lines}
 

@@ -30,14 +30,14 @@ def test_they_are_listed_and_shown_with_their_bytes(box: DeadLetterBox) -> None:
     assert {it["letter"] for it in box.listed()} >= {one, other, span}
     assert [it["letter"] for it in box.listed("--topic", SPANS)] == [span]
     assert [it["letter"] for it in box.listed("--stage", "stitcher", "--limit", "1")] == [other]
-    shown = json.loads(box.clawtrace("dlq", "show", one, "--json").stdout)
+    shown = json.loads(box.dlq("show", one, "--json").stdout)
     assert shown["original"] == {"topic": box.prefix + EVENTS, "partition": 1, "offset": 41}
     assert (shown["stage"], shown["reason"]) == ("stitcher", "stitcher cannot read it")
-    assert box.clawtrace("dlq", "show", one, "--raw").stdout == VALUE
-    assert rb'"events": "\xff"' in box.clawtrace("dlq", "show", one).stdout
-    unknown = box.clawtrace("dlq", "show", f"{box.prefix}{EVENTS}.dlq/0/99")
-    assert (unknown.returncode, unknown.stdout) == (EXIT_QUESTION, b"")
-    assert b"there is no letter" in unknown.stderr
+    assert box.dlq("show", one, "--raw").stdout_bytes == VALUE
+    assert r'"events": "\xff"' in box.dlq("show", one).stdout
+    unknown = box.dlq("show", f"{box.prefix}{EVENTS}.dlq/0/99")
+    assert (unknown.exit_code, unknown.stdout) == (EXIT_QUESTION, "")
+    assert "there is no letter" in unknown.stderr
 
 
 def test_each_goes_back_once_byte_for_byte(box: DeadLetterBox) -> None:
@@ -98,9 +98,9 @@ def test_two_do_not_replay_at_once(box: DeadLetterBox) -> None:
     engine = make_engine(box.stack, pool_size=1)
     with lone_lock(engine, REPLAY_LOCK_ID) as check:
         assert check is not None
-        refused = box.clawtrace("dlq", "replay", one)
-        assert (refused.returncode, refused.stdout) == (EXIT_AWAY, b"")
-        assert b"Another replay is running" in refused.stderr
+        refused = box.dlq("replay", one)
+        assert (refused.exit_code, refused.stdout) == (EXIT_AWAY, "")
+        assert "Another replay is running" in refused.stderr
     engine.dispose()
     assert box.replay(one)[one][0] == "replayed"
 
@@ -112,8 +112,8 @@ def test_what_cannot_go_back_says_why(box: DeadLetterBox) -> None:
     assert outcome == "cannot be replayed"
     assert "never was in a topic" in note
     late = box.bury("sink", b"{", 0, 3, topic=SPANS, key=None)
-    told = box.clawtrace("dlq", "replay", late)
-    assert told.returncode == 0
-    assert b"Readers pass over an output that is older" in told.stderr
+    told = box.dlq("replay", late)
+    assert told.exit_code == 0
+    assert "Readers pass over an output that is older" in told.stderr
     for wrong in ((), ("--all",), ("no-letter",), ("--all", "--topic", "no-topic")):
-        assert box.clawtrace("dlq", "replay", *wrong).returncode == EXIT_QUESTION
+        assert box.dlq("replay", *wrong).exit_code == EXIT_QUESTION
