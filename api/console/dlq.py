@@ -153,7 +153,7 @@ def replay_letters(
             reader.letter(place)
         replayer = Replayer(settings.kafka_bootstrap, reader)
         for name in topics:
-            plan = replayer.plan(name, is_wanted)
+            plan = replayer.plan(name, is_wanted, named=places)
             if dry_run:
                 told = [
                     *plan.results,

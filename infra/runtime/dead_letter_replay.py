@@ -19,7 +19,7 @@ stitcher and sink may each write one about the same record; these are the same l
 import json
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -44,7 +44,13 @@ BATCH_LETTERS: Final = 100
 _MARKS_PARTITION: Final = 0
 
 Outcome = Literal[
-    "replayed", "would be replayed", "was replayed", "is the same letter", "cannot be replayed", "unsettled"
+    "replayed",
+    "would be replayed",
+    "was replayed",
+    "is the same letter",
+    "came back",
+    "cannot be replayed",
+    "unsettled",
 ]
 # topic, partition, key, value, headers
 Outgoing = tuple[str, int, bytes | None, bytes, dict[str, str]]
@@ -77,8 +83,10 @@ class Replayer:
         self._clock_ms = clock_ms or (lambda: time.time_ns() // 1_000_000)
         self._producer: Producer | None = None
 
-    def plan(self, topic: str, wanted: Callable[[Letter], bool]) -> Plan:
+    def plan(self, topic: str, wanted: Callable[[Letter], bool], named: Collection[Place] = ()) -> Plan:
         """Look at a dead-letter topic and say what would become of the letters that are wanted.
+
+        A letter about a record that a replay sent has come back: its cause is not mended. It goes only when ``named``.
 
         Raises:
             KafkaAway: the broker does not answer.
@@ -90,6 +98,7 @@ class Replayer:
                 marks[found.letter_id] = found
             elif wanted(found[0]):
                 letters.append(found[0])
+        sent_before = {mark.target for mark in marks.values() if mark.state == "done"}
         results: list[ReplayResult] = []
         to_send: list[Letter] = []
         sent: dict[str, Mark] = {}
@@ -102,6 +111,9 @@ class Replayer:
                 results.append(ReplayResult(letter, "is the same letter", f"as {planned[letter.letter_id]}"))
             elif mark is not None and mark.state == "done":
                 results.append(ReplayResult(letter, "was replayed", f"as {mark.target}"))
+            elif letter.original in sent_before and letter.place not in named:
+                note = "it was sent back before and could not be read again; mend the cause, then replay it by name"
+                results.append(ReplayResult(letter, "came back", note))
             elif mark is not None and self._clock_ms() - mark.at_ms < UNSETTLED_S * 1000:
                 note = f"a replay of it was cut off just now; try again in {UNSETTLED_S:.0f} s"
                 results.append(ReplayResult(letter, "unsettled", note))

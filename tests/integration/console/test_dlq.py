@@ -61,6 +61,16 @@ def test_each_goes_back_once_byte_for_byte(box: DeadLetterBox) -> None:
     }
 
 
+def test_what_comes_back_goes_again_only_by_name(box: DeadLetterBox) -> None:
+    one, *_ = bury_some(box)
+    box.replay(one)
+    (sent,) = box.read(EVENTS)
+    back = box.bury("stitcher", sent.value, sent.partition, sent.offset, topic=EVENTS, key=sent.key)
+    assert box.replay("--all", "--topic", EVENTS)[back][0] == "came back"
+    assert box.replay(back)[back] == ("replayed", f"as {box.prefix}{EVENTS}/1/1")
+    assert [it.value for it in box.read(EVENTS) if it.partition == 1] == [VALUE, VALUE]
+
+
 def begun(box: DeadLetterBox, letter_id: str, seconds_ago: float) -> None:
     """The mark that a replay leaves when it is killed after it."""
     said = {
