@@ -193,8 +193,8 @@ def _picture(seen: _Seen, minutes: int) -> "Group":
     today = _sum(line.today_cost_usd or Decimal(0) for line in seen.lines)
     head = (
         f"spending $ {_shown(rate)} an hour (by the last {minutes} min) · today $ {_shown(today)}"
-        f" · {sum(line.num_open_runs for line in seen.lines)} runs open"
-        f" · {len(seen.alerts)}{'+' if seen.has_more_alerts else ''} alerts open"
+        f" · open runs {sum(line.num_open_runs for line in seen.lines)}"
+        f" · open alerts {len(seen.alerts)}{'+' if seen.has_more_alerts else ''}"
     )
     names = ("agent", "$ per hour", "$ today", "open", "runs today", "errors", "alerts", "last seen (UTC)")
     rows: list[list[Cell]] = [

@@ -78,7 +78,7 @@ def gather_facts(url: str, key: str, look_at_stack: Callable[[], StackFacts]) ->
     is_elsewhere = bool(url) and url.rstrip("/") != settings.api_url
     stack = None if is_elsewhere else part("stack", look_at_stack)
     if is_elsewhere:
-        unknown["stack"] = "the API is on another machine; run clawtrace doctor there as well"
+        unknown["stack"] = "--url names an API of another stack; run clawtrace doctor on its machine, too"
     is_up = stack is not None and stack.is_running
     facts = Facts(
         stack=stack,
@@ -138,7 +138,7 @@ def _key(url: str, key: str, facts: Facts) -> KeyFacts:
 
 def _gauges(settings: ApiSettings, is_up: bool) -> dict[str, float]:
     if not is_up:
-        raise NotHere("the stack does not run on this machine")
+        raise NotHere("no stack of this home is running")
     found: dict[str, float] = {}
     for name in _METRIC_PORTS:
         try:
@@ -156,7 +156,7 @@ def _gauges(settings: ApiSettings, is_up: bool) -> dict[str, float]:
 
 def _dead_letters(settings: ApiSettings, is_up: bool) -> tuple[DeadLetterFact, ...]:
     if not is_up:
-        raise NotHere("the stack does not run on this machine")
+        raise NotHere("no stack of this home is running")
     since_ms = int((time.time() - _LETTERS_DAYS * 86_400) * 1000)
     reader = DeadLetterReader(settings.kafka_bootstrap)
     groups: dict[tuple[str, str], list[Letter]] = {}

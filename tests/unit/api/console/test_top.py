@@ -55,7 +55,7 @@ def test_one_table(api: SpokenApi) -> None:
     done = CliRunner().invoke(top_app, ["--once", "--url", api.url, "--key", "k"])
     assert done.exit_code == 0, done.output
     head, names, fast, *_ = done.stdout.splitlines()
-    assert head == "spending $ 2.1000 an hour (by the last 10 min) · today $ 10.2500 · 3 runs open · 2 alerts open"
+    assert head == "spending $ 2.1000 an hour (by the last 10 min) · today $ 10.2500 · open runs 3 · open alerts 2"
     assert names.split()[:4] == ["agent", "$", "per", "hour"]
     assert fast.split() == ["fast", "1.5000", "0.7500", "2", "5", "0", "1", "2026-11-23", "14:00:00"]
     assert done.stdout.count("It loops.]0;title") == 2
