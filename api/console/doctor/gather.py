@@ -209,7 +209,12 @@ def _alerts(api: ApiClient) -> tuple[AlertFact, ...]:
 
 
 def _tracy(api: ApiClient) -> TracyFacts:
-    said = api.get("/v1/tracy")
+    try:
+        said = api.get("/v1/tracy")
+    except ApiError as error:
+        if error.status == httpx2.codes.NOT_FOUND:
+            raise NotHere("the API is older than this command and does not say") from error
+        raise
     return TracyFacts(bool(said["is_configured"]), said["how_to_configure"] or "")
 
 
