@@ -31,6 +31,7 @@ from api.console.printing import (
     text_of,
 )
 from api.kit.values import decimal_text
+from api.repositories.command_questions import spending_question
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -41,21 +42,6 @@ _MAX_ALERTS: Final = 200
 _SHOWN_ALERTS: Final = 5
 _MINUTES_PER_HOUR: Final = 60
 _SHOWN_DIGITS: Final = Decimal("0.0001")
-
-# Runs of two days ago are no longer looked at: the views are read by day. Times are the server's.
-_QUESTION: Final = """
-SELECT
-  agent_id,
-  sum(cost_usd) FILTER (WHERE ended_at > now() - INTERVAL '{minutes}' MINUTE) AS recent_cost_usd,
-  sum(cost_usd) FILTER (WHERE started_at >= date_trunc('day', now() AT TIME ZONE 'UTC')) AS today_cost_usd,
-  count_if(kind = 'run' AND status = 'running') AS num_open_runs,
-  count_if(kind = 'run' AND started_at >= date_trunc('day', now() AT TIME ZONE 'UTC')) AS num_runs_today,
-  count_if(status = 'error' AND started_at >= date_trunc('day', now() AT TIME ZONE 'UTC')) AS num_errors_today,
-  to_iso8601(max(coalesce(ended_at, started_at))) AS last_seen_at
-FROM spans
-WHERE trace_date >= current_date - INTERVAL '2' DAY
-GROUP BY agent_id
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +113,7 @@ class _Seen:
 def _look(api: ApiClient, minutes: int) -> _Seen:
     page = api.get("/v1/alerts", open=True, limit=_MAX_ALERTS)
     alerts = [alert for alert in page["items"] if alert["state"] != "ok"]
-    lines = rank_agents(api.sql(_QUESTION.format(minutes=minutes)), alerts, minutes)
+    lines = rank_agents(api.sql(spending_question(minutes)), alerts, minutes)
     return _Seen(lines, alerts, page["next_cursor"] is not None)
 
 

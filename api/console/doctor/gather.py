@@ -30,6 +30,7 @@ from api.console.doctor.facts import (
     StackFacts,
     TracyFacts,
 )
+from api.repositories.command_questions import capture_question, silence_question
 from api.settings import ApiSettings
 from infra.runtime.dead_letters import DEAD_LETTER_SUFFIX, DeadLetterReader, Letter, Mark
 from infra.runtime.kafka import KafkaAway
@@ -37,26 +38,11 @@ from infra.runtime.settings import LOOPBACK
 from producers.contracts.topics import TOPICS as PRODUCER_TOPICS
 from stream_jobs.contracts.topics import TOPICS as STREAM_TOPICS
 
-PLUGIN_NAME: Final = "clawtrace-openclaw"
 _PLUGIN_FOLDER: Final = "producers/openclaw_plugin/package.json"
 _METRIC_PORTS: Final = ("gateway", "stitcher_metrics", "sink_metrics", "budgets_metrics", "notifier_metrics")
 _LOOK_TIMEOUT_S: Final = 5.0
 _LETTERS_DAYS: Final = 7
 _MAX_ALERTS: Final = 200
-_AGENTS_QUESTION: Final = "SELECT agent_id, date_diff('second', last_seen_at, now()) AS silent_s FROM agents"
-_CAPTURES_QUESTION: Final = f"""
-SELECT
-  agent_id,
-  max_by(source_version, received_at) AS plugin_version,
-  max_by(source_host_version, received_at) AS host_version,
-  min(date_diff('millisecond', at, received_at)) AS delay_ms,
-  array_agg(DISTINCT hook) AS hooks
-FROM events
-WHERE event_date >= current_date - INTERVAL '2' DAY
-  AND received_at > now() - INTERVAL '1' DAY
-  AND source_name = '{PLUGIN_NAME}'
-GROUP BY agent_id
-"""  # noqa: S608  # our own name and nothing else
 
 
 class NotHere(Exception):
@@ -183,7 +169,7 @@ def _dead_letters(settings: ApiSettings, is_up: bool) -> tuple[DeadLetterFact, .
 
 
 def _agents(api: ApiClient) -> tuple[AgentFacts, ...]:
-    rows = api.sql(_AGENTS_QUESTION)
+    rows = api.sql(silence_question())
     return tuple(AgentFacts(str(row["agent_id"]), float(row["silent_s"])) for row in rows)
 
 
@@ -196,7 +182,7 @@ def _captures(api: ApiClient) -> tuple[CaptureFacts, ...]:
             delay_ms=int(row["delay_ms"]),
             hooks=frozenset(row["hooks"]),
         )
-        for row in api.sql(_CAPTURES_QUESTION)
+        for row in api.sql(capture_question())
     )
 
 
