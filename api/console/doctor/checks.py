@@ -81,9 +81,8 @@ def _stack(facts: Facts) -> Iterator[Finding]:
             told = f"{process.name} ends again and again ({process.num_restarts} restarts so far)."
             yield Finding("stack", "wrong", told, f"{logs} says why; {_runbook('When a process cannot go on')}")
         elif process.state != "running":
-            yield Finding(
-                "stack", "wrong", f"{process.name} is not ready: {process.state}.", f"wait a minute, then {logs}"
-            )
+            told = f"{process.name} is not ready: {'; '.join(process.missing) or process.state}."
+            yield Finding("stack", "wrong", told, f"wait a minute, then {logs}")
         elif process.num_restarts:
             yield Finding(
                 "stack", "note", f"{process.name} was restarted {process.num_restarts} times.", f"{logs} says why"

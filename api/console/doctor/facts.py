@@ -11,11 +11,12 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class ProcessFact:
-    """One process of the local stack; ``state`` is a word of `clawtrace status`."""
+    """One process of the local stack; ``state`` is a word of `clawtrace status`, ``missing`` what it waits for."""
 
     name: str
     state: str
     num_restarts: int
+    missing: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,7 @@ from api.repositories.command_questions import capture_question, silence_questio
 from api.settings import ApiSettings
 from infra.runtime.dead_letters import DEAD_LETTER_SUFFIX, DeadLetterReader, Letter, Mark
 from infra.runtime.kafka import KafkaAway
-from infra.runtime.settings import LOOPBACK
+from infra.runtime.settings import LOOPBACK, PORT_OFFSETS
 from producers.contracts.topics import TOPICS as PRODUCER_TOPICS
 from stream_jobs.contracts.topics import TOPICS as STREAM_TOPICS
 
@@ -62,7 +62,7 @@ def gather_facts(url: str, key: str, look_at_stack: Callable[[], StackFacts]) ->
             return None
 
     is_elsewhere = bool(url) and url.rstrip("/") != settings.api_url
-    stack = None if is_elsewhere else part("stack", look_at_stack)
+    stack = None if is_elsewhere else part("stack", lambda: _with_reasons(settings, look_at_stack()))
     if is_elsewhere:
         unknown["stack"] = "--url names an API of another stack; run clawtrace doctor on its machine, too"
     is_up = stack is not None and stack.is_running
@@ -89,6 +89,26 @@ def gather_facts(url: str, key: str, look_at_stack: Callable[[], StackFacts]) ->
             tracy=part("tracy", lambda: _tracy(api)),
             unknown=unknown,
         )
+
+
+def _with_reasons(settings: ApiSettings, stack: StackFacts) -> StackFacts:
+    """Ask those processes that are not ready what they wait for."""
+    processes = tuple(
+        it if it.state == "running" else replace(it, missing=_missing(settings, it.name)) for it in stack.processes
+    )
+    return replace(stack, processes=processes)
+
+
+def _missing(settings: ApiSettings, name: str) -> tuple[str, ...]:
+    port_name = next((it for it in (name, f"{name}_metrics") if it in PORT_OFFSETS), "")
+    if not port_name:
+        return ()
+    try:
+        url = f"http://{LOOPBACK}:{settings.port(port_name)}/readyz"
+        said: Any = httpx2.get(url, timeout=_LOOK_TIMEOUT_S, trust_env=False).json()
+        return tuple(str(reason) for reason in said["missing"])
+    except (httpx2.HTTPError, ValueError, KeyError, TypeError):
+        return ()
 
 
 def _disk(home: Path) -> DiskFacts:

@@ -73,6 +73,13 @@ TROUBLES: list[tuple[str, Facts, str, str, str]] = [
     ),
     ("restarting", with_process("backoff"), "stack", "sink ends again and again (3 restarts", "clawtrace logs sink"),
     ("failed", with_process("failed"), "stack", "sink ends again and again", "runbook"),
+    (
+        "waiting",
+        replace(HEALTHY, stack=StackFacts(True, (ProcessFact("notifier", "starting", 0, ("Postgres is away",)),))),
+        "stack",
+        "notifier is not ready: Postgres is away.",
+        "clawtrace logs notifier",
+    ),
     ("starting", with_process("starting"), "stack", "sink is not ready", "clawtrace logs sink"),
     (
         "disk-share",
