@@ -27,6 +27,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "trace": ("api.people:trace_app", "Show one trace as a tree."),
     "diff": ("api.people:diff_app", "Show what a second run did differently, and what that cost."),
     "alerts": ("api.people:alerts_app", "List alerts, see to one, or keep one quiet."),
+    "tail": ("api.console.tail:tail_app", "Follow what happens now, line by line."),
+    "top": ("api.console.top:top_app", "Show which agents spend now, with open runs and alerts."),
+    "ask": ("api.console.ask:ask_app", "Ask Tracy in plain words."),
     "sql": ("api.commands:sql_app", "Ask a question in SQL."),
     "sql-token": ("api.commands:sql_token_app", "Print a token with which a person logs in to Trino."),
     "keys": ("producers.cli:keys_app", "Create, list and revoke access keys."),
@@ -39,12 +42,14 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "replay": ("producers.cli:replay_app", "Send captured runs to the gateway."),
     "import": ("producers.cli:import_app", "Fill in from OpenClaw's transcripts what was never captured."),
     "lake": ("lakehouse.cli:lake_app", "Create, evolve and look after the tables."),
+    "dlq": ("api.console.dlq:dlq_app", "Look at dead letters, and send them back."),
+    "doctor": ("api.cli:doctor", "Find the usual troubles, and say the fix."),
     "topics": ("api.cli:topics", "Create and verify the topics."),
     "db": ("producers.cli:db_app", "Migrate the control tables."),
     "trino": ("api.commands:trino_app", "Write Trino's access rules."),
     "gateway": ("producers.cli:gateway_app", "Run the gateway."),
     "stitcher": ("stream_jobs.cli:stitcher_app", "Run the stitcher."),
-    "budgets": ("stream_jobs.cli:budgets_app", "Run the keeper of budgets."),
+    "budgets": ("api.console.budgets:budgets_app", "Show how budgets stand; run their keeper."),
     "notifier": ("stream_jobs.notify.commands:notifier_app", "Run the notifier, which tells people of alerts."),
     "sink": ("lakehouse.cli:sink_app", "Run the sink."),
     "upkeep": ("lakehouse.cli:upkeep_app", "Run the upkeep of the tables."),
@@ -60,6 +65,27 @@ def topics() -> typer.Typer:
     from stream_jobs.contracts.topics import TOPICS as STREAM_TOPICS
 
     return make_topics_app((*PRODUCER_TOPICS, *STREAM_TOPICS))
+
+
+def doctor() -> typer.Typer:
+    """Build the command that looks for troubles (only here is the local stack known)."""
+    from api.console.doctor.command import make_doctor_app
+    from api.console.doctor.facts import ProcessFact, StackFacts
+    from infra.local.layout import Layout
+    from infra.local.ports import is_free
+    from infra.local.status import look
+    from infra.local.topology import build_topology
+    from infra.runtime.settings import StackSettings
+
+    def look_at_stack() -> StackFacts:
+        layout = Layout.of(StackSettings())
+        status, is_running = look(layout)
+        if not is_running:
+            ports = sorted(port for part in build_topology(layout) for port in part.ports)
+            return StackFacts(False, taken_ports=tuple(port for port in ports if not is_free(port)))
+        return StackFacts(True, tuple(ProcessFact(it.name, it.state, it.restarts) for it in status.processes))
+
+    return make_doctor_app(look_at_stack)
 
 
 def load_command(name: str) -> Any:

@@ -1,12 +1,14 @@
 """Asks the HTTP API, for commands of people.
 
 Upstream: the address of the API and a read key.
-Downstream: api/people.py.
+Downstream: api/people.py, api/console.
 Guarantee: what went wrong leaves as ApiError, in the words of the problem document, with the exit code that says
 whose fault it was: 1 the API is away, 2 the question.
 """
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -18,14 +20,16 @@ from infra.runtime.settings import StackSettings
 EXIT_AWAY = 1
 EXIT_QUESTION = 2
 _TIMEOUT_S = 60.0
+# The API says something at least every ten seconds on every stream; three times that is silence.
+_STREAM_SILENCE_S = 30.0
 
 
 class ApiError(Exception):
-    """No answer, or one that is no success."""
+    """No answer, or one that is no success. ``status`` is that of the answer; 0 when there was none."""
 
-    def __init__(self, message: str, exit_code: int) -> None:
+    def __init__(self, message: str, exit_code: int, *, status: int = 0, retry_after_s: float = 0.0) -> None:
         super().__init__(message)
-        self.exit_code = exit_code
+        self.exit_code, self.status, self.retry_after_s = exit_code, status, retry_after_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,20 +89,79 @@ class ApiClient:
         """
         return self._send("PUT", path, json=body)
 
+    def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        """POST a document.
+
+        Raises:
+            ApiError: see there.
+        """
+        return self._send("POST", path, json=body)
+
+    def sql(self, text: str) -> list[dict[str, Any]]:
+        """Ask in SQL; return rows as dictionaries.
+
+        Raises:
+            ApiError: see there.
+        """
+        found = self.post("/v1/sql", {"sql": text})
+        names = [column["name"] for column in found["columns"]]
+        return [dict(zip(names, row, strict=True)) for row in found["rows"]]
+
+    @contextmanager
+    def stream(
+        self, path: str, *, body: dict[str, Any] | None = None, last_event_id: str = "", **query: Any
+    ) -> Iterator[Iterator[httpx2.ServerSentEvent]]:
+        """Open a stream of server-sent events: GET, or POST of ``body``.
+
+        Raises:
+            ApiError: it was refused, or broke off, also while it is read.
+        """
+        headers = {"Last-Event-ID": last_event_id} if last_event_id else {}
+        arguments: dict[str, Any] = {"headers": headers, "timeout": httpx2.Timeout(_TIMEOUT_S, read=_STREAM_SILENCE_S)}
+        if body is not None:
+            arguments["json"] = body
+        wanted = {name: value for name, value in query.items() if value not in (None, [])}
+        try:
+            method = "GET" if body is None else "POST"
+            with self._http.sse(path, method=method, params=wanted, **arguments) as source:
+                if not source.response.is_success:
+                    source.response.read()
+                    raise _refusal(source.response)
+                yield iter(source)
+        except httpx2.HTTPError as error:
+            raise self._away(error) from error
+
     def _send(self, method: str, path: str, **arguments: Any) -> dict[str, Any]:
         try:
             answer = self._http.request(method, path, **arguments)
         except httpx2.HTTPError as error:
-            raise ApiError(
-                f"The API at {self._url} does not answer ({type(error).__name__}). Is the stack up? clawtrace status",
-                EXIT_AWAY,
-            ) from error
-        try:
-            document: dict[str, Any] = answer.json()
-        except ValueError:
-            document = {}
-        if answer.is_success:
-            return document
-        message = str(document.get("detail") or f"the API answered {answer.status_code}")
-        is_away = answer.status_code >= 500 or answer.status_code == 429
-        raise ApiError(message, EXIT_AWAY if is_away else EXIT_QUESTION)
+            raise self._away(error) from error
+        if not answer.is_success:
+            raise _refusal(answer)
+        return _document(answer)
+
+    def _away(self, error: httpx2.HTTPError) -> ApiError:
+        return ApiError(
+            f"The API at {self._url} does not answer ({type(error).__name__}). Is the stack up? clawtrace status",
+            EXIT_AWAY,
+        )
+
+
+def _document(answer: httpx2.Response) -> dict[str, Any]:
+    try:
+        document = answer.json()
+    except ValueError:
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def _refusal(answer: httpx2.Response) -> ApiError:
+    status = answer.status_code
+    message = str(_document(answer).get("detail") or f"the API answered {status}")
+    waits = answer.headers.get("retry-after", "")
+    return ApiError(
+        message,
+        EXIT_AWAY if status >= 500 or status == 429 else EXIT_QUESTION,
+        status=status,
+        retry_after_s=float(waits) if waits.isdigit() else 0.0,
+    )

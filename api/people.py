@@ -6,38 +6,34 @@ Guarantee: --json prints the API's own document; exit code 0 when there is an an
 question is at fault; errors go to stderr in plain words.
 """
 
-import json
-import sys
 from collections.abc import Callable
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
-from urllib.parse import quote
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from api.client import ApiClient, ApiError, find_door
+from api.console.options import JsonOption, KeyOption, UrlOption
+from api.console.printing import (
+    SEVERITIES,
+    STYLES,
+    asked,
+    console,
+    duration,
+    instant,
+    one_line,
+    print_json,
+    print_table,
+    quoted,
+)
 from api.kit.values import decimal_text
 from api.views.columns import usd
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from rich.console import Console
+    from rich.text import Text
 
 traces_app = typer.Typer(help="List traces.")
 trace_app = typer.Typer(help="Show one trace as a tree.")
 diff_app = typer.Typer(help="Show what a second run did differently, and what that cost.")
 alerts_app = typer.Typer(help="List alerts, see to one, or keep one quiet.")
-
-KeyOption = Annotated[str, typer.Option(envvar="CLAWTRACE_READ_KEY", help="A read key; default: the demo's.")]
-UrlOption = Annotated[str, typer.Option(envvar="CLAWTRACE_API_URL", help="The API; default: the local one.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print the API's document.")]
-
-_STYLES = {"ok": "green", "error": "red", "blocked": "yellow", "running": "cyan", "incomplete": "magenta"}
-# Columns of free text, which give way when there is no room.
-_LONG = frozenset({"name", "what", "where"})
-_PLAIN_WIDTH = 200
-_SEVERITIES = {"critical": "red", "warning": "yellow", "info": "cyan"}
 
 
 @traces_app.command()
@@ -58,7 +54,7 @@ def traces(
     url: UrlOption = "",
 ) -> None:
     """List traces, the newest first unless --sort says otherwise."""
-    with _asked(url, key) as api:
+    with asked(url, key) as api:
         page = api.get(
             "/v1/traces",
             agent_id=agent,
@@ -72,23 +68,23 @@ def traces(
             limit=limit,
         )
     if as_json:
-        _print_json(page)
+        print_json(page)
         return
     columns = ("trace", "started", "name", "status", "cost $", "tokens", "calls", "took")
     rows = [
         (
             item["trace_id"],
-            _instant(item["started_at"]),
+            instant(item["started_at"]),
             item["name"],
-            (item["status"], _STYLES.get(item["status"], "")),
+            (item["status"], STYLES.get(item["status"], "")),
             item["cost_usd"] or "",
             f"{sum(item['tokens'].values()):,}",
             str(item["num_model_calls"] + item["num_tool_calls"]),
-            _duration(item["duration_ms"]),
+            duration(item["duration_ms"]),
         )
         for item in page["items"]
     ]
-    _print_table(columns, rows, right={"cost $", "tokens", "calls", "took"})
+    print_table(columns, rows, right=frozenset({"cost $", "tokens", "calls", "took"}))
     if page["next_cursor"]:
         typer.echo("There are more; narrow them down or raise --limit.", err=True)
 
@@ -101,10 +97,10 @@ def trace(
     url: UrlOption = "",
 ) -> None:
     """Show one trace as a tree, with what each step took and cost."""
-    with _asked(url, key) as api:
-        skeleton = api.get(f"/v1/traces/{_quoted(trace_id)}/skeleton")
+    with asked(url, key) as api:
+        skeleton = api.get(f"/v1/traces/{quoted(trace_id)}/skeleton")
     if as_json:
-        _print_json(skeleton)
+        print_json(skeleton)
     else:
         _print_tree(skeleton)
 
@@ -119,10 +115,10 @@ def diff(
     url: UrlOption = "",
 ) -> None:
     """Show what the second trace did differently; the costs of the differences add up to the whole."""
-    with _asked(url, key) as api:
-        found = api.get(f"/v1/traces/{_quoted(before)}/diff/{_quoted(after)}", limit=limit)
+    with asked(url, key) as api:
+        found = api.get(f"/v1/traces/{quoted(before)}/diff/{quoted(after)}", limit=limit)
     if as_json:
-        _print_json(found)
+        print_json(found)
         return
     rows = [
         (item["change"], " › ".join(item["path"]), _signed(item["cost_delta_usd"]), _signed_tokens(item))
@@ -131,7 +127,7 @@ def diff(
     if found["num_differences"] > len(rows):
         rest = found["num_differences"] - len(rows)
         rows.append(("", f"{rest} more", _signed(found["rest_cost_delta_usd"]), ""))
-    _print_table(("change", "where", "cost $", "tokens"), rows, right={"cost $", "tokens"})
+    print_table(("change", "where", "cost $", "tokens"), rows, right=frozenset({"cost $", "tokens"}))
     totals = (found["totals_before"], found["totals_after"])
     typer.echo(
         f"cost {totals[0]['cost_usd']} → {totals[1]['cost_usd']} ({_signed(found['cost_delta_usd'])}), "
@@ -153,77 +149,30 @@ def alerts(
     url: UrlOption = "",
 ) -> None:
     """List open alerts, the newest first; --ack and --snooze need a key with the scope operate or admin."""
-    with _asked(url, key) as api:
+    with asked(url, key) as api:
         if ack is not None:
-            found = api.put(f"/v1/alerts/{_quoted(ack)}/ack", {"note": note})
+            found = api.put(f"/v1/alerts/{quoted(ack)}/ack", {"note": note})
         elif snooze is not None:
-            found = api.put(f"/v1/alerts/{_quoted(snooze)}/snooze", {"minutes": minutes})
+            found = api.put(f"/v1/alerts/{quoted(snooze)}/snooze", {"minutes": minutes})
         else:
             found = api.get("/v1/alerts", open=None if all_of_them else True, state=state, limit=limit)
     if as_json:
-        _print_json(found)
+        print_json(found)
         return
     rows = [
         (
             item["alert_id"],
-            _instant(item["at"]),
-            (item["severity"], _SEVERITIES.get(item["severity"], "")),
+            instant(item["at"]),
+            (item["severity"], SEVERITIES.get(item["severity"], "")),
             item["state"],
             item["message"],
-            f"quiet until {_instant(item['snoozed_until'])}" if item["snoozed_until"] else _acked(item),
+            f"quiet until {instant(item['snoozed_until'])}" if item["snoozed_until"] else _acked(item),
         )
         for item in found.get("items", [found])
     ]
-    _print_table(("alert", "at", "severity", "state", "what", ""), rows, right=set())
+    print_table(("alert", "at", "severity", "state", "what", ""), rows)
     if found.get("next_cursor"):
         typer.echo("There are more; raise --limit.", err=True)
-
-
-@contextmanager
-def _asked(url: str, key: str) -> "Iterator[ApiClient]":
-    try:
-        with ApiClient(find_door(url, key)) as api:
-            yield api
-    except ApiError as error:
-        _fail(error)
-
-
-def _fail(error: ApiError) -> NoReturn:
-    typer.echo(str(error), err=True)
-    raise typer.Exit(error.exit_code)
-
-
-def _print_json(document: dict[str, Any]) -> None:
-    typer.echo(json.dumps(document, ensure_ascii=False))
-
-
-def _print_table(names: tuple[str, ...], rows: list[tuple[Any, ...]], right: set[str]) -> None:
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(header_style="bold", box=None, pad_edge=False)
-    for name in names:
-        long = name in _LONG
-        table.add_column(
-            Text(name),
-            overflow="ellipsis" if long else "fold",
-            no_wrap=True,
-            justify="right" if name in right else "left",
-        )
-    for row in rows:
-        # Text, so that brackets in the data are not read as styles.
-        table.add_row(*(Text(*cell) if isinstance(cell, tuple) else Text(cell) for cell in row))
-    if rows:
-        _console().print(table)
-    else:
-        typer.echo("Nothing found.", err=True)
-
-
-def _console() -> "Console":
-    from rich.console import Console
-
-    # A file or a pipe has no width; ids must not be broken there.
-    return Console(width=None if sys.stdout.isatty() else _PLAIN_WIDTH)
 
 
 def _print_tree(skeleton: dict[str, Any]) -> None:
@@ -231,9 +180,9 @@ def _print_tree(skeleton: dict[str, Any]) -> None:
     from rich.tree import Tree
 
     head = skeleton["trace"]
-    label = Text.assemble((head["name"], "bold"), f"  {head['trace_id']}  {_instant(head['started_at'])}  ")
-    label.append(f"$ {head['cost_usd'] or 'unpriced'}  {_duration(head['duration_ms'])}  ")
-    label.append(head["status"], _STYLES.get(head["status"], ""))
+    label = Text.assemble((one_line(head["name"]), "bold"), f"  {head['trace_id']}  {instant(head['started_at'])}  ")
+    label.append(f"$ {head['cost_usd'] or 'unpriced'}  {duration(head['duration_ms'])}  ")
+    label.append(head["status"], STYLES.get(head["status"], ""))
     tree = Tree(label)
     below: list[list[int]] = [[] for _ in skeleton["span_id"]]
     roots: list[int] = []
@@ -245,45 +194,28 @@ def _print_tree(skeleton: dict[str, Any]) -> None:
         branch, index = ahead.pop()
         twig = branch.add(describe(index))
         ahead.extend((twig, child) for child in reversed(below[index]))
-    _console().print(tree)
+    console().print(tree)
     if skeleton["truncated"]:
         typer.echo("The trace has more spans; read them with clawtrace sql.", err=True)
 
 
-def _describer(skeleton: dict[str, Any]) -> Callable[[int], Any]:
+def _describer(skeleton: dict[str, Any]) -> "Callable[[int], Text]":
     from rich.text import Text
 
     def describe(index: int) -> Text:
         status = skeleton["statuses"][skeleton["status"][index]]
-        text = Text(skeleton["strings"][skeleton["name"][index]])
+        text = Text(one_line(skeleton["strings"][skeleton["name"][index]]))
         duration_us = skeleton["duration_us"][index]
-        text.append(f"  {_duration(None if duration_us is None else duration_us // 1000)}", "dim")
+        text.append(f"  {duration(None if duration_us is None else duration_us // 1000)}", "dim")
         if skeleton["cost_e12"][index] is not None:
             text.append(f"  $ {decimal_text(usd(skeleton['cost_e12'][index]))}")
         if skeleton["flags"][index] >= 0:
             text.append(f"  {skeleton['strings'][skeleton['flags'][index]]}", "yellow")
         if status != "ok":
-            text.append(f"  {status}", _STYLES.get(status, ""))
+            text.append(f"  {status}", STYLES.get(status, ""))
         return text
 
     return describe
-
-
-def _quoted(name: str) -> str:
-    return quote(name, safe="")
-
-
-def _instant(text: str | None) -> str:
-    return "" if text is None else text[:19].replace("T", " ")
-
-
-def _duration(duration_ms: int | None) -> str:
-    if duration_ms is None:
-        return "…"
-    if duration_ms < 1000:
-        return f"{duration_ms} ms"
-    minutes, seconds = divmod(duration_ms / 1000, 60)
-    return f"{seconds:.1f} s" if not minutes else f"{minutes:.0f} min {seconds:.0f} s"
 
 
 def _signed(amount: str | None) -> str:

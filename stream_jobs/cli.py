@@ -25,7 +25,6 @@ TenantOption = Annotated[
     str | None, typer.Option(help="Whose agent; needed when several tenants have one of the name.")
 ]
 
-budgets_app = typer.Typer(no_args_is_help=True, help="Run the keeper of budgets.")
 budget_app = typer.Typer(no_args_is_help=True, help="What tenants and agents may spend in an hour, a day, a month.")
 orders_app = typer.Typer(no_args_is_help=True, help="Halt and release agents by hand.")
 stitcher_app = typer.Typer(no_args_is_help=True, help="Turn events into spans, traces and alerts.")
@@ -62,12 +61,6 @@ def _plain_errors(command: Callable[_Parameters, _Result]) -> Callable[_Paramete
     return guarded
 
 
-@budgets_app.callback()
-def _budgets() -> None:
-    """Keep ``run`` a command of its own."""
-
-
-@budgets_app.command("run")
 def run_budgets() -> None:
     """Keep the budgets until told to stop."""
     configure_logging("budgets")

@@ -117,6 +117,9 @@ class NotifierSettings(StackSettings):
     notify_standby_seconds: float = Field(
         default=1.0, gt=0, description="How often a second notifier asks whether the first is gone."
     )
+    notify_max_consecutive_dead: int = Field(
+        default=100, ge=0, description="Unreadable records in a row after which the notifier stops."
+    )
 
     @field_validator("notify_allowed_networks")
     @classmethod

@@ -20,6 +20,7 @@ from api.tracy.schemas import (
     SessionItem,
     SessionList,
     SessionTurn,
+    TracyState,
 )
 from api.tracy.service import TracyDep
 from api.tracy.sessions import MAX_TURNS, Turn
@@ -29,6 +30,12 @@ from infra.runtime.problem import FieldError, invalid, not_found, problem_respon
 router = APIRouter(prefix="/v1/tracy", tags=["tracy"])
 
 SessionId = Annotated[str, Path(pattern=SESSION_ID_PATTERN, description="The session.")]
+
+
+@router.get("", summary="Read whether Tracy has a model", responses=problem_responses(401, 403, 422, 429, 503))
+async def get_tracy(scope: ScopeDep, tracy: TracyDep) -> TracyState:
+    """Read whether Tracy can be asked; when she cannot, how to give her a model."""
+    return TracyState.of(tracy.settings)
 
 
 @router.post(

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from api.schemas.common import Answer
 from api.tracy.sanitise import storable_text
 from api.tracy.sessions import SessionRow, Turn
+from api.tracy.settings import HOW_TO_CONFIGURE, TracySettings
 
 MAX_QUESTION_CHARS = 8_000
 SESSION_ID_PATTERN = r"^ts-[0-9a-f]{24}$"
@@ -57,6 +58,21 @@ class OwnQuestion(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     question: Question = "How am I doing: what did I spend, am I looping, what is left of my budget?"
+
+
+class TracyState(Answer):
+    """Whether Tracy can be asked."""
+
+    is_configured: bool = Field(description="Whether there is a model to ask.")
+    model: str | None = Field(description="The model; null when there is none.")
+    how_to_configure: str | None = Field(description="What to set; null when there is a model.")
+
+    @classmethod
+    def of(cls, settings: TracySettings) -> Self:
+        """Make it from the settings; neither key nor address is among it."""
+        if not settings.is_configured:
+            return cls(is_configured=False, model=None, how_to_configure=HOW_TO_CONFIGURE)
+        return cls(is_configured=True, model=settings.tracy_model, how_to_configure=None)
 
 
 class SessionItem(Answer):

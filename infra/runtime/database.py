@@ -6,6 +6,8 @@ Guarantee: everything stays inside ``control``, version table included; the Iceb
 never touched.
 """
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -58,6 +60,37 @@ def make_engine(settings: StackSettings, *, pool_size: int = 4) -> Engine:
             "options": f"-c statement_timeout={STATEMENT_TIMEOUT_MS}",
         },
     )
+
+
+@contextmanager
+def lone_lock(engine: Engine, lock_id: int) -> Iterator[Callable[[], None] | None]:
+    """Hold a lock of the whole database while the block runs; gives None when somebody else has it.
+
+    Otherwise gives a function that raises DatabaseAway when the lock is lost: ask it before whatever must not be done
+    by two.
+
+    Raises:
+        DatabaseAway: Postgres does not answer.
+    """
+    try:
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            if not connection.scalar(text("SELECT pg_try_advisory_lock(:id)"), {"id": lock_id}):
+                yield None
+                return
+
+            def check() -> None:
+                try:
+                    connection.execute(text("SELECT 1"))
+                except SQLAlchemyError as error:
+                    raise away(error) from error
+
+            try:
+                yield check
+            finally:
+                # The connection goes back to its pool and would keep the lock.
+                connection.execute(text("SELECT pg_advisory_unlock(:id)"), {"id": lock_id})
+    except SQLAlchemyError as error:
+        raise away(error) from error
 
 
 def migrate(engine: Engine) -> tuple[str | None, str | None]:

@@ -141,6 +141,8 @@ class SinkSession:
         following = buffer.following()
         started = time.monotonic()
         rows, unfit = buffer.build(following.epoch)
+        if len(unfit) > self._settings.sink_max_consecutive_dead:
+            raise TooManyDeadLetters(f"{len(unfit)} records do not fit {buffer.spec.name}, the last: {unfit[-1][1]}")
         for record, reason in unfit:
             self._dead_letters.send(record, reason)
         self._dead_letters.flush()

@@ -4,7 +4,8 @@ Upstream: ``clawtrace.alerts.v1``, ``clawtrace.budget-alerts.v1``; channels and 
 Downstream: messages in Postgres, which ``dispatch`` delivers.
 Guarantee: one transaction holds how far the topics were read, what is open in each channel and the messages to be
 delivered: killed anywhere, nothing is lost or written twice. A channel hears of nothing that was written before it was
-made. A record that cannot be read is counted and passed over; the sink, which reads it too, keeps its bytes.
+made. A record that cannot be read is counted and passed over; the sink, which reads it too, keeps its bytes. Too many
+of them in a row stop it: the fault is then ours, and going on would lose alerts.
 """
 
 import time
@@ -20,7 +21,7 @@ from stream_jobs.contracts.alert import Alert, AlertBatch
 from stream_jobs.contracts.topics import ALERTS, BUDGET_ALERTS
 from stream_jobs.core.notify.message import Told
 from stream_jobs.core.notify.plan import acknowledged, again, next_step
-from stream_jobs.log_source import LogSource, Record
+from stream_jobs.log_source import LogSource, NeedsPerson, Record
 from stream_jobs.marks import NO_MARK, Mark, Place, read_marks, write_marks
 from stream_jobs.notify import metrics, store
 from stream_jobs.notify.store import StoredAlert, StoredChannel
@@ -55,6 +56,7 @@ class Planner:
         self._marks: dict[Place, Mark] = {}
         self._looks_at_s = 0.0
         self._dropped_old_at_s = time.monotonic()
+        self._num_unreadable_in_a_row = 0
 
     def open(self) -> None:
         """Find out where to go on.
@@ -108,9 +110,9 @@ class Planner:
                 batch = _decoder.decode(record.value)
             # msgspec says bad JSON and bad UTF-8 differently, and a hostile depth by RecursionError.
             except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-                metrics.RECORDS.labels("unreadable").inc()
-                _log.warning("unreadable", topic=record.topic, offset=record.offset, reason=str(error)[:500])
+                self._pass_over(record, error)
             else:
+                self._num_unreadable_in_a_row = 0
                 # A stitcher that was killed sends again, under other offsets, what it had sent.
                 if (batch.rev, batch.part) > (rev, part):
                     rev, part = batch.rev, batch.part
@@ -121,6 +123,16 @@ class Planner:
                     metrics.RECORDS.labels("duplicate").inc()
             after[record.place] = Mark(self._source.topic_ids[record.topic], record.offset + 1, rev, part)
         return after, alerts
+
+    def _pass_over(self, record: Record, error: Exception) -> None:
+        self._num_unreadable_in_a_row += 1
+        if self._num_unreadable_in_a_row > self._settings.notify_max_consecutive_dead:
+            raise NeedsPerson(
+                f"{self._num_unreadable_in_a_row} records of {record.topic} in a row cannot be read, the last at "
+                f"partition {record.partition} offset {record.offset}: {error}"
+            )
+        metrics.RECORDS.labels("unreadable").inc()
+        _log.warning("unreadable", topic=record.topic, offset=record.offset, reason=str(error)[:500])
 
     def _plan(self, channels: Sequence[StoredChannel], alerts: Sequence[tuple[Alert, datetime]]) -> None:
         alert_ids = {alert.alert_id for alert, _ in alerts}

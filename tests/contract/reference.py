@@ -37,6 +37,18 @@ METRIC_MODULES = (
     "api.metrics",
 )
 METRIC_PROCESSES = ("runtime", *(name for name, _, _ in PROCESSES))
+EXIT_CODES = """\
+Answers go to standard output, words about them to standard error; without a terminal there is no colour. Commands that
+only read take `--json`: one JSON value, or one a line where there is no end (`tail`, `top`, `ask`, `dlq replay`).
+
+| exit code | meaning |
+| --- | --- |
+| 0 | Done; also when `tail` or `top` is ended with Ctrl-C. |
+| 1 | Something is away or failed, and standard error says what; `doctor`: something is wrong. |
+| 2 | The question is at fault: a wrong option, an unknown id, a key that does not open. |
+| 3 | `status`: the stack is not running. |
+| 130 | Ended with Ctrl-C before it was done. |
+"""
 NOTICE = "Written by `make schemas` from the code; change it there.\n"
 
 
@@ -108,7 +120,7 @@ def options_of(command: Any) -> list[tuple[str, ...]]:
 def commands(command: Any, path: str) -> Iterator[tuple[str, Any]]:
     """A command and those below it, with the words that call them."""
     below = getattr(command, "commands", {})
-    if not below:
+    if not below or command.invoke_without_command:
         yield path, command
     for name, inner in below.items():
         yield from commands(inner, f"{path} {name}")
@@ -116,7 +128,7 @@ def commands(command: Any, path: str) -> Iterator[tuple[str, Any]]:
 
 def cli_page() -> str:
     """Every command with its options."""
-    parts = [f"# Commands\n\n{NOTICE}"]
+    parts = [f"# Commands\n\n{NOTICE}\n{EXIT_CODES}"]
     for name in COMMANDS:
         for path, command in commands(load_command(name), f"clawtrace {name}"):
             options = options_of(command)

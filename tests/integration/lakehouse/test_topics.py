@@ -107,6 +107,18 @@ def test_too_many_unreadable_records_stop_the_sink(lake: Lake) -> None:
     assert all(lake.progress(spec.name) == TableProgress() for spec in TABLES)
 
 
+def test_too_many_records_that_fit_no_column_stop_the_sink(lake: Lake) -> None:
+    for rev in range(1, 6):
+        lake.produce(
+            SPANS.name, make.encode(make.span_batch(rev, [make.span("t1", f"s{rev}", rev, input_tokens=2**63)]))
+        )
+    lake.flush()
+    sink = lake.start_sink(CLAWTRACE_SINK_MAX_CONSECUTIVE_DEAD="3")
+    assert sink.process.wait(60) == 1
+    assert "5 records do not fit spans" in sink.log()
+    assert lake.progress("spans") == TableProgress()
+
+
 def _read_all(lake: Lake, topic: str, num_records: int) -> list[tuple[bytes, dict[str, str]]]:
     consumer = Consumer(
         {

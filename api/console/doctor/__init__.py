@@ -1,0 +1,1 @@
+"""`clawtrace doctor`: facts are gathered, pure checks judge them."""
