@@ -226,7 +226,7 @@ def test_history_is_priced_again_dry_and_then_for_good(people: People, doors: Do
         assert done["now_usd"] == dry["now_usd"]
         after = wait_until(
             calls,
-            lambda rows: all(row[2].startswith("override:") for row in rows if row[0] == model),
+            lambda rows: not {row[2] for row in rows if row[0] == model} & {row[2] for row in before},
             "the tables have the new price",
         )
         total = sum(Decimal(row[3]) for row in after if row[0] == model)
