@@ -1,5 +1,6 @@
 """Two tenants of different size with rows in every silver table, and the API of this checkout over them."""
 
+import json
 import secrets
 import socket
 import threading
@@ -34,6 +35,14 @@ _WORDS = {
     "state": "alert",
     "rule": "run_cost",
     "usage_source": "message",
+}
+
+
+# Columns of cards that hold JSON, with the texts of one item.
+_NESTED = {
+    "top_cost_spans": ("span_id", "role_hint"),
+    "redundant_tool_calls": ("tool_name",),
+    "sub_agents": ("span_id",),
 }
 
 
@@ -98,6 +107,10 @@ def _value(tenant: Tenant, column: ColumnSpec, number: int, at: datetime) -> Any
     if word := _WORDS.get(column.name):
         return word
     text = f"{tenant.canary}-{column.name}-{number}"
+    if nested := _NESTED.get(column.name):
+        item: dict[str, Any] = dict.fromkeys(nested, text)
+        # The one number that an item must have.
+        return json.dumps([item | ({"count": 2} if column.name == "redundant_tool_calls" else {})])
     values: dict[str, Any] = {
         "string": text,
         "long": number,
@@ -216,9 +229,37 @@ class Client:
         """GET with the tenant's key."""
         return self.http.get(path, params=parameters, headers={"Authorization": f"Bearer {self.key}"})
 
+    def send(self, method: str, path: str, body: Any = None, **parameters: Any) -> httpx2.Response:
+        """Any other request with the tenant's key."""
+        headers = {"Authorization": f"Bearer {self.key}"}
+        return self.http.request(method, path, params=parameters, json=body, headers=headers)
+
     def sql(self, text: str) -> httpx2.Response:
         """POST /v1/sql with the tenant's key."""
         return self.http.post("/v1/sql", json={"sql": text}, headers={"Authorization": f"Bearer {self.key}"})
+
+
+@dataclass(frozen=True)
+class People:
+    """A viewer, an operator and an admin of a tenant of the test's own, and the admin of another one."""
+
+    tenant_id: str
+    viewer: Client
+    operator: Client
+    admin: Client
+    stranger: Client
+
+    def audited(self, action: str) -> list[dict[str, Any]]:
+        """Entries of the audit log about an action, newest first."""
+        entries = self.admin.get("/v1/audit", limit=200).json()["items"]
+        return [entry for entry in entries if entry["action"] == action]
+
+
+def people_of(http: httpx2.Client, make_key: Callable[[str, str], str]) -> People:
+    """Make keys for two new tenants."""
+    tenant_id = new_tenant_id()
+    of_role = [Client(http, make_key(tenant_id, scope)) for scope in ("read", "operate", "admin")]
+    return People(tenant_id, *of_role, Client(http, make_key(new_tenant_id(), "admin")))
 
 
 def api_settings(stack: StackSettings, **changes: Any) -> ApiSettings:
@@ -261,6 +302,12 @@ def small(tenants: tuple[Tenant, Tenant], api: httpx2.Client, read_key: Callable
 def large(tenants: tuple[Tenant, Tenant], api: httpx2.Client, read_key: Callable[[str, str], str]) -> Client:
     """The API as the large tenant."""
     return Client(api, read_key(tenants[1].tenant_id, "admin"))
+
+
+@pytest.fixture
+def people(api: httpx2.Client, written_rules: None, read_key: Callable[[str, str], str]) -> People:
+    """People of a tenant that nobody else has."""
+    return people_of(api, read_key)
 
 
 @pytest.fixture
