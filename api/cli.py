@@ -27,7 +27,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "trace": ("api.people:trace_app", "Show one trace as a tree."),
     "diff": ("api.people:diff_app", "Show what a second run did differently, and what that cost."),
     "alerts": ("api.people:alerts_app", "List alerts, see to one, or keep one quiet."),
-    "sql": ("api.commands:sql_app", "Ask a question in SQL."),
+    "sql": ("api.sql_command:sql_app", "Ask a question in SQL."),
     "sql-token": ("api.commands:sql_token_app", "Print a token with which a person logs in to Trino."),
     "keys": ("producers.cli:keys_app", "Create, list and revoke access keys."),
     "guard": ("producers.cli:guard_app", "Limit what agents may spend; stop and release them."),

@@ -85,7 +85,19 @@ class ApiClient:
         """
         return self._send("PUT", path, json=body)
 
+    def download(self, path: str, body: dict[str, Any], **query: Any) -> tuple[bytes, httpx2.Headers]:
+        """POST a document; return the answer as it is, and its headers.
+
+        Raises:
+            ApiError: see there.
+        """
+        answer = self._request("POST", path, json=body, params=query, headers={"Accept": "*/*"})
+        return answer.content, answer.headers
+
     def _send(self, method: str, path: str, **arguments: Any) -> dict[str, Any]:
+        return _document(self._request(method, path, **arguments))
+
+    def _request(self, method: str, path: str, **arguments: Any) -> httpx2.Response:
         try:
             answer = self._http.request(method, path, **arguments)
         except httpx2.HTTPError as error:
@@ -93,12 +105,17 @@ class ApiClient:
                 f"The API at {self._url} does not answer ({type(error).__name__}). Is the stack up? clawtrace status",
                 EXIT_AWAY,
             ) from error
-        try:
-            document: dict[str, Any] = answer.json()
-        except ValueError:
-            document = {}
         if answer.is_success:
-            return document
+            return answer
+        document = _document(answer)
         message = str(document.get("detail") or f"the API answered {answer.status_code}")
         is_away = answer.status_code >= 500 or answer.status_code == 429
         raise ApiError(message, EXIT_AWAY if is_away else EXIT_QUESTION)
+
+
+def _document(answer: httpx2.Response) -> dict[str, Any]:
+    try:
+        document: dict[str, Any] = answer.json()
+    except ValueError:
+        document = {}
+    return document
