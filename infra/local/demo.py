@@ -230,7 +230,7 @@ def demo() -> None:
         "Traces": f'curl -H "Authorization: Bearer {keys.read}" {settings.api_url}/v1/traces',
         "API": f"{settings.api_url}/docs",
         "SQL": f'.venv/bin/clawtrace sql "{FIRST_SQL}"',
-        "Trino": f"{settings.trino_url} (README: DBeaver, notebook, command line)",
+        "Trino": f"{settings.trino_url} (infra/sql.md: DBeaver, notebook, command line)",
         "Metrics": f"{settings.gateway_url}/metrics",
         "State": ".venv/bin/clawtrace status",
     }
