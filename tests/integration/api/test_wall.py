@@ -41,9 +41,11 @@ from tests.integration.api.wall import (
 from tests.unit.api.sql_corpus import CROSSING, ENGINE_ONLY, REFUSED
 from tests.unit.api.sql_mutations import mutations
 
-NUM_MUTATIONS = int(os.environ.get("CLAWTRACE_WALL_MUTATIONS", "120"))
+NUM_MUTATIONS = int(os.environ.get("CLAWTRACE_WALL_MUTATIONS", "100"))
 SEED = int(os.environ.get("CLAWTRACE_WALL_SEED", "20260301"))
 PREPARED = "p=" + quote("SELECT * FROM silver.spans")
+# These name what no tenant may read: nearly all fail, so that there is nothing to compare.
+CLOSED = ("metadata_table", "unknown_table", "time_travel", "not_one_statement")
 FORMS = [*(text for texts in REFUSED.values() for text in texts), *CROSSING, *ENGINE_ONLY]
 
 
@@ -69,7 +71,10 @@ def mutants(pair: Pair) -> list[str]:
 @pytest.fixture(scope="module")
 def alone(stack: StackSettings, pair: Pair, forms: list[str]) -> dict[str, Said]:
     """What the engine says while the other tenant has nothing."""
-    return ask_all(lambda sql: ask_engine(stack, tenant_user(pair.own), sql), forms)
+    closed = {pair.fill(text) for code in CLOSED for text in REFUSED[code]}
+    return ask_all(
+        lambda sql: ask_engine(stack, tenant_user(pair.own), sql), [sql for sql in forms if sql not in closed]
+    )
 
 
 @pytest.fixture(scope="module")
@@ -98,11 +103,14 @@ def test_b_past_the_guard_the_other_tenant_changes_nothing(
 ) -> None:
     breaches = []
     for sql, said in ask_all(lambda sql: ask_engine(stack, tenant_user(pair.own), sql), forms).items():
-        before = alone[sql]
+        before = alone.get(sql)
         found = leaks(sql, said, pair)
-        if said.outline(sql) != before.outline(sql):
+        if before is None:
+            # Names that the engine folds to a view of the asker's own run, with its own rows.
+            found += [] if said.error or said.num_read < NUM_FOREIGN else [f"{said.num_read} rows were read for it"]
+        elif said.outline(sql) != before.outline(sql):
             found.append(f"before the other had rows it was {before}")
-        if before.num_read >= 0 and said.num_read >= before.num_read + NUM_FOREIGN:
+        elif before.num_read >= 0 and said.num_read >= before.num_read + NUM_FOREIGN:
             found.append(f"{said.num_read} rows were read for it, {before.num_read} before")
         if found:
             breaches.append((sql, found, said))
