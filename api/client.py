@@ -131,14 +131,26 @@ class ApiClient:
         except httpx2.HTTPError as error:
             raise self._away(error) from error
 
+    def download(self, path: str, body: dict[str, Any], **query: Any) -> tuple[bytes, httpx2.Headers]:
+        """POST a document; return the answer as it is, and its headers.
+
+        Raises:
+            ApiError: see there.
+        """
+        answer = self._request("POST", path, json=body, params=query, headers={"Accept": "*/*"})
+        return answer.content, answer.headers
+
     def _send(self, method: str, path: str, **arguments: Any) -> dict[str, Any]:
+        return _document(self._request(method, path, **arguments))
+
+    def _request(self, method: str, path: str, **arguments: Any) -> httpx2.Response:
         try:
             answer = self._http.request(method, path, **arguments)
         except httpx2.HTTPError as error:
             raise self._away(error) from error
         if not answer.is_success:
             raise _refusal(answer)
-        return _document(answer)
+        return answer
 
     def _away(self, error: httpx2.HTTPError) -> ApiError:
         return ApiError(

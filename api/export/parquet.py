@@ -1,18 +1,22 @@
-"""Traces as Parquet, a row group for each page of spans.
+"""Parquet: traces, a row group for each page of spans, and results of SQL.
 
-Upstream: api/routers/export.py, with rows of the view ``spans`` (all columns).
+Upstream: api/routers/export.py, with rows of the view ``spans`` (all columns); api/export/results.py.
 Downstream: pandas, DuckDB, Spark.
-Guarantee: the file has the columns and types of the view, money as decimal(24, 12). This is the one module of the API
-that knows pyarrow: it writes a file for a client and never reads a table (those are read through Trino only).
+Guarantee: the file has the columns and types of the view or of the result, money as decimal(24, 12). This is the one
+module of the API that knows pyarrow: it writes a file for a client and never reads a table (those are read through
+Trino only).
 """
 
 import io
+import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from api.kit.values import json_value
 from lakehouse.contracts.tables import SPANS
 
 _TYPES: dict[str, pa.DataType] = {
@@ -95,3 +99,65 @@ class ParquetWriter:
         assert self._writer is not None, "begin comes first"
         self._writer.close()
         return self._sink.take()
+
+
+# Trino's types by name; what is not here (row, interval, time, json …) is written as JSON text.
+_TRINO_TYPES: dict[str, pa.DataType] = {
+    "boolean": pa.bool_(),
+    "tinyint": pa.int8(),
+    "smallint": pa.int16(),
+    "integer": pa.int32(),
+    "bigint": pa.int64(),
+    "real": pa.float32(),
+    "double": pa.float64(),
+    "date": pa.date32(),
+    "varbinary": pa.binary(),
+}
+_TYPE = re.compile(r"([a-z]+)(?:\((.*)\))?(?: (with time zone))?")
+
+
+def result_file(columns: Sequence[tuple[str, str]], rows: Sequence[Sequence[Any]]) -> bytes:
+    """Return rows as a Parquet file; ``columns`` are names and Trino's types."""
+    arrays, fields = [], []
+    for index, (name, type_name) in enumerate(columns):
+        arrow = _arrow_type(type_name)
+        values = [row[index] for row in rows]
+        if arrow is None:
+            arrow, values = pa.string(), [_json_text(value) for value in values]
+        elif pa.types.is_map(arrow):
+            values = [None if value is None else list(value.items()) for value in values]
+        arrays.append(pa.array(values, type=arrow))
+        fields.append(pa.field(name, arrow, metadata={"trino_type": type_name}))
+    out = io.BytesIO()
+    pq.write_table(pa.Table.from_arrays(arrays, schema=pa.schema(fields)), out, compression="zstd")
+    return out.getvalue()
+
+
+def _arrow_type(name: str) -> pa.DataType | None:
+    """Arrow's type for one of Trino's; None when there is none that holds every value."""
+    match = _TYPE.fullmatch(name)
+    if match is None:
+        return None
+    base, inside, zone = match.groups()
+    if base in ("varchar", "char"):
+        return pa.string()
+    if base == "timestamp":
+        return pa.timestamp("us", tz="UTC" if zone else None)
+    if base == "decimal":
+        precision, scale = (int(part) for part in inside.split(","))
+        return pa.decimal128(precision, scale)
+    if base == "array":
+        item = _arrow_type(inside)
+        return None if item is None or pa.types.is_map(item) else pa.list_(item)
+    if base == "map":
+        # The key of a map is a plain type, whose only comma is inside the brackets of a decimal.
+        pair = re.fullmatch(r"([a-z]+(?:\([^)]*\))?), ?(.*)", inside)
+        key, value = (_arrow_type(part) for part in pair.groups()) if pair else (None, None)
+        return None if key is None or value is None or pa.types.is_map(value) else pa.map_(key, value)
+    return _TRINO_TYPES.get(name)
+
+
+def _json_text(value: Any) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    return json.dumps(json_value(value), ensure_ascii=False)

@@ -23,6 +23,11 @@ class SqlQuestion(BaseModel):
         description="One SELECT in Trino's SQL. DESCRIBE <table> is answered with the columns, as a 422.",
         examples=["SELECT name, cost_usd FROM traces WHERE trace_date = current_date ORDER BY cost_usd DESC"],
     )
+    limit: int | None = Field(
+        default=None,
+        ge=1,
+        description="Most rows to return; never more than the server's own limit (CLAWTRACE_API_MAX_SQL_ROWS).",
+    )
 
 
 class SqlColumn(Answer):

@@ -44,7 +44,7 @@ _SYNTAX_FUNCTIONS: tuple[type[exp.Expr], ...] = (
 
 _CALL = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?:\(|$)")
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_ ]*")
-_CTE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _TABLE_PARTS = frozenset({"this", "db", "alias", "joins"})
 _DIALECT = Trino()
 
@@ -71,6 +71,10 @@ def check_tree(tree: exp.Expr, columns: Mapping[str, tuple[str, ...]]) -> tuple[
         elif isinstance(node, exp.Identifier) and ("$" in node.name or "\x00" in node.name):
             hint = "Ask for the columns that DESCRIBE <table> lists."
             raise SqlRefused("hidden_column", f"{node.name!r} is not available.", hint)
+        elif isinstance(node, exp.Identifier) and not node.quoted and not _PLAIN_NAME.fullmatch(node.name):
+            # The parser takes ` and letters of other scripts for parts of a name; the engine does not.
+            hint = 'Names with other letters than a to z, digits and _ stand in "double quotes".'
+            raise SqlRefused("unsupported_syntax", f"{node.name!r} is not a name.", hint)
         elif isinstance(node, exp.Var) and not _WORD.fullmatch(node.name):
             raise SqlRefused("unsupported_syntax", f"{node.name!r} is not understood here.")
         elif isinstance(node, exp.DataType) and node.this is exp.DType.USERDEFINED:
@@ -87,7 +91,7 @@ def _cte_names(tree: exp.Expr, columns: Mapping[str, tuple[str, ...]]) -> set[st
         if name.lower() in columns:
             # Otherwise a reader of the text, or of our log, could not tell which of the two is read.
             raise SqlRefused("name_taken", f"{name} is a table; a WITH name must be another.", f"Try my_{name}.")
-        if not _CTE_NAME.fullmatch(name):
+        if not _PLAIN_NAME.fullmatch(name):
             raise SqlRefused("unsupported_syntax", f"{name!r} is not a plain name.", "Use letters, digits and _.")
         names.add(name.lower())
     return names

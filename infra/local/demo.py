@@ -224,13 +224,13 @@ def demo() -> None:
         console.print()
         _show_alert(api, console)
     console.print(f"\n{SQL}", highlight=False, soft_wrap=True)
-    _clawtrace("sql", SQL, "--tenant", TENANT_ID)
+    _clawtrace("sql", SQL)
     console.print("\nLook here:")
     places = {
         "Traces": f'curl -H "Authorization: Bearer {keys.read}" {settings.api_url}/v1/traces',
         "API": f"{settings.api_url}/docs",
-        "SQL": f'.venv/bin/clawtrace sql --tenant {TENANT_ID} "{FIRST_SQL}"',
-        "Trino": f"{settings.trino_url} (README: DBeaver, notebook, command line)",
+        "SQL": f'.venv/bin/clawtrace sql "{FIRST_SQL}"',
+        "Trino": f"{settings.trino_url} (infra/sql.md: DBeaver, notebook, command line)",
         "Metrics": f"{settings.gateway_url}/metrics",
         "State": ".venv/bin/clawtrace status",
     }

@@ -57,6 +57,10 @@ REFUSED: dict[str, tuple[str, ...]] = {
         'SELECT * FROM "clawtrace.spans"',
         "SELECT name /* tenant_id = '{own}' */ FROM silver.spans -- '{own}'",
         "TABLE silver.spans",
+        "SELECT x FROM UNNEST((SELECT array_agg(name) FROM silver.spans)) AS u(x)",
+        "SELECT x FROM spans CROSS JOIN UNNEST((SELECT array_agg(b.name) FROM silver.spans b)) AS u(x)",
+        'SELECT * FROM "information_schema"."views"',
+        "SELECT * FROM spans, silver.spans",
     ),
     "table_function": (
         "SELECT * FROM TABLE(iceberg.system.table_changes('silver', 'spans', 1, 2))",
@@ -118,6 +122,23 @@ REFUSED: dict[str, tuple[str, ...]] = {
         "GRANT SELECT ON silver.spans TO USER t_{own}",
         "ANALYZE silver.spans",
         "VALUES 1",
+        "EXECUTE x USING 1",
+        "DESCRIBE INPUT x",
+        "DESCRIBE OUTPUT x",
+        "DEALLOCATE PREPARE x",
+        "EXECUTE IMMEDIATE 'SELECT * FROM silver.spans WHERE tenant_id = ?' USING '{foreign}'",
+        "START TRANSACTION",
+        "SHOW GRANTS",
+        "SHOW ROLES",
+        "SHOW FUNCTIONS FROM iceberg.silver",
+        "RESET SESSION query_max_run_time",
+        "SET PATH iceberg.silver",
+        "CREATE MATERIALIZED VIEW clawtrace.x AS SELECT * FROM silver.spans",
+        "REFRESH MATERIALIZED VIEW clawtrace.x",
+        "COMMENT ON TABLE silver.spans IS 'x'",
+        "DENY SELECT ON silver.spans TO USER t_{own}",
+        "REVOKE SELECT ON clawtrace.spans FROM USER t_{foreign}",
+        "EXPLAIN ANALYZE VERBOSE SELECT * FROM spans WHERE tenant_id = '{foreign}'",
     ),
     "not_one_statement": (
         "SELECT 1; SELECT * FROM silver.spans",
@@ -138,6 +159,7 @@ REFUSED: dict[str, tuple[str, ...]] = {
         "SELECT name INTO x FROM spans",
         "SELECT ? FROM spans",
         "SELECT DECIMAL '1.5'",
+        "SELECT listagg(tenant_id, `,`) WITHIN GROUP (ORDER BY name) FROM spans",
     ),
     "bad_limit": (
         "SELECT * FROM spans LIMIT ALL",
@@ -193,6 +215,11 @@ CROSSING: tuple[str, ...] = (
     "SELECT tenant_id, count(*) FROM spans GROUP BY GROUPING SETS ((tenant_id), ())",
     "SELECT tenant_id FROM spans ORDER BY CASE WHEN tenant_id = '{foreign}' THEN 0 ELSE 1 END LIMIT 5",
     "SELECT tenant_id FROM spans OFFSET 7",
+    "SELECT x FROM UNNEST((SELECT array_agg(tenant_id || name) FROM spans)) AS u(x)",
+    "SELECT x FROM spans CROSS JOIN UNNEST(path) AS u(x) WHERE tenant_id = '{foreign}' OR tenant_id IS NULL",
+    # Work that would be done on foreign rows only: the rows that were read tell, and so would time.
+    "SELECT count(*) FROM spans WHERE tenant_id = '{foreign}' AND regexp_like(rpad(name, 50000, 'ab'), '(a|b)*c')",
+    "SELECT count(*) FROM spans a CROSS JOIN spans b CROSS JOIN spans c WHERE a.tenant_id = '{foreign}'",
 )
 
 # What people ask; each must pass the guard and run on Trino.
@@ -236,4 +263,27 @@ LEGITIMATE: tuple[str, ...] = (
     "SELECT regexp_like(name, '^exec'), regexp_extract(name, '(\\w+)', 1), split(name, ' ')[1] FROM spans",
     "SELECT lead(started_at) OVER w - started_at AS gap FROM spans "
     "WINDOW w AS (PARTITION BY run_id ORDER BY started_at)",
+)
+
+# Only said to the engine: what the guard knows no words for, or refuses by the first word already.
+ENGINE_ONLY: tuple[str, ...] = (
+    "SHOW STATS FOR clawtrace.spans",
+    "SHOW STATS FOR (SELECT * FROM clawtrace.spans WHERE tenant_id = '{foreign}')",
+    "SHOW STATS FOR clawtrace.traces",
+    "EXPLAIN ANALYZE SELECT * FROM clawtrace.spans WHERE tenant_id = '{foreign}'",
+    "EXPLAIN (TYPE IO, FORMAT JSON) SELECT * FROM clawtrace.spans",
+    "SELECT * FROM iceberg.information_schema.columns WHERE table_schema = 'silver'",
+    "SELECT * FROM iceberg.information_schema.table_privileges",
+    "SHOW TABLES FROM silver",
+    "SHOW COLUMNS FROM silver.spans",
+    "SHOW CREATE TABLE silver.spans",
+    "SHOW CREATE VIEW clawtrace.spans",
+    "SELECT * FROM TABLE(exclude_columns(input => TABLE(clawtrace.spans), columns => DESCRIPTOR(name)))",
+    "CREATE OR REPLACE VIEW clawtrace.spans AS SELECT 1 AS a",
+    "ALTER VIEW clawtrace.spans SET AUTHORIZATION t_{own}",
+    "COMMENT ON VIEW clawtrace.spans IS 'x'",
+    "ALTER TABLE silver.agents EXECUTE expire_snapshots(retention_threshold => '7d')",
+    "MERGE INTO silver.spans a USING clawtrace.spans b ON a.name = b.name WHEN MATCHED THEN DELETE",
+    "SET SESSION iceberg.expire_snapshots_min_retention = '0s'",
+    "SET SESSION query_max_run_time = '5h'",
 )

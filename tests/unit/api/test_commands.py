@@ -8,7 +8,8 @@ import jwt
 import pytest
 from typer.testing import CliRunner
 
-from api.commands import EXIT_AWAY, EXIT_QUESTION, sql_app, sql_token_app, trino_app
+from api.commands import EXIT_AWAY, EXIT_QUESTION, sql_token_app, trino_app
+from api.sql_command import sql_app
 from infra.trino.rules import access_rules
 
 KEY = b"k" * 64
@@ -59,9 +60,10 @@ def test_a_wrong_tenant_gets_no_token(home: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["DESCRIBE traces"], "num_tool_calls"),
-        (["DROP TABLE x"], "Write one SELECT"),
-        (["SELECT 1", "--tenant", "X"], "not a tenant id"),
+        (["DESCRIBE traces", "--operator"], "num_tool_calls"),
+        (["DROP TABLE x", "--operator"], "Write one SELECT"),
+        (["SELECT 1 AS a", "--output", "x.txt"], "json, csv, parquet"),
+        (["SELECT 1 AS a"], "CLAWTRACE_READ_KEY"),
     ],
 )
 def test_a_question_at_fault_is_told_so(home: Path, arguments: list[str], words: str) -> None:
@@ -72,7 +74,7 @@ def test_a_question_at_fault_is_told_so(home: Path, arguments: list[str], words:
 
 
 def test_no_engine_is_told_in_plain_words(home: Path) -> None:
-    done = CliRunner().invoke(sql_app, ["SELECT 1 AS a"])
+    done = CliRunner().invoke(sql_app, ["SELECT 1 AS a", "--operator"])
     assert done.exit_code == EXIT_AWAY
     assert "Trino does not answer" in done.stderr
     assert "clawtrace status" in done.stderr

@@ -45,7 +45,10 @@ def post(outbound: Outbound, url: str) -> tuple[int, float | None]:
 @pytest.mark.parametrize(
     "host",
     ["127.0.0.1", "[::1]", "localhost", "[::ffff:10.0.0.1]", "[::ffff:127.0.0.1]", "169.254.169.254",
-     "[64:ff9b::7f00:1]",     "2130706433", "0x7f.1", "127.1", "0", "0177.0.0.1", "[fe80::1%25lo]"],
+     "[64:ff9b::7f00:1]",     "2130706433", "0x7f.1", "127.1", "0", "0177.0.0.1", "[fe80::1%25lo]",
+     "LOCALHOST", "localhost.", "127.0.0.1.", "127。0。0。1", "①②⑦.0.0.1", "%31%32%37.0.0.1", "8.8.8.8@127.0.0.1",
+     "[::ffff:7f00:1]", "[64:ff9b::a9fe:a9fe]", "[fd00:ec2::254]", "168.63.129.16", "100.100.100.200", "017700000001",
+     "2852039166", "0xa9fea9fe", "0251.0376.0251.0376"],
 )  # fmt: skip
 def test_nothing_is_sent_to_forbidden_addresses(host: str, connections: list[Any]) -> None:
     with http_server() as server:

@@ -1,0 +1,144 @@
+"""`clawtrace sql`: a question in SQL, answered as a table, or as a CSV, JSON or Parquet file.
+
+Upstream: a person at a terminal, or a script.
+Downstream: POST /v1/sql through api/client.py; with --operator the same guard, limits and writers in this process.
+Guarantee: no text reaches the engine but what the guard has written; exit code 0 when there is an answer, 1 when the
+API or the engine is away, 2 when the question is at fault; errors go to stderr in plain words.
+"""
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from api.client import EXIT_AWAY, EXIT_QUESTION, ApiClient, ApiError, find_door
+from api.people import JsonOption, KeyOption, UrlOption
+
+sql_app = typer.Typer(help="Ask a question in SQL.")
+
+_FORMATS = ("json", "csv", "parquet")
+
+
+@sql_app.command()
+def sql(
+    text: Annotated[str, typer.Argument(metavar="SQL", help="One SELECT; - reads it from standard input.")],
+    form: Annotated[
+        str, typer.Option("--format", help="json, csv or parquet; default: a table, or the end of --output's name.")
+    ] = "",
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the answer into this file.")] = None,
+    limit: Annotated[
+        int, typer.Option(min=1, max=100_000, help="Most rows; the server's own limit holds too.")
+    ] = 1_000,
+    operator: Annotated[
+        bool, typer.Option("--operator", help="All tenants; only on the machine that holds the engine's signing key.")
+    ] = False,
+    as_json: JsonOption = False,
+    key: KeyOption = "",
+    url: UrlOption = "",
+) -> None:
+    """Ask a question in Trino's SQL over the views (DESCRIBE lists their columns); only the key's tenant is seen."""
+    wanted = _wanted(form, as_json, output)
+    question = sys.stdin.read() if text == "-" else text
+    if operator:
+        content, truncated = _ask_here(question, limit, wanted or "json")
+    else:
+        try:
+            with ApiClient(find_door(url, key)) as api:
+                content, headers = api.download("/v1/sql", {"sql": question, "limit": limit}, format=wanted or "json")
+        except ApiError as error:
+            _fail(str(error), error.exit_code)
+        truncated = headers.get("x-clawtrace-truncated") == "true"
+    _put_out(content, wanted, output)
+    if truncated:
+        typer.echo("There are more rows; raise --limit, or aggregate.", err=True)
+
+
+def _wanted(form: str, as_json: bool, output: Path | None) -> str:
+    wanted = form or ("json" if as_json else "")
+    if not wanted and output is not None:
+        wanted = output.suffix.removeprefix(".")
+    if (wanted or output is not None) and wanted not in _FORMATS:
+        _fail(f"The format is one of {', '.join(_FORMATS)}; give it with --format.", EXIT_QUESTION)
+    if wanted == "parquet" and output is None and sys.stdout.isatty():
+        _fail("Parquet is not for a terminal: give --output FILE.", EXIT_QUESTION)
+    return wanted
+
+
+def _ask_here(question: str, limit: int, form: str) -> tuple[bytes, bool]:
+    """Ask as the operator, who has no key; through the same guard, with the same limits."""
+    from api.export.results import write_result
+    from api.repositories.engine import Rows, TrinoEngine
+    from api.repositories.errors import QueryTimeout, TooManyQueries, TrinoAway
+    from api.repositories.scope import OperatorScope
+    from api.repositories.sql import SqlRepository
+    from api.settings import ApiSettings
+    from api.sqlguard.admit import admit_sql
+    from api.sqlguard.errors import SqlError
+    from api.sqlguard.manifest import view_columns
+
+    settings = ApiSettings()
+
+    async def ask() -> tuple[Rows, dict[str, str]]:
+        engine = TrinoEngine(settings)
+        try:
+            repository, scope = SqlRepository(engine), OperatorScope()
+            admitted = admit_sql(question, view_columns(), min(limit, settings.api_max_sql_rows))
+            snapshots = await repository.find_snapshots(scope, admitted.tables)
+            return await repository.run(scope, admitted), snapshots
+        finally:
+            engine.close()
+
+    try:
+        rows, snapshots = asyncio.run(ask())
+    except (SqlError, QueryTimeout) as error:
+        _fail(str(error), EXIT_QUESTION)
+    except (TrinoAway, TooManyQueries, OSError) as error:
+        _fail(f"{error}. Is the stack up? clawtrace status", EXIT_AWAY)
+    return write_result(rows, snapshots, form), rows.truncated  # type: ignore[arg-type]
+
+
+def _put_out(content: bytes, wanted: str, output: Path | None) -> None:
+    if output is not None:
+        try:
+            output.write_bytes(content)
+        except OSError as error:
+            _fail(f"{output} cannot be written: {error.strerror}.", EXIT_QUESTION)
+    elif wanted:
+        sys.stdout.buffer.write(content if content.endswith(b"\n") or wanted == "parquet" else content + b"\n")
+    else:
+        _print_rows(json.loads(content))
+
+
+def _print_rows(document: dict[str, Any]) -> None:
+    from api.export.results import cell_text
+
+    names = [column["name"] for column in document["columns"]]
+    texts = [[cell_text(value) for value in row] for row in document["rows"]]
+    if sys.stdout.isatty():
+        _print_table(names, texts)
+    else:
+        # Tabs and line ends inside values would break columns and lines for the program that reads this.
+        for row in [names, *texts]:
+            typer.echo("\t".join(" ".join(text.split()) for text in row))
+
+
+def _print_table(names: list[str], texts: list[list[str]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(header_style="bold")
+    for name in names:
+        table.add_column(Text(name), overflow="fold")
+    for row in texts:
+        # Text, so that brackets in the data are not read as styles.
+        table.add_row(*(Text(text) for text in row))
+    Console().print(table)
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    typer.echo(message, err=True)
+    raise typer.Exit(code)
