@@ -13,6 +13,7 @@ from stream_jobs.core.state import NO_TOKENS
 
 FactKind = Literal[
     "event",  # any event at all; ref is the name of its hook
+    "gateway_stopped",  # told after the event that told it
     "run_started",
     "run_ended",
     "run_reopened",

@@ -57,8 +57,10 @@ from stream_jobs.core.state import (
 )
 
 if TYPE_CHECKING:
-    from stream_jobs.core.detect.rulebook import RuleBook, Settings
+    from stream_jobs.core.detect.rulebook import RuleBook
+    from stream_jobs.core.detect.settings import RuleSettings
 
+Settings = TypeVar("Settings", bound="RuleSettings")
 Value = TypeVar("Value", bound=msgspec.Struct)
 
 _TYPES: dict[str, type[msgspec.Struct]] = {
@@ -79,6 +81,7 @@ _TYPES: dict[str, type[msgspec.Struct]] = {
 }
 _DECODERS = {kind: msgspec.msgpack.Decoder(type_) for kind, type_ in _TYPES.items()}
 _encoder = msgspec.msgpack.Encoder()
+_MEMORY = memory_ref("")
 
 
 class Workspace:
@@ -106,13 +109,15 @@ class Workspace:
         # Of OpenClaw, as the plugin told it with this batch; "" when it did not.
         self.host_version = host_version
         self.pricer = pricer
-        self.rules = rules
+        self._settings = rules.of_agent(tenant_id, agent_id)
         self.counts: Counter[str] = Counter()
         self.alerts: dict[str, Alert] = {}
         self.verdicts: dict[str, Verdict] = {}
         self.num_verdicts_shown = 0
         self.facts: list[Fact] = []
         self._num_taken = 0
+        # What one rule has worked out and others need too, by the name of the module that put it there.
+        self.shared: dict[str, object] = {}
         self.texts: dict[str, bytes] = {}
         self.touched: dict[str, Node] = {}
         self.touched_traces: dict[str, TraceState] = {}
@@ -186,13 +191,15 @@ class Workspace:
         taken, self._num_taken = self.facts[self._num_taken :], len(self.facts)
         return taken
 
-    def settings(self, rule: AlertRule, settings_type: "type[Settings]") -> "Settings":
+    def settings(self, rule: AlertRule, settings_type: type[Settings]) -> Settings:
         """Return the settings of a rule for this agent."""
-        return self.rules.find(rule, settings_type, self.tenant_id, self.agent_id)
+        found = self._settings[rule]
+        assert isinstance(found, settings_type)
+        return found
 
     def memory(self, name: str, type_: type[Value]) -> Value:
         """Return what a rule remembers under a name, made (not stored unless changed) when there is nothing."""
-        ref = memory_ref(name)
+        ref = _MEMORY + name
         value = self._values.get(ref)
         if value is None:
             raw = None if ref in self._values else self._reader.get(self.key(ref))
@@ -203,7 +210,7 @@ class Workspace:
 
     def change_memory(self, name: str) -> None:
         """Note that what a rule remembers was changed in place."""
-        self._changed[memory_ref(name)] = None
+        self._changed[_MEMORY + name] = None
 
     def forget_memory(self, name: str) -> None:
         """Drop what a rule remembers under a name."""
