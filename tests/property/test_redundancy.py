@@ -10,7 +10,7 @@ from stream_jobs.core.redundancy.levenshtein import distance_within, distances, 
 from stream_jobs.core.redundancy.memory import PlainMemory
 from stream_jobs.core.redundancy.normalise import asked_text, units_of
 from stream_jobs.core.redundancy.similar import SimilarTexts
-from tests.bench.redundancy import make_calls
+from tests.bench.tool_calls import make_calls
 
 
 def distance(left: str, right: str) -> int:
