@@ -7,6 +7,7 @@ Guarantee: the store is never written; what comes out is in the order of first c
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import TYPE_CHECKING, TypeVar, cast
 
 import msgspec
@@ -80,6 +81,7 @@ _TYPES: dict[str, type[msgspec.Struct]] = {
     "o": WatchPage,
 }
 _DECODERS = {kind: msgspec.msgpack.Decoder(type_) for kind, type_ in _TYPES.items()}
+_decoder_of = cache(msgspec.msgpack.Decoder)
 _encoder = msgspec.msgpack.Encoder()
 _MEMORY = memory_ref("")
 
@@ -203,7 +205,7 @@ class Workspace:
         value = self._values.get(ref)
         if value is None:
             raw = None if ref in self._values else self._reader.get(self.key(ref))
-            value = type_() if raw is None else msgspec.msgpack.decode(raw, type=type_)
+            value = type_() if raw is None else _decoder_of(type_).decode(raw)
             self._values[ref] = value
         assert isinstance(value, type_)
         return value
