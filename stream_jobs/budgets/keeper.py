@@ -92,14 +92,15 @@ class Keeper:
         if not records and not is_look_due:
             return
         started_s = time.monotonic()
-        batches, has_told = self._take_up(records, now_us)
+        batches, unsent = self._take_up(records, now_us)
         metrics.TRANSACTION_SECONDS.observe(time.monotonic() - started_s)
-        # Also what a command has written, and before what is newer: readers drop what comes out of order.
-        if has_told or is_look_due:
-            self._send_unsent()
+        self._sender.send(unsent)
         ended_us = self._clock_us()
         for batch in batches:
             metrics.LATENCY_SECONDS.observe(max(ended_us - batch.received_at_us, 0) / 1e6)
+        self._mark_sent(unsent)
+        if len(unsent) == ledger.MAX_UNSENT_ROWS:
+            self._send_unsent()
 
     def close(self) -> None:
         """Let go of the broker."""
@@ -117,8 +118,8 @@ class Keeper:
                 ledger.drop_old(self._connection, now_us)
             return ledger.is_anything_due(self._connection, now_us, self._last_audit_id)
 
-    def _take_up(self, records: Sequence[Record], now_us: int) -> tuple[list[SpendBatch], bool]:
-        """Do one transaction; return the records that counted, and whether anything is to be told."""
+    def _take_up(self, records: Sequence[Record], now_us: int) -> tuple[list[SpendBatch], list[OutboxRow]]:
+        """Do one transaction; return the records that counted, and what is to be told."""
         after, batches, rows = self._read(records)
         with self._connection.begin():
             rev, last_audit_id = ledger.lock(self._connection)
@@ -131,6 +132,8 @@ class Keeper:
             write_marks(self._connection, marks, after)
             last_audit_id = orders[-1].id if orders else last_audit_id
             ledger.advance(self._connection, rev + 1 if rows else rev, last_audit_id)
+            # Also what a command has written, and before what is newer: readers drop what comes out of order.
+            unsent = ledger.unsent(self._connection)
         # Only now: after a failure in between all is read from Postgres again.
         self._marks |= after
         self._last_audit_id = last_audit_id
@@ -138,7 +141,7 @@ class Keeper:
         for batch in batches:
             for spend in batch.spends:
                 _count(spend)
-        return batches, bool(rows)
+        return batches, unsent
 
     def _read(self, records: Sequence[Record]) -> tuple[dict[Place, Mark], list[SpendBatch], list[OutboxRow]]:
         """Decode records and leave out those counted before; returns marks, batches, dead letters."""
@@ -228,6 +231,10 @@ class Keeper:
             if not rows:
                 return
             self._sender.send(rows)
+            self._mark_sent(rows)
+
+    def _mark_sent(self, rows: Sequence[OutboxRow]) -> None:
+        if rows:
             with self._connection.begin():
                 ledger.mark_sent(self._connection, rows)
 

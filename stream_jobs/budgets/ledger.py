@@ -149,15 +149,14 @@ def delete_budget(connection: Connection, budget_id: str) -> None:
     connection.execute(budgets.delete().where(budgets.c.budget_id == budget_id))
 
 
-def put(connection: Connection, rows: Sequence[OutboxRow]) -> list[OutboxRow]:
-    """Write records to be sent once the transaction is done; return them with their numbers."""
-    kept = []
-    for row in rows:
-        headers = dict(row.headers) if row.headers else None
-        values = {"topic": row.topic, "key": row.key, "value": row.value, "headers": headers}
-        number = connection.execute(outbox.insert().values(**values).returning(outbox.c.id)).scalar_one()
-        kept.append(OutboxRow(row.topic, row.key, row.value, row.headers, number))
-    return kept
+def put(connection: Connection, rows: Sequence[OutboxRow]) -> None:
+    """Write records to be sent, in this order, once the transaction is done."""
+    if rows:
+        values = [
+            {"topic": it.topic, "key": it.key, "value": it.value, "headers": dict(it.headers) if it.headers else None}
+            for it in rows
+        ]
+        connection.execute(outbox.insert(), values)
 
 
 def unsent(connection: Connection) -> list[OutboxRow]:
@@ -169,7 +168,8 @@ def unsent(connection: Connection) -> list[OutboxRow]:
 
 
 def mark_sent(connection: Connection, rows: Sequence[OutboxRow]) -> None:
-    """Note that the broker has these records."""
+    """Note that the broker has these records; a crash that forgets it only has them sent again."""
+    connection.execute(sa.text("SET LOCAL synchronous_commit = off"))
     numbers = [row.id for row in rows]
     connection.execute(outbox.update().where(outbox.c.id.in_(numbers)).values(sent_at=sa.func.clock_timestamp()))
 

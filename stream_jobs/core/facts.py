@@ -6,13 +6,16 @@ Guarantee: a fact is noted once per event that first told it, whatever is sent a
 """
 
 from decimal import Decimal
-from typing import Literal, NamedTuple
+from typing import Literal
+
+import msgspec
 
 from producers.contracts.usage import TokenUsage
 from stream_jobs.core.state import NO_TOKENS
 
 FactKind = Literal[
     "event",  # any event at all; ref is the name of its hook
+    "gateway_stopped",  # told after the event that told it
     "run_started",
     "run_ended",
     "run_reopened",
@@ -28,7 +31,7 @@ FactKind = Literal[
 ]
 
 
-class Fact(NamedTuple):
+class Fact(msgspec.Struct, frozen=True, gc=False):
     """One thing that happened; ``ref`` is the key of the node it is about."""
 
     kind: FactKind

@@ -38,7 +38,7 @@ class ClosingSettings(RuleSettings):
 
 def idle_us(ws: Workspace) -> int:
     """Return how long a run of this agent may be silent, in microseconds; 0 when runs are never closed."""
-    settings = ws.rules.find(_ABOUT, ClosingSettings, ws.tenant_id, ws.agent_id)  # type: ignore[arg-type]
+    settings = ws.settings(_ABOUT, ClosingSettings)  # type: ignore[arg-type]
     return settings.idle_minutes * US_PER_MINUTE if settings.enabled else 0
 
 

@@ -133,8 +133,11 @@ def _apply_events(ws: Workspace, events: list[Event]) -> list[tuple[str, str]]:
             settle_pending(ws)
         if spool.compactions:
             settle_compactions(ws)
-        settle_runs(ws, event.at_us)
+        if ws.to_settle:
+            settle_runs(ws, event.at_us)
         ws.note("event", event.hook, event)
+        if event.hook == "gateway_stop":
+            ws.note("gateway_stopped", "", event)
         # After each event, not after the batch: what a rule sees must not depend on how events were cut into batches.
         look(ws, event.run_id)
     ws.change(spool_ref(ws.spool_id))

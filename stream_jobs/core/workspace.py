@@ -7,6 +7,7 @@ Guarantee: the store is never written; what comes out is in the order of first c
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import TYPE_CHECKING, TypeVar, cast
 
 import msgspec
@@ -57,8 +58,10 @@ from stream_jobs.core.state import (
 )
 
 if TYPE_CHECKING:
-    from stream_jobs.core.detect.rulebook import RuleBook, Settings
+    from stream_jobs.core.detect.rulebook import RuleBook
+    from stream_jobs.core.detect.settings import RuleSettings
 
+Settings = TypeVar("Settings", bound="RuleSettings")
 Value = TypeVar("Value", bound=msgspec.Struct)
 
 _TYPES: dict[str, type[msgspec.Struct]] = {
@@ -78,7 +81,9 @@ _TYPES: dict[str, type[msgspec.Struct]] = {
     "o": WatchPage,
 }
 _DECODERS = {kind: msgspec.msgpack.Decoder(type_) for kind, type_ in _TYPES.items()}
+_decoder_of = cache(msgspec.msgpack.Decoder)
 _encoder = msgspec.msgpack.Encoder()
+_MEMORY = memory_ref("")
 
 
 class Workspace:
@@ -106,7 +111,7 @@ class Workspace:
         # Of OpenClaw, as the plugin told it with this batch; "" when it did not.
         self.host_version = host_version
         self.pricer = pricer
-        self.rules = rules
+        self._settings = rules.of_agent(tenant_id, agent_id)
         self.counts: Counter[str] = Counter()
         # By alert: the newest state, and the newest other than ok.
         self.alerts: dict[str, Alert] = {}
@@ -115,6 +120,8 @@ class Workspace:
         self.num_verdicts_shown = 0
         self.facts: list[Fact] = []
         self._num_taken = 0
+        # What one rule has worked out and others need too, by the name of the module that put it there.
+        self.shared: dict[str, object] = {}
         self.texts: dict[str, bytes] = {}
         self.touched: dict[str, Node] = {}
         self.touched_traces: dict[str, TraceState] = {}
@@ -202,24 +209,26 @@ class Workspace:
                 yield raised
             yield alert
 
-    def settings(self, rule: AlertRule, settings_type: "type[Settings]") -> "Settings":
+    def settings(self, rule: AlertRule, settings_type: type[Settings]) -> Settings:
         """Return the settings of a rule for this agent."""
-        return self.rules.find(rule, settings_type, self.tenant_id, self.agent_id)
+        found = self._settings[rule]
+        assert isinstance(found, settings_type)
+        return found
 
     def memory(self, name: str, type_: type[Value]) -> Value:
         """Return what a rule remembers under a name, made (not stored unless changed) when there is nothing."""
-        ref = memory_ref(name)
+        ref = _MEMORY + name
         value = self._values.get(ref)
         if value is None:
             raw = None if ref in self._values else self._reader.get(self.key(ref))
-            value = type_() if raw is None else msgspec.msgpack.decode(raw, type=type_)
+            value = type_() if raw is None else _decoder_of(type_).decode(raw)
             self._values[ref] = value
         assert isinstance(value, type_)
         return value
 
     def change_memory(self, name: str) -> None:
         """Note that what a rule remembers was changed in place."""
-        self._changed[memory_ref(name)] = None
+        self._changed[_MEMORY + name] = None
 
     def forget_memory(self, name: str) -> None:
         """Drop what a rule remembers under a name."""

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from stream_jobs.core.redundancy.levenshtein import distance_within, distances, lane_of
 from stream_jobs.core.redundancy.memory import PlainMemory
 from stream_jobs.core.redundancy.normalise import asked_text, units_of
-from stream_jobs.core.redundancy.similar import SimilarTexts
-from tests.bench.redundancy import make_calls
+from stream_jobs.core.redundancy.similar import Page, SimilarTexts
+from tests.bench.tool_calls import make_calls
 
 
 def distance(left: str, right: str) -> int:
@@ -84,3 +84,39 @@ def test_calls_as_agents_make_them(seed: int) -> None:
         order = list(range(len(texts)))
         random.Random(shuffle).shuffle(order)
         assert redundant_one_by_one(texts, order, anew=bool(shuffle % 2)) == wanted
+
+
+@st.composite
+def hostile(draw: st.DrawFn) -> list[str]:
+    """Draw texts and copies of them with about as many edits as still count, of letters that are hard to handle."""
+    letters = st.text(alphabet='a\x00\ud800é\N{PILE OF POO}\\"{ ', min_size=1, max_size=45)
+    texts = draw(st.lists(letters | st.sampled_from(["", "a" * 60, "ab" * 30, "\ud800" * 40]), min_size=1, max_size=9))
+    rng = random.Random(draw(st.integers(0, 2**32)))
+    for text in list(texts):
+        copy = list(text)
+        for _ in range(round(len(text) * rng.choice((0.1, 0.19, 0.2, 0.21, 0.3)))):
+            place = rng.randrange(len(copy) + 1)
+            copy[place : place + rng.randint(0, 1)] = rng.choice(["", "a", "\x00", "\N{PILE OF POO}"])
+        texts.append("".join(copy))
+    return texts
+
+
+@settings(max_examples=200, deadline=None)
+@given(texts=hostile(), seed=st.integers(0, 2**32))
+def test_hostile_texts_are_flagged_as_by_all_pairs(texts: list[str], seed: int) -> None:
+    order = list(range(len(texts)))
+    random.Random(seed).shuffle(order)
+    assert redundant_one_by_one(texts, order, anew=bool(seed % 2)) == redundant_by_pairs(texts)
+
+
+def test_vectors_of_an_older_release_are_made_anew() -> None:
+    memory = PlainMemory()
+    kept = ["grep -rn needle src/core", "cat README.md"]
+    for text in kept:
+        SimilarTexts(memory, "scope").add(text, text)
+    page = memory.memory("scope|0", Page)
+    page.vectors, page.vector_bits = [b"\x01"] * len(kept), 1024
+    assert SimilarTexts(memory, "scope").add("grep -rn needle src/care", "new").newly_redundant == (kept[0],)
+    assert len(page.vectors) == 3
+    assert page.vector_bits > 1024
+    assert SimilarTexts(memory, "scope").add("cat README.rd", "newer").newly_redundant == (kept[1],)

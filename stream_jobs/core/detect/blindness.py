@@ -46,8 +46,13 @@ PAIRS: Final = (
     Pair("llm_input", RUN),
     Pair("agent_event", RUN),
 )
+# By what is counted: the pairs it belongs to, the names of these pairs, and whether it is their anchor.
 _BY_NAME: Final = {
-    name: tuple(number for number, pair in enumerate(PAIRS) if name in (pair.hook, pair.anchor))
+    name: tuple(
+        (pair, f"{pair.hook} per {pair.anchor}", name == pair.anchor)
+        for pair in PAIRS
+        if name in (pair.hook, pair.anchor)
+    )
     for name in {name for pair in PAIRS for name in (pair.hook, pair.anchor)}
 }
 # A hook that comes more seldom than this is not waited for.
@@ -91,19 +96,21 @@ class Blindness:
 
     def look(self, ws: Workspace, fact: Fact) -> None:
         """Count a hook, and judge what was counted."""
-        counted = _counted(ws, fact)
-        if counted not in _BY_NAME:
+        pairs = _BY_NAME.get(fact.ref if fact.kind == "event" else _counted(ws, fact))
+        if pairs is None:
             return
         settings = ws.settings(self.name, BlindnessSettings)
         if not settings.enabled:
             return
         memory = ws.memory(self.name, Watches)
-        for number in _BY_NAME[counted]:
-            pair = PAIRS[number]
-            watch = memory.pairs.setdefault(f"{pair.hook} per {pair.anchor}", Watch())
-            if pair.anchor == counted:
-                # Judged before this one is counted: what belongs to the last one has come by now.
-                self._judge(ws, settings, fact, pair, watch)
+        for pair, name, is_anchor in pairs:
+            watch = memory.pairs.get(name)
+            if watch is None:
+                watch = memory.pairs[name] = Watch()
+            if is_anchor:
+                # Judged before this one is counted: what belongs to the last one has come by now. No rate is above 1.
+                if watch.num_anchors >= settings.min_expected:
+                    self._judge(ws, settings, fact, pair, watch)
                 if not watch.num_anchors:
                     watch.host_version = ws.host_version
                 watch.num_anchors += 1
@@ -158,8 +165,6 @@ class Blindness:
 
 
 def _counted(ws: Workspace, fact: Fact) -> str:
-    if fact.kind == "event":
-        return fact.ref
     if fact.kind == "run_started":
         return RUN
     call = ws.find_node(fact.ref)

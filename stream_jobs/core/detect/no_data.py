@@ -62,11 +62,13 @@ class NoData:
             return
         heard = ws.memory(self.name, LastHeard)
         at_us = heard_at_us(ws, fact)
-        hour = at_us // _HOUR_US
         if fact.kind == "event":
-            if heard.since_hour < 0 or hour > heard.at_us // _HOUR_US + 1:
-                heard.since_hour, heard.num_events = hour, 0
-            heard.at_us = max(heard.at_us, at_us)
+            # All events of a batch were heard of at one instant.
+            if at_us != heard.at_us or heard.since_hour < 0:
+                hour = at_us // _HOUR_US
+                if heard.since_hour < 0 or hour > heard.at_us // _HOUR_US + 1:
+                    heard.since_hour, heard.num_events = hour, 0
+                heard.at_us = max(heard.at_us, at_us)
             heard.num_events += 1
             heard.is_stopped = fact.ref == "gateway_stop" or (heard.is_stopped and fact.ref in _LAST_WORDS)
             ws.change_memory(self.name)

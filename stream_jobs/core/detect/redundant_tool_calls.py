@@ -8,8 +8,7 @@ been given, without a failure, and without waiting or writing in between; it fir
 different texts a tool and trace; more are counted as forgotten.
 """
 
-from typing import Annotated, ClassVar
-from weakref import WeakKeyDictionary
+from typing import Annotated, ClassVar, cast
 
 import msgspec
 from pydantic import Field
@@ -17,9 +16,9 @@ from pydantic import Field
 from stream_jobs.contracts.alert import AlertRule
 from stream_jobs.core.detect.alerting import set_alert
 from stream_jobs.core.detect.settings import RuleSettings
-from stream_jobs.core.detect.tool_view import ToolView, view_of
+from stream_jobs.core.detect.tool_view import ToolView, asked_of, view_of
 from stream_jobs.core.facts import Fact, FactKind
-from stream_jobs.core.redundancy.normalise import asked_text, digest_of, units_of
+from stream_jobs.core.redundancy.normalise import digest_of, units_of
 from stream_jobs.core.redundancy.similar import SimilarTexts
 from stream_jobs.core.state import NO_SEQ, ToolState
 from stream_jobs.core.workspace import Workspace
@@ -81,10 +80,6 @@ class RedundantCalls(msgspec.Struct, array_like=True):
 def memory_name_of(scope: str) -> str:
     """Name of what is remembered of a trace."""
     return f"redundant_tool_calls|{scope}"
-
-
-# The texts of a trace, read once a batch; the values they are made of belong to the workspace.
-_similar: WeakKeyDictionary[Workspace, dict[str, SimilarTexts]] = WeakKeyDictionary()
 
 
 class RedundantToolCalls:
@@ -165,7 +160,7 @@ def _compare(ws: Workspace, settings: RedundantToolCallsSettings, tool: ToolStat
     ws.change_memory(memory_name)
     memory.recent = [*memory.recent, own][-_MAX_RECENT:]
     memory.num_calls += 1
-    text = units_of(asked_text(ws.text(tool.input_id)))
+    text = units_of(asked_of(ws, tool))
     counts = memory.tools.get(tool.tool_name)
     if counts is None:
         if len(memory.tools) >= _MAX_TOOLS:
@@ -188,7 +183,8 @@ def _compare(ws: Workspace, settings: RedundantToolCallsSettings, tool: ToolStat
 
 
 def _texts_of(ws: Workspace, settings: RedundantToolCallsSettings, scope: str) -> SimilarTexts:
-    scopes = _similar.setdefault(ws, {})
+    # Read once a batch; the values they are made of belong to the workspace.
+    scopes = cast(dict[str, SimilarTexts], ws.shared.setdefault(__name__, {}))
     if scope not in scopes:
         scopes[scope] = SimilarTexts(ws, scope, min_percent=settings.min_percent, max_texts=settings.max_texts)
     return scopes[scope]

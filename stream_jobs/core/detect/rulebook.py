@@ -1,14 +1,14 @@
 """The settings of every rule, general, per tenant and per agent.
 
 Upstream: ``<home>/config/rules.toml``; what tenants set through the API (``stream_jobs.rules``).
-Downstream: each rule asks for its settings with each fact.
+Downstream: the workspace of a batch, which each rule asks for its settings.
 Guarantee: pure; what an override does not name is as in the table above it (agent over tenant over general over
 built-in); a wrong file is refused whole, with the field named; a wrong row of a tenant is left out alone.
 """
 
 import tomllib
 from collections.abc import Iterable, Mapping
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -16,7 +16,6 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from stream_jobs.contracts.alert import AlertRule
 from stream_jobs.core.detect.settings import RuleSettings
 
-Settings = TypeVar("Settings", bound=RuleSettings)
 _Scope = tuple[str | None, str | None]
 
 
@@ -42,12 +41,8 @@ class RuleBook:
     def __init__(self, types: Mapping[AlertRule, type[RuleSettings]], tables: dict[_Scope, dict[str, Any]]) -> None:
         self._types = types
         self._tables = tables
-        self._found: dict[tuple[str, str, str], RuleSettings] = {}
-        for scope, table in tables.items():
-            for rule in types:
-                # What a scope does not name is as in the scope above it, which was looked at already.
-                if rule in table:
-                    self._make(rule, *scope)
+        # Made at once, so that a wrong table is refused now, and an agent without a table of its own costs nothing.
+        self._books = {scope: self._make_all(*scope) for scope in {**tables, (None, None): {}}}
 
     @classmethod
     def from_toml(cls, text: str, types: Mapping[AlertRule, type[RuleSettings]]) -> "RuleBook":
@@ -98,14 +93,13 @@ class RuleBook:
             if tenant == tenant_id and rule in table
         }
 
-    def find(self, rule: AlertRule, settings_type: type[Settings], tenant_id: str, agent_id: str) -> Settings:
-        """Return the settings of a rule for an agent."""
-        key = (rule, tenant_id, agent_id)
-        found = self._found.get(key)
-        if found is None:
-            found = self._found[key] = self._make(rule, tenant_id, agent_id)
-        assert isinstance(found, settings_type)
-        return found
+    def of_agent(self, tenant_id: str, agent_id: str) -> Mapping[AlertRule, RuleSettings]:
+        """Return the settings of all rules for an agent."""
+        books = self._books
+        return books.get((tenant_id, agent_id)) or books.get((tenant_id, None)) or books[None, None]
+
+    def _make_all(self, tenant_id: str | None, agent_id: str | None) -> dict[AlertRule, RuleSettings]:
+        return {rule: self._make(rule, tenant_id, agent_id) for rule in self._types}
 
     def _make(self, rule: AlertRule, tenant_id: str | None, agent_id: str | None) -> RuleSettings:
         merged: dict[str, Any] = {}

@@ -5,6 +5,7 @@ Downstream: alerts, verdicts and marks in the workspace.
 Guarantee: deterministic; a rule is added by one line here, and a test sees that it is documented.
 """
 
+from collections.abc import Callable
 from typing import Final
 
 from stream_jobs.contracts.alert import AlertRule
@@ -31,7 +32,7 @@ from stream_jobs.core.detect.subagent_death import SubagentDeath
 from stream_jobs.core.detect.tool_errors import ToolErrors
 from stream_jobs.core.detect.tool_loop import ToolLoop
 from stream_jobs.core.detect.unpriced_model import UnpricedModel
-from stream_jobs.core.facts import FactKind
+from stream_jobs.core.facts import Fact, FactKind
 from stream_jobs.core.workspace import Workspace
 
 RULES: Final[tuple[Rule, ...]] = (
@@ -57,10 +58,10 @@ RULES: Final[tuple[Rule, ...]] = (
     ToolLoop(),
 )
 SETTINGS_TYPES: Final[dict[AlertRule, type[RuleSettings]]] = {rule.name: rule.settings_type for rule in RULES}
-_BY_KIND: Final[dict[FactKind, list[Rule]]] = {}
+_LOOKS: Final[dict[FactKind, list[Callable[[Workspace, Fact], None]]]] = {}
 for _rule in RULES:
     for _kind in _rule.wants:
-        _BY_KIND.setdefault(_kind, []).append(_rule)
+        _LOOKS.setdefault(_kind, []).append(_rule.look)
 
 
 def read_rules(text: str) -> RuleBook:
@@ -75,5 +76,5 @@ def read_rules(text: str) -> RuleBook:
 def detect(ws: Workspace) -> None:
     """Show the facts noted since the last time to the rules that want them."""
     for fact in ws.take_facts():
-        for rule in _BY_KIND.get(fact.kind, ()):
-            rule.look(ws, fact)
+        for look in _LOOKS.get(fact.kind, ()):
+            look(ws, fact)

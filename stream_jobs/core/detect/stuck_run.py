@@ -55,7 +55,7 @@ class StuckRun:
     settings_type: ClassVar[type[RuleSettings]] = StuckRunSettings
     wants: ClassVar[frozenset[FactKind]] = frozenset(
         {
-            "event",
+            "gateway_stopped",
             "run_started",
             "run_ended",
             "run_reopened",
@@ -69,14 +69,12 @@ class StuckRun:
 
     def look(self, ws: Workspace, fact: Fact) -> None:
         """Note that a run goes on, or see which do not."""
-        if fact.kind == "event" and fact.ref != "gateway_stop":
-            return
         settings = ws.settings(self.name, StuckRunSettings)
         if not settings.enabled:
             return
         if fact.kind == "tick":
             self._judge_all(ws, settings, fact)
-        elif fact.kind != "event":
+        elif fact.kind != "gateway_stopped":
             self._hear(ws, settings, fact)
         else:
             memory = ws.memory(self.name, OpenRuns)

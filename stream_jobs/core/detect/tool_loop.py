@@ -14,9 +14,9 @@ from pydantic import Field
 from stream_jobs.contracts.alert import AlertRule, AlertSeverity
 from stream_jobs.core.detect.alerting import set_alert
 from stream_jobs.core.detect.settings import RuleSettings
-from stream_jobs.core.detect.tool_view import ToolView, view_of
+from stream_jobs.core.detect.tool_view import ToolView, asked_of, view_of
 from stream_jobs.core.facts import Fact, FactKind
-from stream_jobs.core.redundancy.normalise import asked_text, digest_of
+from stream_jobs.core.redundancy.normalise import digest_of
 from stream_jobs.core.state import ToolState
 from stream_jobs.core.workspace import Workspace
 
@@ -147,7 +147,7 @@ class ToolLoop:
         memory = ws.memory(memory_name, _Repeats)
         if memory.num_ended:
             return
-        asked = digest_of(tool.tool_name, asked_text(ws.text(tool.input_id)))[:16]
+        asked = digest_of(tool.tool_name, asked_of(ws, tool))[:16]
         memory.num_begun = memory.num_begun + 1 if asked == memory.begun else 1
         memory.begun = asked
         ws.change_memory(memory_name)

@@ -8,8 +8,7 @@ mode) is not seen, what it wraps is. Memory: one small value a run.
 
 import re
 from collections.abc import Mapping
-from typing import Any, Final, NamedTuple
-from weakref import WeakKeyDictionary
+from typing import Any, Final, NamedTuple, cast
 
 import msgspec
 
@@ -94,17 +93,37 @@ class ToolView(NamedTuple):
         return {"run_id": self.run.run_id, "session_key": self.run.session_key, "tool_name": self.tool.tool_name}
 
 
-_views: WeakKeyDictionary[Workspace, tuple[Fact, ToolView | None]] = WeakKeyDictionary()
+class _Shared:
+    """What was worked out in this batch: the view of the last fact, and what was asked by the id of its text."""
+
+    def __init__(self) -> None:
+        self.fact: Fact | None = None
+        self.view: ToolView | None = None
+        self.asked: dict[str, str] = {}
 
 
 def view_of(ws: Workspace, fact: Fact) -> ToolView | None:
     """Return what is known of a call that has ended; None when it is not to be looked at (again)."""
-    last = _views.get(ws)
-    if last is not None and last[0] is fact:
-        return last[1]
-    view = _look(ws, fact)
-    _views[ws] = (fact, view)
-    return view
+    shared = _shared(ws)
+    if shared.fact is not fact:
+        shared.fact, shared.view = fact, _look(ws, fact)
+    return shared.view
+
+
+def asked_of(ws: Workspace, tool: ToolState) -> str:
+    """Return what a tool was asked, for comparison; "" when it is not known."""
+    asked = _shared(ws).asked
+    text = asked.get(tool.input_id)
+    if text is None:
+        text = asked[tool.input_id] = asked_text(ws.text(tool.input_id))
+    return text
+
+
+def _shared(ws: Workspace) -> _Shared:
+    shared = ws.shared.get(__name__)
+    if shared is None:
+        shared = ws.shared[__name__] = _Shared()
+    return cast(_Shared, shared)
 
 
 def params_of(ws: Workspace, tool: ToolState) -> Mapping[str, Any]:
@@ -141,7 +160,7 @@ def _make_view(ws: Workspace, tool: ToolState, run: RunState, log: RunLog) -> To
     params = params_of(ws, tool)
     command = _first_text(params, ("command", "cmd", "script"))
     head = head_of(command) if command else tool.tool_name
-    text = asked_text(ws.text(tool.input_id))
+    text = asked_of(ws, tool)
     asked = digest_of(tool.tool_name, text)[:16]
     answer = ws.text(tool.output_id) or ""
     is_answering = tool.exit_code == 1 and head in _ANSWERING_HEADS

@@ -110,12 +110,12 @@ def distances(text: str, lanes: Sequence[Lane]) -> list[int]:
     plus, minus = full, 0
     for char in text:
         equal = places[char] | minus
-        diagonal = (((equal & plus) + plus) ^ plus) | equal
-        right_plus = ((minus | full ^ ((plus | diagonal) & full)) << 1) | ones
+        # The sum may carry into the lane's free bit; without it nothing shifts into the next lane either.
+        diagonal = ((((equal & plus) + plus) ^ plus) | equal) & full
+        right_plus = ((minus | full ^ (plus | diagonal)) << 1) | ones
         right_minus = (plus & diagonal) << 1
-        minus = right_plus & diagonal & full
-        # A lane's lowest bit comes from no lane below it.
-        plus = ((right_minus & ~ones) | full ^ ((right_plus | diagonal) & full)) & full
+        minus = right_plus & diagonal
+        plus = (right_minus | full ^ ((right_plus | diagonal) & full)) & full
     ups, downs = (it.to_bytes(width * len(lanes), "little") for it in (plus, minus))
     found = []
     for start, lane in zip(range(0, len(ups), width), lanes, strict=True):

@@ -25,21 +25,25 @@ VOLATILE_KEYS: Final = frozenset(
     }
 )
 
-_INSTANT = (
-    r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:[.,]\d+)?)?(?: ?(?:Z|UTC|[+-]\d\d:?\d\d))?"
-    r"|\b1[5-9]\d{8}(?:\d{3}){0,2}\b"
-)
-_WRAPPER_ID = r"""\bid=\\*["'][0-9A-Za-z_-]{6,}\\*["']"""
+# A search passes over a long text quickly when it may look for one kind of character, and slowly when it must try
+# alternatives or the edge of a word at each. So each pattern begins with what it cannot do without, asks for the edge
+# behind it, and is left out when a text does not hold what is seldom in it.
+_WRAPPER_ID = r"""id=(?<!\wid=)\\*["'][0-9A-Za-z_-]{6,}\\*["']"""
+_DATE = r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:[.,]\d+)?)?(?: ?(?:Z|UTC|[+-]\d\d:?\d\d))?"
+_EPOCH = r"1(?<!\w1)[5-9]\d{8}(?:\d{3}){0,2}\b"
 _TEMP_PATH = r"""/(?:tmp|var/tmp|var/folders)/[^\s"'\\]*?(?:tmp[._-]?\w{6,}|[0-9a-f]{8,}|[._-]\w{10,})"""
 _UUID = r"\b[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}\b"
-_TOOK = r"\b\d+(?:\.\d+)? ?(?:ms|µs|us|s|secs?|seconds?)\b"
-_PROCESS_ID = r"\bpid[ :=]+\d+"
+_TOOK = r"\d(?<!\w\d)\d*(?:\.\d+)? ?(?:ms|µs|us|s|secs?|seconds?)\b"
+_PROCESS_ID = r"pid(?<!\wpid)[ :=]+\d+"
 
-_CHANCE_IN_ASKED: Final = re.compile("|".join((_WRAPPER_ID, _INSTANT, _TEMP_PATH)))
-_CHANCE_IN_ANSWER: Final = re.compile(
-    "|".join((_WRAPPER_ID, _INSTANT, _TEMP_PATH, _UUID, _TOOK, _PROCESS_ID)), re.IGNORECASE
+# What a text must hold, in small letters, and what is then taken out.
+_IN_BOTH = (("id=", _WRAPPER_ID), ("/", _TEMP_PATH), ("-", _DATE), ("1", _EPOCH))
+_ONLY_IN_ANSWERS = (("-", _UUID), ("s", _TOOK), ("pid", _PROCESS_ID))
+_CHANCE_IN_ASKED: Final = tuple((mark, re.compile(pattern)) for mark, pattern in _IN_BOTH)
+_CHANCE_IN_ANSWER: Final = tuple(
+    (mark, re.compile(pattern, re.IGNORECASE)) for mark, pattern in (*_IN_BOTH, *_ONLY_IN_ANSWERS)
 )
-_SPACE: Final = re.compile(r"(?:\s|\\[nrt])+")
+_ESCAPED_SPACE: Final = re.compile(r"\\[nrt]")
 _WORD: Final = re.compile(r"\w+|[^\w\s]")
 
 
@@ -47,7 +51,7 @@ def asked_text(params: str | None) -> str:
     """Return what a tool was asked, for comparison; "" when it is not known."""
     if not params:
         return ""
-    return _SPACE.sub(" ", _CHANCE_IN_ASKED.sub("~", _canonical(params)))
+    return _with_single_spaces(_without_chance(_canonical(params), _CHANCE_IN_ASKED))
 
 
 def answer_text(result: str | None) -> str:
@@ -57,7 +61,7 @@ def answer_text(result: str | None) -> str:
     value = _parsed(result)
     texts = _content_texts(value)
     text = "\n".join(texts) if texts else _canonical(result)
-    return _SPACE.sub(" ", _CHANCE_IN_ANSWER.sub("~", text))
+    return _with_single_spaces(_without_chance(text, _CHANCE_IN_ANSWER))
 
 
 def units_of(text: str) -> str:
@@ -81,6 +85,21 @@ def digest_of(*parts: str) -> str:
         digest.update(part.encode(errors="replace"))
         digest.update(b"\x1f")
     return digest.hexdigest()
+
+
+def _without_chance(text: str, patterns: tuple[tuple[str, re.Pattern[str]], ...]) -> str:
+    small = text.lower()
+    for mark, pattern in patterns:
+        if mark in small:
+            text = pattern.sub("~", text)
+    return text
+
+
+def _with_single_spaces(text: str) -> str:
+    if "\\" in text:
+        text = _ESCAPED_SPACE.sub(" ", text)
+    # The letters at both ends keep a space there from being stripped.
+    return " ".join(f"x{text}x".split())[1:-1]
 
 
 def _parsed(text: str) -> Any:

@@ -13,6 +13,7 @@ lengths or vectors differ by more are out without a look; the rest is measured m
 be redundant only one needs to be met.
 """
 
+from collections import Counter
 from collections.abc import Iterable
 from functools import lru_cache
 from itertools import pairwise
@@ -28,7 +29,8 @@ DEFAULT_MIN_PERCENT: Final = 80
 DEFAULT_MAX_TEXTS: Final = 2_000
 
 _PAGE_TEXTS = 32
-_VECTOR_BITS = 1024
+# Half as many let twice as many texts through that are not similar; twice as many cost more than they keep out.
+_VECTOR_BITS = 2048
 # Texts compared at once: below, making the wide vectors costs more than it saves; above, they leave the cache.
 _MIN_LANES = 4
 _MAX_LANES = 256
@@ -67,6 +69,7 @@ class Page(msgspec.Struct, array_like=True):
     texts: list[str] = []
     vectors: list[bytes] = []
     owners: list[str] = []
+    vector_bits: int = 1024
 
 
 class _Place(msgspec.Struct, array_like=True):
@@ -199,8 +202,11 @@ class SimilarTexts:
             self._by_length = {}
             for start in range(0, self.family.num_texts, _PAGE_TEXTS):
                 page = self._page(start)
+                # Vectors that an older release wrote.
+                is_old = page.vector_bits != _VECTOR_BITS
                 for offset, (text, vector) in enumerate(zip(page.texts, page.vectors, strict=True)):
-                    self._remember(start + offset, len(text), int.from_bytes(vector, "little"))
+                    bits = _vector_of(text) if is_old else int.from_bytes(vector, "little")
+                    self._remember(start + offset, len(text), bits)
         return self._by_length
 
     def _remember(self, number: int, length: int, vector: int) -> None:
@@ -213,9 +219,12 @@ class SimilarTexts:
         family = self.family
         number = family.num_texts
         page = self._page(number)
+        if page.vector_bits != _VECTOR_BITS:
+            page.vectors = [_bytes_of(_vector_of(it)) for it in page.texts]
+            page.vector_bits = _VECTOR_BITS
         # A fresh value's lists are shared defaults no longer, msgspec copies them.
         page.texts.append(text)
-        page.vectors.append(vector.to_bytes((vector.bit_length() + 7) // 8, "little"))
+        page.vectors.append(_bytes_of(vector))
         page.owners.append(owner)
         self._memory.change_memory(self._page_name(number))
         family.num_texts += 1
@@ -275,15 +284,19 @@ def _bag_of(text: str) -> int:
 
 
 def _bits_of(parts: Iterable[str]) -> int:
-    seen: dict[str, int] = {}
     vector = 0
-    for part in parts:
-        times = seen.get(part, 0)
-        seen[part] = times + 1
-        vector |= 1 << _bit_of(part, times)
+    for part, times in Counter(parts).items():
+        vector |= _bits_of_part(part, times)
     return vector
 
 
 @lru_cache(maxsize=1 << 16)
-def _bit_of(part: str, times: int) -> int:
-    return crc32(f"{times}{part}".encode(errors="replace")) % _VECTOR_BITS
+def _bits_of_part(part: str, times: int) -> int:
+    bits = 0
+    for number in range(times):
+        bits |= 1 << crc32(f"{number}{part}".encode(errors="replace")) % _VECTOR_BITS
+    return bits
+
+
+def _bytes_of(vector: int) -> bytes:
+    return vector.to_bytes((vector.bit_length() + 7) // 8, "little")

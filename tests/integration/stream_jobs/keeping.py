@@ -1,5 +1,6 @@
 """A keeper of budgets with topics and a database of its own, that can be killed, and all that came out of it."""
 
+import subprocess
 import time
 from collections import defaultdict
 from decimal import Decimal
@@ -7,7 +8,9 @@ from typing import ClassVar
 
 import msgspec
 import sqlalchemy as sa
+from typer.testing import CliRunner
 
+from api.cli import app
 from producers.contracts.guard import GuardMessage, decode_guard_message
 from producers.contracts.topics import GUARD
 from stream_jobs.contracts.alert import Alert, AlertBatch
@@ -42,6 +45,11 @@ class Keeping(Installed):
         """Settings of a keeper, for use inside the test's own process."""
         values = {name.removeprefix("CLAWTRACE_").lower(): value for name, value in self.environment.items()}
         return BudgetsSettings(**values)  # type: ignore[arg-type]
+
+    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a command in this process: no interpreter has to start, and what nobody caught fails the test."""
+        done = CliRunner().invoke(app, arguments, env=self.environment, catch_exceptions=False)
+        return subprocess.CompletedProcess(arguments, done.exit_code, done.stdout, done.stderr)
 
     def spend(self, agent_id: str, usd: str, *, partition: int = 0, at_us: int | None = None) -> None:
         """Put one spend into the topic, as the stitcher does."""
