@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -56,7 +56,10 @@ NUM_PROFILED = 8
 
 @dataclass(frozen=True)
 class Times:
-    """One kind of request. ``first_ms`` is the first of its kind that a fresh API process answered."""
+    """One kind of request. ``first_ms`` is the first of its kind that a fresh API process answered.
+
+    The CPU of the two processes per request, planning and all, says the same on a busy machine as on a quiet one.
+    """
 
     name: str
     num_requests: int
@@ -65,6 +68,8 @@ class Times:
     p95_ms: float
     max_ms: float
     num_bytes: int
+    trino_cpu_ms: float
+    api_cpu_ms: float
     load_average: float
     target_p50_ms: float | None
     target_p95_ms: float | None
@@ -91,14 +96,30 @@ class Case:
     p95_ms: float | None = None
 
 
-def measure(http: httpx2.Client, case: Case, profile: TrinoProfile) -> Times:
+@dataclass(frozen=True)
+class Serving:
+    """A client of the API, and the processes that work for it."""
+
+    http: httpx2.Client
+    api: psutil.Process
+    trino: psutil.Process
+
+
+def _cpu_ms(process: psutil.Process) -> float:
+    spent = process.cpu_times()
+    return float(spent.user + spent.system) * 1000
+
+
+def measure(serving: Serving, case: Case, profile: TrinoProfile) -> Times:
     """Time the requests of a case, one after the other."""
+    http = serving.http
     first_ms = _timed(http, case, 0)[0]
     for number in range(1, WARM_UP):
         case.request(http, number)
+    cpu_before_ms = _cpu_ms(serving.trino), _cpu_ms(serving.api)
     times, num_bytes = [], 0
     for number in range(case.num_requests):
-        if number == case.num_requests - NUM_PROFILED:
+        if number == max(0, case.num_requests - NUM_PROFILED):
             profile.start()
         took_ms, num_bytes = _timed(http, case, number)
         times.append(took_ms)
@@ -111,10 +132,12 @@ def measure(http: httpx2.Client, case: Case, profile: TrinoProfile) -> Times:
         p95_ms=ordered[min(int(len(ordered) * 0.95), len(ordered) - 1)],
         max_ms=ordered[-1],
         num_bytes=num_bytes,
+        trino_cpu_ms=(_cpu_ms(serving.trino) - cpu_before_ms[0]) / case.num_requests,
+        api_cpu_ms=(_cpu_ms(serving.api) - cpu_before_ms[1]) / case.num_requests,
         load_average=os.getloadavg()[0],
         target_p50_ms=case.p50_ms,
         target_p95_ms=case.p95_ms,
-        trino=profile.stop(NUM_PROFILED),
+        trino=profile.stop(min(NUM_PROFILED, case.num_requests)),
     )
 
 
@@ -171,8 +194,8 @@ def _serve(settings: ApiSettings, listener: socket.socket) -> None:
 
 
 @contextmanager
-def serving(settings: ApiSettings) -> Iterator[httpx2.Client]:
-    """Run the API in a process of its own; yield a client with a read key of the tenant."""
+def serve(settings: ApiSettings) -> Iterator[Serving]:
+    """Run the API in a process of its own, with a client that holds a read key of the tenant."""
     database = make_engine(settings)
     migrate(database)
     key = create_key(database, read_pepper(settings.key_pepper_file), tenant_id=TENANT, agent_id=None, scope="read").key
@@ -185,10 +208,18 @@ def serving(settings: ApiSettings) -> Iterator[httpx2.Client]:
         try:
             with httpx2.Client(base_url=url, headers=headers, timeout=120, trust_env=False) as http:
                 _wait_until_ready(http)
-                yield http
+                yield Serving(http, psutil.Process(process.pid), _listener(settings.port("trino")))
         finally:
             process.terminate()
             process.join(20)
+
+
+def _listener(port: int) -> psutil.Process:
+    """Return the process that listens on a port."""
+    for connection in psutil.net_connections("tcp"):
+        if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port and connection.pid:
+            return psutil.Process(connection.pid)
+    raise RuntimeError(f"nobody listens on port {port}")
 
 
 def _wait_until_ready(http: httpx2.Client) -> None:
@@ -255,11 +286,12 @@ def print_times(console: Console, found: list[Times]) -> None:
     """Print the times, and where Trino spent them."""
     cores, gigabytes = psutil.cpu_count(), psutil.virtual_memory().total / 2**30
     table = Table(title=f"{cores} cores, {gigabytes:.0f} GiB; milliseconds of whole requests")
-    for column in ("request", "n", "first", "p50", "p95", "max", "KB", "target", "load"):
+    for column in ("request", "n", "first", "p50", "p95", "max", "KB", "CPU Trino", "CPU API", "target", "load"):
         table.add_column(column, justify="left" if column == "request" else "right")
     for times in found:
         targets = f"{times.target_p50_ms or '–'} / {times.target_p95_ms or '–'}"
         values = (times.first_ms, times.p50_ms, times.p95_ms, times.max_ms, times.num_bytes / 1000)
+        values += (times.trino_cpu_ms, times.api_cpu_ms)
         texts = (f"{value:,.0f}" for value in values)
         style = "" if times.is_good else "red"
         load = f"{times.load_average:.1f}"
@@ -281,6 +313,7 @@ def main() -> int:
     """Measure everything; 0 when all targets are met and the ledger balances."""
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--spans", type=int, default=1_000_000)
+    arguments.add_argument("--requests", type=int, default=0, help="Of each kind, instead of the usual number.")
     arguments.add_argument("--only", default="", help="Measure the requests with this text in their name.")
     wanted = arguments.parse_args()
     console = Console(stderr=True, width=None if sys.stderr.isatty() else PLAIN_WIDTH)
@@ -292,11 +325,15 @@ def main() -> int:
             ledger = fill_once(lake, wanted.spans)
         differs = settle(lake, ledger)
         found = []
-        with serving(settings) as http, TrinoProfile(settings, TENANT) as profile:
+        with serve(settings) as serving, TrinoProfile(settings, TENANT) as profile:
             for case in CASES:
                 if wanted.only in case.name:
                     with console.status(case.name):
-                        found.append(measure(http, case, profile))
+                        found.append(
+                            measure(serving, replace(case, num_requests=wanted.requests or case.num_requests), profile)
+                        )
+                    cpu = f"{found[-1].trino_cpu_ms:,.0f} + {found[-1].api_cpu_ms:,.0f}"
+                    console.print(f"{case.name}: p50 {found[-1].p50_ms:,.0f} ms, CPU of Trino and API {cpu} ms")
     print_times(console, found)
     num_spans = sum(written["num_spans"] for written in ledger["tenants"].values())
     console.print(f"Ledger: {num_spans:,} spans written: {'; '.join(differs) or 'the views hold the same'}")
