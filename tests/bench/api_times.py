@@ -291,11 +291,11 @@ def print_times(console: Console, found: list[Times]) -> None:
     for times in found:
         targets = f"{times.target_p50_ms or '–'} / {times.target_p95_ms or '–'}"
         values = (times.first_ms, times.p50_ms, times.p95_ms, times.max_ms, times.num_bytes / 1000)
-        values += (times.trino_cpu_ms, times.api_cpu_ms)
+        cpu = (f"{value:,.0f}" for value in (times.trino_cpu_ms, times.api_cpu_ms))
         texts = (f"{value:,.0f}" for value in values)
         style = "" if times.is_good else "red"
         load = f"{times.load_average:.1f}"
-        table.add_row(times.name, str(times.num_requests), *texts, targets, load, style=style)
+        table.add_row(times.name, str(times.num_requests), *texts, *cpu, targets, load, style=style)
     console.print(table)
     profile = Table(title="Where Trino's time goes: medians of its queries, milliseconds")
     for column in ("request", "queries", "queued", "planning", "elapsed", "CPU", "MB read", "rows read", "splits"):
