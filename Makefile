@@ -57,8 +57,9 @@ test-openclaw: setup ## Run the plugin in real OpenClaw from npm, against the re
 bench-plugin: setup ## Measure what the plugin costs an agent, in real OpenClaw with and without it (six minutes)
 	@$(BIN)/python -m tests.openclaw.overhead
 
-bench: setup ## Measure on the real stack; prints a table and JSON
+bench: setup ## Measure on the real stack, then the API over a million spans (made once); prints tables and JSON
 	@$(BIN)/python -m tests.bench
+	@$(BIN)/python -m tests.bench.api_times
 
 ##@ The pages
 WEB := api/web

@@ -31,7 +31,7 @@ from api.metrics import QUERIES, QUERIES_RUNNING, QUERY_SECONDS
 from api.repositories.errors import QueryTimeout, TooManyQueries, TrinoAway
 from api.repositories.scope import AnyScope
 from api.settings import ApiSettings
-from infra.runtime.trino_connection import connect
+from infra.runtime.trino_connection import KeptTransport, connect
 
 _log = structlog.get_logger(__name__)
 
@@ -78,6 +78,7 @@ class TrinoEngine:
         # Cancelling needs threads too, when all others are stuck.
         self._threads = ThreadPoolExecutor(settings.api_max_queries, thread_name_prefix="trino")
         self._cancel_threads = ThreadPoolExecutor(2, thread_name_prefix="trino-cancel")
+        self._transport = KeptTransport(settings.api_max_queries + 2)
         self._all = asyncio.Semaphore(settings.api_max_queries)
         self._by_user: dict[str, asyncio.Semaphore] = {}
 
@@ -108,6 +109,7 @@ class TrinoEngine:
                 user,
                 request_timeout_s=self._settings.api_query_timeout_s,
                 source="clawtrace-api",
+                transport=self._transport,
             )
             cursor: Cursor = connection.cursor()
             limit = max_bytes or self._settings.api_max_result_bytes
@@ -124,6 +126,7 @@ class TrinoEngine:
         """Stop the threads; queries that still run are left to their deadline in Trino."""
         self._threads.shutdown(wait=False, cancel_futures=True)
         self._cancel_threads.shutdown(wait=False, cancel_futures=True)
+        self._transport.shut()
 
     async def _run(self, cursor: Cursor, fetch: Callable[[], Rows]) -> Rows:
         loop = asyncio.get_running_loop()

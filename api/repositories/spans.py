@@ -7,9 +7,9 @@ exports page by page.
 """
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import date, datetime
-from operator import itemgetter
+from operator import eq
 from typing import Any
 
 import msgspec
@@ -51,7 +51,7 @@ _COMPACT_BYTES = 2_048
 # A trace comes as so many rows of JSON texts: the client reads values one by one, in Python, and a text is one value.
 _PARCELS = 16
 _NAMES = list(_COMPACT)
-_ORDER = itemgetter(*(_NAMES.index(name) for name in ("started_us", "depth", "span_id")))
+_ORDER = [_NAMES.index(name) for name in ("started_us", "depth", "span_id")]
 _WHOLE = ", ".join(column.name for column in SPANS.visible_columns)
 
 
@@ -90,12 +90,10 @@ class SpansRepository:
         if not is_whole or len(spans) > limit:
             # Only now, because sorting in Trino costs as much as all the rest: those that started first.
             spans, _ = await self._compact(scope, trace, limit, "ORDER BY started_at, depth, span_id ")
-            return SpanColumns.of_rows(spans[:limit]), True
-        return SpanColumns.of_rows(spans), False
+            return spans.first(limit), True
+        return spans, False
 
-    async def _compact(
-        self, scope: Scope, trace: TracePlace, limit: int, order: str
-    ) -> tuple[list[tuple[Any, ...]], bool]:
+    async def _compact(self, scope: Scope, trace: TracePlace, limit: int, order: str) -> tuple[SpanColumns, bool]:
         columns = ", ".join(f"json_format(CAST(array_agg({name}) AS json))" for name in _COMPACT)
         compact = ", ".join(f"{sql} AS {name}" for name, sql in _COMPACT.items())
         sql = (
@@ -148,10 +146,16 @@ class SpansRepository:
         return rows.as_dicts()[0] if rows.rows else None
 
 
-def _unpacked(parcels: list[list[str]]) -> list[tuple[Any, ...]]:
-    """Rows of the columns of SpanColumns, in the order they started."""
-    rows: list[tuple[Any, ...]] = []
+def _unpacked(parcels: list[list[str]]) -> SpanColumns:
+    """Join the columns of the parcels, in the order the spans started; a row is never made."""
+    columns: list[list[Any]] = [[] for _ in _COMPACT]
     for parcel in parcels:
-        rows.extend(zip(*(msgspec.json.decode(text) for text in parcel), strict=True))
-    rows.sort(key=_ORDER)
-    return [row[:-1] for row in rows]
+        for column, text in zip(columns, parcel, strict=True):
+            column.extend(msgspec.json.decode(text))
+    by = [columns[number] for number in _ORDER]
+    order = sorted(range(len(by[0])), key=by[0].__getitem__)
+    started = [by[0][number] for number in order]
+    if any(map(eq, started, started[1:])):
+        # Spans that started at once are rare; only for them the other two are looked at.
+        order = sorted(order, key=list(zip(*by, strict=True)).__getitem__)
+    return SpanColumns(*([column[number] for number in order] for column in columns[: len(fields(SpanColumns))]))

@@ -5,7 +5,6 @@ Downstream: api/repositories/agents.py.
 Guarantee: trends have a point for every hour or day of the window.
 """
 
-import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
@@ -75,10 +74,7 @@ async def get_trends(
 
 async def _metrics(scope: Scope, services: Services, agent_id: str, window: tuple[datetime, datetime]) -> AgentMetrics:
     start, end = window
-    now, before = await asyncio.gather(
-        services.agents.sum_up(scope, agent_id=agent_id, from_at=start, to_at=end),
-        services.agents.sum_up(scope, agent_id=agent_id, from_at=start - (end - start), to_at=start),
-    )
+    now, before = await services.agents.sum_up(scope, agent_id=agent_id, from_at=start, to_at=end)
     return AgentMetrics(agent_id=agent_id, from_at=start, to_at=end, figures=Figures.of(now), before=Figures.of(before))
 
 

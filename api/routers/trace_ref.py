@@ -97,8 +97,15 @@ async def find_columns(scope: Scope, services: Services, ref: TraceRef) -> tuple
     Raises:
         Problem: 404.
     """
-    row = await find_row(scope, services, ref)
     limit = services.settings.api_max_skeleton_spans
+    place = services.traces.recall_place(scope, ref.trace_id, ref.agent_id)
+    if place is not None and services.live.find_trace(scope, ref.trace_id, ref.agent_id) is None:
+        # Both at once: the row needs as long a way to Trino and back as all the spans.
+        row, (spans, truncated) = await asyncio.gather(
+            find_row(scope, services, ref), services.spans.columns_of_trace(scope, place, limit=limit)
+        )
+        return TraceSummary.from_row(row), spans, truncated
+    row = await find_row(scope, services, ref)
     live, is_whole = find_live(scope, services, row)
     spans, truncated = SpanColumns.of_rows([]), False
     if not is_whole:

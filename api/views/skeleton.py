@@ -15,6 +15,9 @@ from api.views.columns import SpanColumns
 KINDS = ("run", "attempt", "model_call", "tool_call", "compaction", "guard")
 STATUSES = ("running", "ok", "error", "blocked", "incomplete")
 
+_NUMBER_OF_KIND = {kind: number for number, kind in enumerate(KINDS)}
+_NUMBER_OF_STATUS = {status: number for number, status in enumerate(STATUSES)}
+
 
 class Skeleton(msgspec.Struct, frozen=True, kw_only=True):
     """Columns of all spans. Times are microseconds since ``started_us``."""
@@ -48,7 +51,8 @@ def make_skeleton(spans: SpanColumns) -> Skeleton:
     strings: dict[str, int] = {}
 
     def numbered(texts: list[Any]) -> list[int]:
-        return [-1 if text is None else strings.setdefault(text, len(strings)) for text in texts]
+        numbers = {text: strings.setdefault(text, len(strings)) for text in dict.fromkeys(texts) if text is not None}
+        return list(map((numbers | {None: -1}).__getitem__, texts))
 
     return Skeleton(
         started_us=started_us,
@@ -56,8 +60,8 @@ def make_skeleton(spans: SpanColumns) -> Skeleton:
         statuses=STATUSES,
         span_id=spans.span_id,
         parent=spans.parents(),
-        kind=[KINDS.index(kind) for kind in spans.kind],
-        status=[STATUSES.index(status) for status in spans.status],
+        kind=list(map(_NUMBER_OF_KIND.__getitem__, spans.kind)),
+        status=list(map(_NUMBER_OF_STATUS.__getitem__, spans.status)),
         name=numbered(spans.name),
         agent=numbered(spans.agent),
         provider=numbered(spans.provider),

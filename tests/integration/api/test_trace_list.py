@@ -146,6 +146,25 @@ def test_conditions_hold_on_every_page(listed: Listed) -> None:
     assert listed.paged(1, **query) == whole
 
 
+def test_pages_reach_over_days_without_a_trace(
+    stack: StackSettings, written_rules: None, api: httpx2.Client, read_key: Callable[[str, str], str]
+) -> None:
+    tenant_id = new_tenant_id()
+    # Several at the same instant, gaps shorter and longer than the days that are looked into first.
+    days_back = (0, 0, 1, 3, 3, 3, 4, 12, 12, 13, 40, 40)
+    rows = []
+    for number, back in enumerate(days_back):
+        at = BASE_AT - timedelta(days=back)
+        rows.append({**_trace(tenant_id, number), "started_at": at, "trace_date": at.date()})
+    insert_rows(stack, "traces", rows)
+    listed = Listed(Client(api, read_key(tenant_id, "read")), rows)
+    key = lambda row: (row["started_at"], row["trace_date"], row["trace_id"], row["agent_id"])  # noqa: E731
+    expected = [(row["trace_id"], row["agent_id"]) for row in sorted(rows, key=key, reverse=True)]
+    for limit in (1, 2, 3, 5, 200):
+        assert listed.paged(limit) == expected
+    change_silver(stack, f"DELETE FROM silver.traces WHERE tenant_id = '{tenant_id}'")
+
+
 def test_new_traces_do_not_shift_the_pages(
     stack: StackSettings, written_rules: None, api: httpx2.Client, read_key: Callable[[str, str], str]
 ) -> None:
