@@ -1,6 +1,8 @@
 import { defineConfig } from "@playwright/test";
 
-/** Real pages in Debian's Chromium, served by the API of this checkout over a stack that runs already. */
+import { launchOptions } from "./tests/browser";
+
+/** Real pages in Chromium, served by the API of this checkout over a stack that runs already. */
 export default defineConfig({
   testDir: "tests",
   globalSetup: "./tests/global_setup.ts",
@@ -12,7 +14,7 @@ export default defineConfig({
   reporter: [["list"]],
   use: {
     viewport: { width: 1360, height: 860 },
-    launchOptions: { executablePath: "/usr/bin/chromium", args: ["--no-sandbox", "--disable-gpu"] },
+    launchOptions: launchOptions(),
     trace: "off",
   },
 });

@@ -1,19 +1,21 @@
 """Serves the API and the built pages of this checkout over a running stack, until its input is closed.
 
-Upstream: api/web/tests/global_setup.ts, which reads one line of JSON from stdout: url and keys by scope.
+Upstream: api/web/tests/global_setup.ts, which reads one line of JSON from stdout: the urls of API and gateway, and keys
+by scope, for the demo's tenant and for one that is made for this run and has nothing yet.
 Downstream: the stack that CLAWTRACE_TEST_HOME and CLAWTRACE_TEST_PORT_BASE (or CLAWTRACE_HOME …) name.
 Guarantee: the keys are made for this run and revoked at its end; the stack itself is left as it is.
 """
 
 import json
 import os
+import secrets
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from api.settings import ApiSettings
-from infra.runtime.access_keys import create_key, parse_key, read_pepper, revoke_key
+from infra.runtime.access_keys import Scope, create_key, parse_key, read_pepper, revoke_key
 from infra.runtime.database import make_engine
 from tests.integration.api.conftest import served
 from tests.integration.api.tracy_stack import environment
@@ -21,6 +23,7 @@ from tests.messages_server import Reply, Request, Say, messages_server
 
 DEMO_TENANT = "clawdemo"
 DEMO_AGENT = "demo-agent"
+OWN_AGENT = "watched-mac"
 
 COST_SQL = (
     "SELECT model, count(*) AS calls, sum(cost_usd) AS cost_usd FROM spans WHERE kind = 'model_call' "
@@ -74,18 +77,20 @@ def main() -> None:
     engine = make_engine(settings)
     pepper = read_pepper(settings.key_pepper_file)
     tenant_id = os.environ.get("CLAWTRACE_E2E_TENANT", DEMO_TENANT)
-    made = {
-        scope: create_key(engine, pepper, tenant_id=tenant_id, agent_id=DEMO_AGENT, scope=scope)
-        for scope in ("read", "operate", "admin")
-    }
+
+    def make_keys(tenant: str, agent: str, *scopes: Scope) -> dict[str, str]:
+        return {scope: create_key(engine, pepper, tenant_id=tenant, agent_id=agent, scope=scope).key for scope in scopes}
+
+    keys = make_keys(tenant_id, DEMO_AGENT, "read", "operate", "admin")
+    own = make_keys(f"web{secrets.token_hex(6)}", OWN_AGENT, "ingest", "read", "operate", "admin")
     try:
         with local_model(), served(settings) as client:
-            keys = {scope: key.key for scope, key in made.items()}
-            print(json.dumps({"url": str(client.base_url), "tenant_id": tenant_id, "keys": keys}), flush=True)
+            told = {"url": str(client.base_url), "gateway_url": settings.gateway_url, "keys": keys, "own_keys": own}
+            print(json.dumps(told), flush=True)
             sys.stdin.read()
     finally:
-        for key in made.values():
-            parts = parse_key(key.key)
+        for key in (*keys.values(), *own.values()):
+            parts = parse_key(key)
             assert parts is not None
             revoke_key(engine, parts.key_id)
 

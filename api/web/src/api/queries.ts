@@ -16,6 +16,7 @@ export type TraceSkeleton = Schemas["TraceSkeleton"];
 export type TraceTimeline = Schemas["TraceTimeline"];
 export type TraceGraph = Schemas["TraceGraph"];
 export type SpanDetail = Schemas["SpanDetail"];
+export type AgentItem = Schemas["AgentItem"];
 export type AlertItem = Schemas["AlertItem"];
 export type Figures = Schemas["Figures"];
 export type TrendPoint = Schemas["TrendPoint"];

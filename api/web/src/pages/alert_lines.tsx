@@ -7,11 +7,11 @@
  */
 import { Link } from "react-router";
 
-import type { AlertItem } from "../api/queries";
 import { formatAgo } from "../kit/format";
 import { microsOf } from "../kit/tokens";
+import type { AlertLine } from "./live_now";
 
-export function AlertLines({ alerts }: { readonly alerts: readonly AlertItem[] }) {
+export function AlertLines({ alerts }: { readonly alerts: readonly AlertLine[] }) {
   return (
     <ul className="plain-list" aria-label="Open alerts">
       {alerts.map((alert) => (
