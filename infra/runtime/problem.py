@@ -93,6 +93,11 @@ def not_found(detail: str) -> Problem:
     return Problem(404, "not-found", "Not found", detail)
 
 
+def conflict(detail: str) -> Problem:
+    """409: well sent, but not as things stand now."""
+    return Problem(409, "conflict", "Not as things stand", detail)
+
+
 def too_large(detail: str) -> Problem:
     """413: more bytes than are taken at once."""
     return Problem(413, "too-large", "Request too large", detail)
@@ -164,6 +169,7 @@ _DESCRIPTIONS = {
     401: "The key is missing, unknown or revoked.",
     403: "The key has another scope.",
     404: "Nothing of that name, for this caller.",
+    409: "Not as things stand now; the detail says what is in the way.",
     413: "The body is too large.",
     415: "The content type or encoding is not supported.",
     422: "A field is wrong; `errors` names it.",

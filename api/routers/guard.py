@@ -1,0 +1,143 @@
+"""What agents are told: verdicts that were, what holds now, and people's own orders to halt and to go on.
+
+Upstream: clients; an order takes the role operator.
+Downstream: api/repositories/verdicts.py and orders.py.
+Guarantee: an order is answered when the broker has it, with who and why written down; an agent of another tenant is a
+404. What the tables do not have yet is taken from the live window.
+"""
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query, Request
+
+from api.access.caller import Caller
+from api.access.roles import OperatorDep
+from api.kit.cursor import Cursor, decode_cursor, to_us
+from api.routers.window import NO_CONTROLS, CursorText, FromAt, ToAt, in_utc
+from api.schemas.budgets import GuardStateItem, HaltRequest, OrderAnswer, OrderRequest, VerdictPage
+from api.services import ScopeDep, Services, ServicesDep, while_connected
+from infra.runtime.kafka import KafkaAway
+from infra.runtime.problem import not_found, problem_responses, unavailable
+from producers.contracts.guard import GuardAction
+
+router = APIRouter(prefix="/v1", tags=["guard"])
+
+_VERDICTS = "verdicts"
+_RETRY_AFTER_S = 5
+_READ = problem_responses(401, 403, 422, 429, 503)
+_ONE = problem_responses(401, 403, 404, 422, 429, 503)
+AgentPath = Annotated[str, Path(min_length=1, max_length=64, pattern=NO_CONTROLS, description="The OpenClaw install.")]
+RunPath = Annotated[str, Path(min_length=1, max_length=128, pattern=NO_CONTROLS, description="The run.")]
+
+
+@router.get("/verdicts", summary="List what agents were told, newest first", responses=_READ)
+async def list_verdicts(
+    request: Request,
+    scope: ScopeDep,
+    services: ServicesDep,
+    agent_id: Annotated[str | None, Query(max_length=64, description="Only to this OpenClaw install.")] = None,
+    from_at: FromAt = None,
+    to_at: ToAt = None,
+    cursor: CursorText = None,
+    limit: Annotated[int, Query(ge=1, le=200, description="Verdicts per page.")] = 50,
+) -> VerdictPage:
+    """List verdicts of rules, budgets and people, each once with its newest end. A cursor carries window and agent."""
+    after = decode_cursor(cursor, _VERDICTS, num_keys=2) if cursor else None
+    start, end = in_utc(from_at, "from"), in_utc(to_at, "to")
+    if after is not None:
+        start, end = after.from_at, after.to_at
+        agent_id = str(after.filters["agent_id"]) if "agent_id" in after.filters else None
+    read = services.verdicts.list_newest(
+        scope,
+        agent_id=agent_id,
+        from_at=start,
+        to_at=end,
+        after=(after.at, after.key[0], after.key[1]) if after else None,
+        limit=limit + 1,
+    )
+    found = await while_connected(request, read)
+    items = found[:limit]
+    if len(found) <= limit:
+        return VerdictPage(items=items, next_cursor=None)
+    last = items[-1]
+    filters: dict[str, str | bool | int] = {} if agent_id is None else {"agent_id": agent_id}
+    key = (last.agent_id, last.verdict_id)
+    following = Cursor(_VERDICTS, "-issued_at", to_us(last.issued_at), key, start, end, filters)
+    return VerdictPage(items=items, next_cursor=following.encode())
+
+
+@router.get("/agents/{agent_id}/guard", summary="Read what the guard of an agent is told", responses=_ONE)
+async def get_guard(
+    request: Request, scope: ScopeDep, services: ServicesDep, agent_id: AgentPath
+) -> GuardStateItem:
+    """Read the agent's limits, the words in force for it, and the budgets that its spending counts under."""
+    await _check_agent(request, scope, services, agent_id)
+    return await while_connected(request, services.guard.find(scope, agent_id, datetime.now(UTC)))
+
+
+@router.post("/agents/{agent_id}/halt", summary="Stop an agent", responses=_ONE)
+async def halt_agent(
+    request: Request, caller: OperatorDep, services: ServicesDep, agent_id: AgentPath, wanted: HaltRequest
+) -> OrderAnswer:
+    """Stop every run of an agent and keep it closed, until a release or the end that is named."""
+    return await _order(request, caller, services, agent_id, None, "abort", wanted.reason, wanted.hours)
+
+
+@router.post("/agents/{agent_id}/release", summary="Let an agent go on", responses=_ONE)
+async def release_agent(
+    request: Request, caller: OperatorDep, services: ServicesDep, agent_id: AgentPath, wanted: OrderRequest
+) -> OrderAnswer:
+    """Let an agent go on, whatever stopped it; a used-up budget lets it alone until its window has room."""
+    return await _order(request, caller, services, agent_id, None, "release", wanted.reason, None)
+
+
+@router.post("/agents/{agent_id}/runs/{run_id}/halt", summary="Stop a run", responses=_ONE)
+async def halt_run(
+    request: Request,
+    caller: OperatorDep,
+    services: ServicesDep,
+    agent_id: AgentPath,
+    run_id: RunPath,
+    wanted: HaltRequest,
+) -> OrderAnswer:
+    """Stop one run with its sub-agents; the agent's other runs go on."""
+    return await _order(request, caller, services, agent_id, run_id, "abort", wanted.reason, wanted.hours)
+
+
+@router.post("/agents/{agent_id}/runs/{run_id}/release", summary="Let a run go on", responses=_ONE)
+async def release_run(
+    request: Request,
+    caller: OperatorDep,
+    services: ServicesDep,
+    agent_id: AgentPath,
+    run_id: RunPath,
+    wanted: OrderRequest,
+) -> OrderAnswer:
+    """Take back what stopped one run."""
+    return await _order(request, caller, services, agent_id, run_id, "release", wanted.reason, None)
+
+
+async def _order(
+    request: Request,
+    caller: Caller,
+    services: Services,
+    agent_id: str,
+    run_id: str | None,
+    action: GuardAction,
+    reason: str,
+    hours: float | None,
+) -> OrderAnswer:
+    await _check_agent(request, caller.scope, services, agent_id)
+    try:
+        return await services.orders.send(
+            caller.scope, agent_id, run_id, action=action, reason=reason, hours=hours, actor=caller.actor
+        )
+    except KafkaAway as error:
+        raise unavailable(str(error), retry_after_s=_RETRY_AFTER_S) from error
+
+
+async def _check_agent(request: Request, scope: ScopeDep, services: Services, agent_id: str) -> None:
+    known = await services.access_keys.has_agent(scope, agent_id)
+    if not known and not await while_connected(request, services.agents.is_known(scope, agent_id)):
+        raise not_found(f"there is no agent {agent_id}")
