@@ -5,7 +5,7 @@
  * Downstream: browser/unpacked, which playwright.config.ts looks into.
  * Guarantee: what was unpacked is whole, or is not there: the folder gets its name last.
  */
-import { renameSync, rmSync } from "node:fs";
+import { renameSync, rmSync, writeFileSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { resolve } from "node:path";
 import process from "node:process";
@@ -21,5 +21,13 @@ await mkdir(unpacking);
 process.env.TMPDIR = unpacking;
 const { inflate } = await import("@sparticuz/chromium");
 for (const name of ["chromium.br", "al2023.tar.br", "fonts.tar.br"]) await inflate(resolve(packed, name));
+// The package's own file names folders of the place that it was made for.
+writeFileSync(
+  resolve(unpacking, "fonts.conf"),
+  `<?xml version="1.0"?>
+<!DOCTYPE fontconfig SYSTEM "fonts.dtd">
+<fontconfig><dir>${resolve(unpacked, "fonts")}</dir><dir>/usr/share/fonts</dir><cachedir>${resolve(unpacked, "font-cache")}</cachedir></fontconfig>
+`,
+);
 rmSync(unpacked, { recursive: true, force: true });
 renameSync(unpacking, unpacked);

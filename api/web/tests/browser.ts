@@ -22,6 +22,6 @@ export function launchOptions(): LaunchOptions {
   return {
     executablePath: resolve(UNPACKED, "chromium"),
     args: [...ARGS, "--font-render-hinting=none"],
-    env: { ...process.env, LD_LIBRARY_PATH: resolve(UNPACKED, "al2023/lib"), FONTCONFIG_PATH: resolve(UNPACKED, "fonts") },
+    env: { ...process.env, LD_LIBRARY_PATH: resolve(UNPACKED, "al2023/lib"), FONTCONFIG_FILE: resolve(UNPACKED, "fonts.conf") },
   };
 }

@@ -30,9 +30,17 @@ test("an alert that is over goes, one that is new comes first", () => {
 
 test("an agent runs when the tables or the stream say so, and each run counts once", () => {
   const live = told(0, ["trace", run("both", true, 2)], ["trace", run("ended", false, 3)], ["trace", run("first", true, 4, "new-mac")]);
-  expect(agentsNow([agent("mac"), agent("still")], [run("both", true, 2), run("ended", true, 3)], live, 1)).toEqual([
-    { agentId: "new-mac", numOpen: 1, seenAt: "2026-11-23T05:04:00Z" },
-    { agentId: "mac", numOpen: 1, seenAt: "2026-11-23T05:03:30Z" },
-    { agentId: "still", numOpen: 0, seenAt: "2026-11-23T05:00:00Z" },
+  const read = { agents: [agent("mac"), agent("still")], running: [run("both", true, 2), run("ended", true, 3)], words: [] };
+  expect(agentsNow(read, live, 1)).toEqual([
+    { agentId: "new-mac", numOpen: 1, seenAt: "2026-11-23T05:04:00Z", isHalted: false },
+    { agentId: "mac", numOpen: 1, seenAt: "2026-11-23T05:03:30Z", isHalted: false },
+    { agentId: "still", numOpen: 0, seenAt: "2026-11-23T05:00:00Z", isHalted: false },
   ]);
+});
+
+test("an agent is halted from the moment the stream says so", () => {
+  const word = { verdict_id: "v", agent_id: "mac", scope: "agent", action: "abort", issued_at: "2026-11-23T05:00:00Z", expires_at: "2026-11-24T05:00:00Z" };
+  const read = { agents: [agent("mac"), agent("still")], running: [], words: [] };
+  const halted = agentsNow(read, told(0, ["verdict", word]), 1).filter((present) => present.isHalted);
+  expect(halted.map((present) => present.agentId)).toEqual(["mac"]);
 });

@@ -1,5 +1,5 @@
 /**
- * What the stream told lately: runs and alerts that the tables may not hold yet.
+ * What the stream told lately: runs, alerts and verdicts that the tables may not hold yet.
  *
  * Upstream: GET /v1/live.
  * Downstream: the overview.
@@ -10,6 +10,7 @@ import { useState } from "react";
 import { useLive } from "../api/live";
 import type { AgentItem, AlertItem, TraceSummary } from "../api/queries";
 import type { ServerEvent } from "../kit/events";
+import { haltedAgents, type Word } from "../watch/guard_words";
 
 /** The sink commits every few seconds; this is many times that. */
 export const KEEP_MS = 60_000;
@@ -24,13 +25,15 @@ interface Told<T> {
 export interface LiveNow {
   readonly traces: ReadonlyMap<string, Told<TraceSummary>>;
   readonly alerts: ReadonlyMap<string, Told<AlertLine>>;
+  readonly words: ReadonlyMap<string, Told<Word>>;
 }
 
-export const NOTHING_TOLD: LiveNow = { traces: new Map(), alerts: new Map() };
+export const NOTHING_TOLD: LiveNow = { traces: new Map(), alerts: new Map(), words: new Map() };
 
 export function withEvents(before: LiveNow, events: readonly ServerEvent[], nowMs: number): LiveNow {
   const traces = new Map(recent(before.traces, nowMs));
   const alerts = new Map(recent(before.alerts, nowMs));
+  const words = new Map(recent(before.words, nowMs));
   for (const { event, data } of events) {
     if (event === "trace") {
       const value = JSON.parse(data) as TraceSummary;
@@ -38,15 +41,18 @@ export function withEvents(before: LiveNow, events: readonly ServerEvent[], nowM
     } else if (event === "alert") {
       const value = JSON.parse(data) as AlertLine;
       alerts.set(value.alert_id, { value, toldMs: nowMs });
+    } else if (event === "verdict") {
+      const value = JSON.parse(data) as Word;
+      words.set(`${value.agent_id} ${value.verdict_id}`, { value, toldMs: nowMs });
     }
   }
-  return { traces, alerts };
+  return { traces, alerts, words };
 }
 
 /** Listen as long as the page is shown. */
 export function useLiveNow(): LiveNow {
   const [now, setNow] = useState(NOTHING_TOLD);
-  useLive({ kinds: ["trace", "alert"] }, true, (events) => setNow((before) => withEvents(before, events, Date.now())));
+  useLive({ kinds: ["trace", "alert", "verdict"] }, true, (events) => setNow((before) => withEvents(before, events, Date.now())));
   return now;
 }
 
@@ -71,16 +77,25 @@ export interface AgentNow {
   readonly agentId: string;
   readonly numOpen: number;
   readonly seenAt: string;
+  readonly isHalted: boolean;
 }
 
-/** Agents with the number of their runs that go on, who was seen last first. */
-export function agentsNow(agents: readonly AgentItem[], running: readonly TraceSummary[], live: LiveNow, nowMs: number): AgentNow[] {
+/** What the tables hold of agents. */
+export interface ReadAgents {
+  readonly agents: readonly AgentItem[];
+  readonly running: readonly TraceSummary[];
+  readonly words: readonly Word[];
+}
+
+/** Agents with the number of their runs that go on, and whether they were told to stand still; who was seen last first. */
+export function agentsNow({ agents, running, words }: ReadAgents, live: LiveNow, nowMs: number): AgentNow[] {
+  const halted = haltedAgents([...words, ...valuesById(live.words, nowMs).values()], nowMs);
   const traces = new Map(running.map((trace) => [trace.trace_id, trace]));
   const told = valuesById(live.traces, nowMs);
   for (const [traceId, trace] of told) traces.set(traceId, trace);
-  const found = new Map(agents.map((agent) => [agent.agent_id, { agentId: agent.agent_id, numOpen: 0, seenAt: agent.last_seen_at }]));
+  const found = new Map(agents.map((agent) => [agent.agent_id, { agentId: agent.agent_id, numOpen: 0, seenAt: agent.last_seen_at, isHalted: halted.has(agent.agent_id) }]));
   for (const { agent_id, is_open, started_at, ended_at } of traces.values()) {
-    const agent = found.get(agent_id) ?? { agentId: agent_id, numOpen: 0, seenAt: started_at };
+    const agent = found.get(agent_id) ?? { agentId: agent_id, numOpen: 0, seenAt: started_at, isHalted: halted.has(agent_id) };
     const seenAt = ended_at ?? started_at;
     found.set(agent_id, { ...agent, numOpen: agent.numOpen + (is_open ? 1 : 0), seenAt: seenAt > agent.seenAt ? seenAt : agent.seenAt });
   }

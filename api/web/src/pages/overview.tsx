@@ -8,7 +8,7 @@
 import { useQuery } from "@tanstack/react-query";
 import { Link } from "react-router";
 
-import { agentsQuery, alertsQuery, askSql, tracesQuery } from "../api/queries";
+import { agentsQuery, alertsQuery, askSql, type BudgetItem, budgetsQuery, tracesQuery, verdictsQuery } from "../api/queries";
 import { Bars } from "../kit/bars";
 import { formatAgo, formatCount, formatShare, formatTokens, formatUsd } from "../kit/format";
 import { Page } from "../kit/page";
@@ -17,6 +17,9 @@ import { Tile } from "../kit/tile";
 import { today, windowOf } from "../kit/time_range";
 import { microsOf, totalTokens } from "../kit/tokens";
 import { TraceTable } from "../trace/trace_table";
+import { BudgetMeter } from "../watch/budget_meter";
+import { budgetOfToday, byUrgency } from "../watch/budget_text";
+import "../watch/budgets.css";
 import { AlertLines } from "./alert_lines";
 import { hourPlaces } from "./hours";
 import { agentsNow, newestRuns, openAlerts, useLiveNow } from "./live_now";
@@ -25,6 +28,7 @@ const RENEW_MS = 5_000;
 const NUM_NEWEST = 8;
 const NUM_AGENTS = 8;
 const NUM_ALERTS = 5;
+const NUM_BUDGETS = 4;
 const MAX_RUNNING = 100;
 const RENEW_HOURS_MS = 30_000;
 const RUNS_PER_HOUR = `SELECT date_trunc('hour', started_at) AS hour, count(*) AS runs
@@ -36,6 +40,8 @@ export default function Overview() {
   const alerts = useQuery({ ...alertsQuery({ open: true, limit: NUM_ALERTS }), refetchInterval: RENEW_MS });
   const newest = useQuery({ ...tracesQuery({ limit: NUM_NEWEST, sort: "-started_at" }), refetchInterval: RENEW_MS });
   const running = useQuery({ ...tracesQuery({ status: "running", limit: MAX_RUNNING }), refetchInterval: RENEW_MS });
+  const words = useQuery({ ...verdictsQuery(), refetchInterval: RENEW_MS });
+  const budgets = useQuery({ ...budgetsQuery, refetchInterval: RENEW_MS });
   const live = useLiveNow();
   if (agents.isPending) {
     return (
@@ -52,7 +58,7 @@ export default function Overview() {
     );
   }
   const nowMs = Date.now();
-  const present = agentsNow(agents.data.items, running.data?.items ?? [], live, nowMs);
+  const present = agentsNow({ agents: agents.data.items, running: running.data?.items ?? [], words: words.data?.items ?? [] }, live, nowMs);
   if (present.length === 0) {
     return (
       <Page title="Overview">
@@ -71,7 +77,7 @@ export default function Overview() {
   return (
     <Page title="Overview" lead={<p className="soft">Runs and alerts as they happen, sums every few seconds.</p>}>
       <div className="tiles">
-        <Tile name="Spent today" value={formatUsd(sum((figures) => Number(figures.cost_usd ?? 0)))} note={unpriced(sum((figures) => figures.num_unpriced_calls))} />
+        <Tile name="Spent today" value={formatUsd(sum((figures) => Number(figures.cost_usd ?? 0)))} note={spentNote(budgetOfToday(budgets.data?.items ?? []), sum((figures) => figures.num_unpriced_calls))} />
         <Tile name="Runs today" value={formatCount(sum((figures) => figures.num_traces))} note={`${formatCount(numRunning)} running now`} />
         <Tile name="Tokens today" value={formatTokens(sum((figures) => totalTokens(figures.tokens) ?? 0))} />
         <Tile
@@ -88,10 +94,10 @@ export default function Overview() {
           </div>
           <div className="card-body">
             <ul className="plain-list">
-              {present.slice(0, NUM_AGENTS).map(({ agentId, numOpen, seenAt }) => (
+              {present.slice(0, NUM_AGENTS).map(({ agentId, numOpen, seenAt, isHalted }) => (
                 <li key={agentId}>
                   <Link to={`/agents/${encodeURIComponent(agentId)}`}>{agentId}</Link>
-                  <AgentState numOpen={numOpen} />
+                  <AgentState numOpen={numOpen} isHalted={isHalted} />
                   <span className="soft">seen {formatAgo(microsOf(seenAt))}</span>
                 </li>
               ))}
@@ -110,6 +116,21 @@ export default function Overview() {
           </div>
         </section>
       </div>
+      {budgets.data !== undefined && budgets.data.items.length > 0 && (
+        <section className="card" aria-labelledby="budgets-now">
+          <div className="card-head">
+            <h2 id="budgets-now">Spent against budgets</h2>
+            <Link to="/alerts?tab=budgets">All</Link>
+          </div>
+          <div className="card-body budgets-now">
+            {byUrgency(budgets.data.items)
+              .slice(0, NUM_BUDGETS)
+              .map((budget) => (
+                <BudgetMeter key={budget.budget_id} budget={budget} />
+              ))}
+          </div>
+        </section>
+      )}
       <section className="card" aria-labelledby="runs-hours">
         <div className="card-head">
           <h2 id="runs-hours">Runs per hour, last 24 hours</h2>
@@ -128,11 +149,16 @@ export default function Overview() {
   );
 }
 
-function unpriced(numCalls: number): string | undefined {
-  return numCalls > 0 ? `and ${formatCount(numCalls)} calls without a price` : undefined;
+function spentNote(budget: BudgetItem | undefined, numUnpriced: number): string | undefined {
+  const notes = [
+    ...(budget === undefined ? [] : [`of ${formatUsd(budget.limit)} a day`]),
+    ...(numUnpriced > 0 ? [`and ${formatCount(numUnpriced)} calls without a price`] : []),
+  ];
+  return notes.length > 0 ? notes.join(" ") : undefined;
 }
 
-export function AgentState({ numOpen }: { readonly numOpen: number }) {
+export function AgentState({ numOpen, isHalted = false }: { readonly numOpen: number; readonly isHalted?: boolean }) {
+  if (isHalted) return <span className="badge badge-error">⊘ halted</span>;
   return numOpen > 0 ? (
     <span className="badge badge-running">● {formatCount(numOpen)} running</span>
   ) : (
