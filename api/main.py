@@ -14,7 +14,7 @@ from typing import Any
 import structlog
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.openapi.utils import get_openapi
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from fastapi.routing import APIRoute
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.routing import Route
@@ -50,7 +50,7 @@ from api.routers import (
     usage,
     web,
 )
-from api.services import open_services
+from api.services import ClientGone, open_services
 from api.settings import ApiSettings
 from api.sqlguard.errors import SqlError
 from api.tracy.service import open_tracy
@@ -71,6 +71,7 @@ _log = structlog.get_logger(__name__)
 API_VERSION = "1"
 _RETRY_AFTER_AWAY_S = 5
 _RETRY_AFTER_BUSY_S = 1
+_CLIENT_GONE = 499
 _MODULES = (
     traces,
     trace_views,
@@ -127,6 +128,7 @@ def create_app(settings: ApiSettings, tracy_settings: TracySettings | None = Non
     install_problem_handlers(app)
     for error, to_problem in _PROBLEMS.items():
         app.add_exception_handler(error, _handler(to_problem))
+    app.add_exception_handler(ClientGone, _on_client_gone)
     app.add_middleware(GZipMiddleware, minimum_size=1_000, compresslevel=settings.api_gzip_level)
     app.add_middleware(
         RequestLimits,
@@ -190,6 +192,11 @@ def _on_own_query(error: Exception) -> Problem:
 def _on_database(error: Exception) -> Problem:
     _log.warning("database_away", reason=str(error))
     return unavailable("Postgres does not answer", retry_after_s=_RETRY_AFTER_AWAY_S)
+
+
+async def _on_client_gone(request: Request, error: Exception) -> Response:
+    """Nobody reads it; the status is for the metrics, as other servers count it."""
+    return Response(status_code=_CLIENT_GONE)
 
 
 _PROBLEMS: dict[type[Exception], Callable[[Exception], Problem]] = {

@@ -7,7 +7,7 @@ Guarantee: a route gets its tenant only from the access key or the session.
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Annotated, TypeVar, cast
@@ -24,18 +24,29 @@ from api.repositories.access import AuditRepository, KeysRepository, MembersRepo
 from api.repositories.agents import AgentsRepository
 from api.repositories.alert_marks import AlertMarksRepository
 from api.repositories.alerts import AlertsRepository
+from api.repositories.budgets import BudgetsRepository
 from api.repositories.cards import CardsRepository
+from api.repositories.channels import ChannelsRepository
 from api.repositories.engine import TrinoEngine
+from api.repositories.orders import OrdersRepository
+from api.repositories.policies import PoliciesRepository
+from api.repositories.priced_calls import PricedCallsRepository
+from api.repositories.prices import PricesRepository
+from api.repositories.reprices import RepricesRepository
+from api.repositories.rules import RulesRepository
 from api.repositories.scope import Scope
 from api.repositories.sessions import SessionsRepository
 from api.repositories.spans import SpansRepository
 from api.repositories.sql import SqlRepository
 from api.repositories.traces import TracesRepository
 from api.repositories.usage import UsageRepository
+from api.repositories.verdicts import VerdictsRepository
+from api.reprice.service import Repricing
 from api.settings import ApiSettings
 from infra.runtime.access_keys import read_pepper
 from infra.runtime.database import make_engine
 from infra.runtime.key_store import KeyStore
+from stream_jobs.admin import BudgetsSettings, NotifierSettings, StitcherSettings
 
 # How often a long query looks whether its client is still there.
 _DISCONNECT_CHECK_S = 0.25
@@ -65,6 +76,15 @@ class Services:
     sessions: SessionsRepository
     usage: UsageRepository
     sql: SqlRepository
+    rules: RulesRepository
+    budgets: BudgetsRepository
+    verdicts: VerdictsRepository
+    policies: PoliciesRepository
+    orders: OrdersRepository
+    channels: ChannelsRepository
+    prices: PricesRepository
+    reprices: RepricesRepository
+    repricing: Repricing
 
 
 @asynccontextmanager
@@ -78,6 +98,18 @@ async def open_services(settings: ApiSettings) -> AsyncIterator[Services]:
     door = Door(keys, sessions, database)
     login = OidcLogin(settings, pepper, sessions) if settings.oidc_issuer else None
     live = LiveService(settings)
+    # What the other processes were told of where things are, as far as it is not the API's own.
+    home, port_base = settings.home, settings.port_base
+    files = StitcherSettings(home=home, port_base=port_base)
+    access_keys, reprices = KeysRepository(database, pepper), RepricesRepository(database)
+    prices = PricesRepository(database, files.prices_file)
+    repricing = Repricing(
+        reprices, PricedCallsRepository(trino), prices, access_keys, settings.api_gateway_url or settings.gateway_url
+    )
+    notifier = NotifierSettings(home=home, port_base=port_base)
+    guard = BudgetsSettings(
+        home=home, port_base=port_base, kafka_bootstrap=settings.kafka_bootstrap, topic_prefix=settings.topic_prefix
+    )
     try:
         yield Services(
             settings=settings,
@@ -91,15 +123,25 @@ async def open_services(settings: ApiSettings) -> AsyncIterator[Services]:
             cards=CardsRepository(trino),
             alerts=AlertsRepository(trino),
             alert_marks=AlertMarksRepository(database),
-            access_keys=KeysRepository(database, pepper),
+            access_keys=access_keys,
             members=MembersRepository(database),
             audit=AuditRepository(database),
             agents=AgentsRepository(trino),
             sessions=SessionsRepository(trino),
             usage=UsageRepository(trino),
             sql=SqlRepository(trino),
+            rules=RulesRepository(database, files.rules_file),
+            budgets=BudgetsRepository(database),
+            verdicts=VerdictsRepository(trino),
+            policies=PoliciesRepository(database),
+            orders=OrdersRepository(database, guard),
+            channels=ChannelsRepository(database, notifier),
+            prices=prices,
+            reprices=reprices,
+            repricing=repricing,
         )
     finally:
+        await repricing.close()
         await live.close()
         if login is not None:
             await login.close()
@@ -119,19 +161,28 @@ ServicesDep = Annotated[Services, Depends(services_of)]
 ScopeDep = Annotated[Scope, Depends(scope_of)]
 
 
+class ClientGone(Exception):
+    """The client hung up while its answer was made; there is nobody to answer."""
+
+
 async def while_connected(request: Request, work: Awaitable[T]) -> T:
-    """Wait for the work, and cancel it (which ends its query in Trino) when the client hangs up."""
+    """Wait for the work, and cancel it (which ends its query in Trino) when the client hangs up.
+
+    Raises:
+        ClientGone: it did. Not the work's CancelledError: that would look like the end of this process's own task.
+    """
     task = asyncio.ensure_future(work)
     try:
         while True:
             done, _ = await asyncio.wait({task}, timeout=_DISCONNECT_CHECK_S)
-            if done or await request.is_disconnected():
-                break
-        if not task.done():
-            task.cancel()
-        return await task
+            if done:
+                return task.result()
+            if await request.is_disconnected():
+                raise ClientGone
     finally:
         if not task.done():
             task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+            # Its end is waited for, whatever it is: nobody wants it any more.
+            await asyncio.wait({task})
+            if not task.cancelled():
+                task.exception()

@@ -61,6 +61,9 @@ class ApiSettings(StackSettings):
     api_live_history_records: int = Field(
         default=50_000, ge=16, description="Records of the topics that one live stream may read from before the window."
     )
+    api_gateway_url: str = Field(
+        default="", description="Gateway that is asked to price history again; empty means the local one."
+    )
     api_public_url: str = Field(
         default="", description="Address under which browsers reach the API; empty means the local one."
     )

@@ -36,6 +36,10 @@ LAG: Final = Gauge("clawtrace_stitcher_lag_records", "Source records not committ
 IN_FLIGHT: Final = Gauge("clawtrace_stitcher_in_flight_records", "Records waiting for the broker.")
 # Gauge. 1 when the newest version of a file is broken and the last good one is used; file = prices | rules.
 BROKEN_FILE: Final = Gauge("clawtrace_stitcher_config_broken_files", "1 while a file is broken.", ["file"])
+# Gauge. 1 while what tenants set of rules cannot be read from Postgres and the last known holds.
+RULE_SETTINGS_STALE: Final = Gauge("clawtrace_stitcher_rule_settings_stale", "1 while the last known rows hold.")
+# Gauge. What tenants set of rules and this version cannot take; those rows are left out.
+RULE_SETTINGS_REFUSED: Final = Gauge("clawtrace_stitcher_rule_settings_refused_rows", "Rows that are left out.")
 # Gauge. 1 while partitions are owned, state is restored and records flow.
 READY: Final = Gauge("clawtrace_stitcher_ready_processes", "1 while ready.")
 # Histogram. From the gateway taking a batch to the broker's acknowledgement of all that follows from it.

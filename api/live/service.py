@@ -23,6 +23,7 @@ from api.live.window import LiveTrace
 from api.repositories.scope import Scope
 from api.settings import ApiSettings
 from infra.runtime.problem import FieldError, invalid, too_busy, unavailable
+from producers.contracts.guard import GuardMessage
 
 _RETRY_AFTER_S = 5
 
@@ -100,6 +101,20 @@ class LiveService:
             return found.get(agent_id)
         newest = max((trace.trace_date for trace in found.values()), default="")
         return min((t for t in found.values() if t.trace_date == newest), key=lambda t: t.agent_id, default=None)
+
+    def list_verdicts(self, scope: Scope) -> list[GuardMessage]:
+        """Return what the tenant's agents were told within the window, oldest first; nothing when it is not read."""
+        hub = self.feed.hub
+        if hub is None:
+            return []
+        log = hub.window.log(scope.tenant_id)
+        values = (
+            item.value()
+            for entry in log.read(log.first, log.next - log.first)
+            for item in entry.items
+            if item.kind == "verdict"
+        )
+        return [value for value in values if isinstance(value, GuardMessage)]
 
     async def _is_beyond(self, position: Position) -> bool:
         """Whether the log ends before the position; another process may simply have read further than this one."""

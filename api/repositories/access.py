@@ -47,6 +47,13 @@ class KeysRepository:
         )
         return await transact(self._engine, lambda connection: _dicts(connection.execute(statement)))
 
+    async def has_agent(self, scope: Scope, agent_id: str) -> bool:
+        """Whether any key of the tenant, a revoked one too, speaks for this agent."""
+        statement = sa.select(sa.literal(1)).where(
+            access_keys.c.tenant_id == scope.tenant_id, access_keys.c.agent_id == agent_id
+        )
+        return await transact(self._engine, lambda connection: connection.scalar(statement.limit(1)) is not None)
+
     async def create(self, scope: Scope, *, actor: str, key_scope: str, agent_id: str | None) -> NewKey:
         """Make a key.
 

@@ -43,6 +43,11 @@ class AgentsRepository:
         )
         return await self._engine.read(scope, sql, parameters, max_rows=limit)
 
+    async def is_known(self, scope: Scope, agent_id: str) -> bool:
+        """Whether the tenant has an agent of this name."""
+        rows = await self._engine.read(scope, "SELECT 1 FROM agents WHERE agent_id = ? LIMIT 1", [agent_id], max_rows=1)
+        return bool(rows.rows)
+
     async def sum_up(self, scope: Scope, *, agent_id: str | None, from_at: datetime, to_at: datetime) -> dict[str, Any]:
         """Return the sums over [from_at, to_at) of one agent, or of all."""
         where, parameters = _window(from_at, to_at, agent_id)

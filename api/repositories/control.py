@@ -19,6 +19,9 @@ from infra.runtime.database import SCHEMA, DatabaseAway, away
 
 T = TypeVar("T")
 
+# What is done in the transaction of somebody else.
+Also = Callable[[Connection], None]
+
 audit_log = sa.table(
     "audit_log",
     sa.column("entry_id", sa.BigInteger),

@@ -1,7 +1,7 @@
 """Reads what each agent may spend, from Postgres.
 
 Upstream: table ``control.guard_policies``, written by ``clawtrace guard set``.
-Downstream: Tracy's tool budget_status and POST /v1/evolve/ask.
+Downstream: Tracy's tool budget_status, POST /v1/evolve/ask, GET /v1/agents/{agent_id}/guard.
 Guarantee: the scope's tenant only; an empty list when nobody set a limit.
 """
 
@@ -21,6 +21,7 @@ _policies = sa.table(
     sa.column("tenant_id"),
     sa.column("agent_id"),
     sa.column("action"),
+    sa.column("posture"),
     sa.column("run_limit_usd"),
     sa.column("session_limit_usd"),
     sa.column("agent_day_limit_usd"),
@@ -37,6 +38,7 @@ class PolicyRow:
     run_limit_usd: Decimal | None
     session_limit_usd: Decimal | None
     agent_day_limit_usd: Decimal | None
+    posture: str
 
 
 class PoliciesRepository:
@@ -61,6 +63,7 @@ class PoliciesRepository:
             columns.run_limit_usd,
             columns.session_limit_usd,
             columns.agent_day_limit_usd,
+            columns.posture,
         ).where(columns.tenant_id == tenant_id)
         if agent_id is not None:
             statement = statement.where(columns.agent_id == agent_id)

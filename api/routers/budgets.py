@@ -27,7 +27,7 @@ BudgetId = Annotated[str, Path(min_length=1, max_length=64, pattern=NO_CONTROLS,
 @router.get("", summary="List budgets as they stand", responses=_READ)
 async def list_budgets(scope: ScopeDep, services: ServicesDep) -> BudgetList:
     """List the tenant's budgets with what is spent, what is left, and when the window ends."""
-    return BudgetList(items=await services.budgets.list_all(scope))
+    return BudgetList(items=[BudgetItem(**it) for it in await services.budgets.list_all(scope)])
 
 
 @router.put("", summary="Make a budget, or change one", responses=_READ)
@@ -37,15 +37,14 @@ async def set_budget(caller: AdminDep, services: ServicesDep, wanted: BudgetRequ
     A new budget begins with what its window has already seen, but for one about sessions, which begins at nothing.
     """
     try:
-        return await services.budgets.put(caller.scope, wanted, actor=caller.actor)
+        values = {name: getattr(wanted, name) for name in BudgetRequest.model_fields}
+        return BudgetItem(**await services.budgets.put(caller.scope, **values, actor=caller.actor))
     except InvalidBudget as error:
         field = f"body.{error.field}" if error.field else "body"
         raise invalid(f"{field}: {error}", FieldError(field, str(error))) from None
 
 
-@router.delete(
-    "/{budget_id}", status_code=204, response_class=Response, summary="Remove a budget", responses=_ONE
-)
+@router.delete("/{budget_id}", status_code=204, response_class=Response, summary="Remove a budget", responses=_ONE)
 async def remove_budget(caller: AdminDep, services: ServicesDep, budget_id: BudgetId) -> Response:
     """Remove a budget; whoever it stopped may go on within a second."""
     if not await services.budgets.remove(caller.scope, budget_id, actor=caller.actor):

@@ -6,16 +6,18 @@ Guarantee: no secret is ever in an answer, an error or the audit log; what leads
 that names the field, and a test message goes through the same guard.
 """
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Response
+from pydantic import SecretStr
 
 from api.access.roles import AdminDep, OperatorDep
+from api.repositories.scope import Scope
 from api.routers.window import NO_CONTROLS
 from api.schemas.channels import ChannelFields, ChannelItem, ChannelList, ChannelRequest, ChannelTestAnswer
-from api.services import ScopeDep, ServicesDep
+from api.services import ScopeDep, Services, ServicesDep
 from infra.runtime.problem import FieldError, Problem, invalid, not_found, problem_responses, unavailable
-from stream_jobs.admin import NoSuchChannel, VaultClosed
+from stream_jobs.admin import ListedChannel, NoSuchChannel, VaultClosed
 from stream_jobs.contracts.channel import ChannelFilters, InvalidChannel
 
 router = APIRouter(prefix="/v1/channels", tags=["channels"])
@@ -30,16 +32,17 @@ _OUTER = {"name", "renotify_minutes"}
 @router.get("", summary="List channels", responses=_READ)
 async def list_channels(scope: ScopeDep, services: ServicesDep) -> ChannelList:
     """List the tenant's channels with what is open in each and what waits; never their secrets."""
-    return ChannelList(items=await services.channels.list_all(scope))
+    return ChannelList(items=[_item(it) for it in await services.channels.list_all(scope)])
 
 
 @router.post("", status_code=201, summary="Make a channel", responses=_READ)
 async def add_channel(caller: AdminDep, services: ServicesDep, wanted: ChannelRequest) -> ChannelItem:
     """Make a channel; it is told of alerts from now on."""
     try:
-        return await services.channels.add(caller.scope, wanted.name, wanted, actor=caller.actor)
+        await services.channels.add(caller.scope, wanted.name, _plain(wanted), actor=caller.actor)
     except (InvalidChannel, VaultClosed) as error:
         raise _refused(error) from None
+    return await _one(caller.scope, services, wanted.name)
 
 
 @router.put("/{name}", summary="Change a channel", responses=_ONE)
@@ -52,11 +55,12 @@ async def change_channel(
     again, so that no secret ever goes to an address it was not given for.
     """
     try:
-        return await services.channels.replace(caller.scope, name, wanted, actor=caller.actor)
-    except NoSuchChannel as error:
-        raise not_found(str(error)) from None
+        await services.channels.replace(caller.scope, name, _plain(wanted), actor=caller.actor)
+    except NoSuchChannel:
+        raise not_found(f"there is no channel {name}") from None
     except (InvalidChannel, VaultClosed) as error:
         raise _refused(error) from None
+    return await _one(caller.scope, services, name)
 
 
 @router.delete("/{name}", status_code=204, response_class=Response, summary="Remove a channel", responses=_ONE)
@@ -64,8 +68,8 @@ async def remove_channel(caller: AdminDep, services: ServicesDep, name: ChannelN
     """Remove a channel with all that waits for it."""
     try:
         await services.channels.remove(caller.scope, name, actor=caller.actor)
-    except NoSuchChannel as error:
-        raise not_found(str(error)) from None
+    except NoSuchChannel:
+        raise not_found(f"there is no channel {name}") from None
     return Response(status_code=204)
 
 
@@ -73,11 +77,35 @@ async def remove_channel(caller: AdminDep, services: ServicesDep, name: ChannelN
 async def try_channel(caller: OperatorDep, services: ServicesDep, name: ChannelName) -> ChannelTestAnswer:
     """Send a message that says it is a test, once and now, and say what came of it; may take ten seconds."""
     try:
-        return await services.channels.send_test(caller.scope, name, actor=caller.actor)
-    except NoSuchChannel as error:
-        raise not_found(str(error)) from None
+        outcome = await services.channels.send_test(caller.scope, name, actor=caller.actor)
+    except NoSuchChannel:
+        raise not_found(f"there is no channel {name}") from None
     except VaultClosed as error:
         raise _refused(error) from None
+    return ChannelTestAnswer(is_sent=outcome.is_sent, reason=outcome.reason, can_pass=outcome.is_passing)
+
+
+async def _one(scope: Scope, services: Services, name: str) -> ChannelItem:
+    found = next((it for it in await services.channels.list_all(scope) if it.name == name), None)
+    if found is None:
+        raise not_found(f"there is no channel {name}")
+    return _item(found)
+
+
+def _item(listed: ListedChannel) -> ChannelItem:
+    return ChannelItem(**{name: getattr(listed, name) for name in ChannelItem.model_fields})
+
+
+def _plain(wanted: ChannelFields) -> dict[str, Any]:
+    """Return the values of a channel, secrets included: for nothing but to be checked and encrypted."""
+    target = {name: value for name, value in wanted.target if value is not None}
+    return {
+        "target": {
+            name: value.get_secret_value() if isinstance(value, SecretStr) else value for name, value in target.items()
+        },
+        "filters": wanted.filters.model_dump(),
+        "renotify_minutes": wanted.renotify_minutes,
+    }
 
 
 def _refused(error: InvalidChannel | VaultClosed) -> Problem:

@@ -6,17 +6,30 @@ Guarantee: an order is answered when the broker has it, with who and why written
 404. What the tables do not have yet is taken from the live window.
 """
 
-from datetime import UTC, datetime
-from typing import Annotated
+import asyncio
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request
 
 from api.access.caller import Caller
 from api.access.roles import OperatorDep
-from api.kit.cursor import Cursor, decode_cursor, to_us
+from api.kit.cursor import Cursor, decode_cursor, from_us, to_us
+from api.repositories.scope import Scope
 from api.routers.window import NO_CONTROLS, CursorText, FromAt, ToAt, in_utc
-from api.schemas.budgets import GuardStateItem, HaltRequest, OrderAnswer, OrderRequest, VerdictPage
+from api.schemas.budgets import (
+    BudgetItem,
+    GuardPolicyItem,
+    GuardStateItem,
+    HaltRequest,
+    OrderAnswer,
+    OrderRequest,
+    VerdictItem,
+    VerdictPage,
+)
 from api.services import ScopeDep, Services, ServicesDep, while_connected
+from api.views.guard import Row, hardest, in_force, newest_of_each, row_of, said_by
 from infra.runtime.kafka import KafkaAway
 from infra.runtime.problem import not_found, problem_responses, unavailable
 from producers.contracts.guard import GuardAction
@@ -25,6 +38,8 @@ router = APIRouter(prefix="/v1", tags=["guard"])
 
 _VERDICTS = "verdicts"
 _RETRY_AFTER_S = 5
+# Longer than any verdict holds.
+_RELEASES_REACH = timedelta(days=32)
 _READ = problem_responses(401, 403, 422, 429, 503)
 _ONE = problem_responses(401, 403, 404, 422, 429, 503)
 AgentPath = Annotated[str, Path(min_length=1, max_length=64, pattern=NO_CONTROLS, description="The OpenClaw install.")]
@@ -48,16 +63,20 @@ async def list_verdicts(
     if after is not None:
         start, end = after.from_at, after.to_at
         agent_id = str(after.filters["agent_id"]) if "agent_id" in after.filters else None
+    behind = (after.at, after.key[0], after.key[1]) if after else None
     read = services.verdicts.list_newest(
-        scope,
-        agent_id=agent_id,
-        from_at=start,
-        to_at=end,
-        after=(after.at, after.key[0], after.key[1]) if after else None,
-        limit=limit + 1,
+        scope, agent_id=agent_id, from_at=start, to_at=end, after=behind, limit=limit + 1
     )
-    found = await while_connected(request, read)
-    items = found[:limit]
+    stored = await while_connected(request, read)
+    live = [
+        row
+        for row in _live_rows(services, scope, agent_id)
+        if (start is None or row["issued_at"] >= start)
+        and (end is None or row["issued_at"] < end)
+        and (behind is None or (row["issued_at"], row["agent_id"], row["verdict_id"]) < behind)
+    ]
+    found = newest_of_each([*stored, *live])
+    items = [_item(row) for row in found[:limit]]
     if len(found) <= limit:
         return VerdictPage(items=items, next_cursor=None)
     last = items[-1]
@@ -68,12 +87,10 @@ async def list_verdicts(
 
 
 @router.get("/agents/{agent_id}/guard", summary="Read what the guard of an agent is told", responses=_ONE)
-async def get_guard(
-    request: Request, scope: ScopeDep, services: ServicesDep, agent_id: AgentPath
-) -> GuardStateItem:
+async def get_guard(request: Request, scope: ScopeDep, services: ServicesDep, agent_id: AgentPath) -> GuardStateItem:
     """Read the agent's limits, the words in force for it, and the budgets that its spending counts under."""
     await _check_agent(request, scope, services, agent_id)
-    return await while_connected(request, services.guard.find(scope, agent_id, datetime.now(UTC)))
+    return await while_connected(request, _guard(scope, services, agent_id))
 
 
 @router.post("/agents/{agent_id}/halt", summary="Stop an agent", responses=_ONE)
@@ -130,14 +147,42 @@ async def _order(
 ) -> OrderAnswer:
     await _check_agent(request, caller.scope, services, agent_id)
     try:
-        return await services.orders.send(
+        row = await services.orders.send(
             caller.scope, agent_id, run_id, action=action, reason=reason, hours=hours, actor=caller.actor
         )
     except KafkaAway as error:
-        raise unavailable(str(error), retry_after_s=_RETRY_AFTER_S) from error
+        raise unavailable("Kafka does not answer; the agent was not told", retry_after_s=_RETRY_AFTER_S) from error
+    return OrderAnswer(verdict=_item(row), ordered_by=caller.actor)
 
 
-async def _check_agent(request: Request, scope: ScopeDep, services: Services, agent_id: str) -> None:
+async def _guard(scope: Scope, services: Services, agent_id: str) -> GuardStateItem:
+    now = datetime.now(UTC)
+    stored, policies, budgets = await asyncio.gather(
+        services.verdicts.list_standing(scope, agent_id, now=now, releases_since=now - _RELEASES_REACH),
+        services.policies.list_limits(scope, agent_id),
+        services.budgets.list_all(scope),
+    )
+    standing = in_force([*stored, *_live_rows(services, scope, agent_id)], now)
+    policy: Any = policies[0] if policies else None
+    return GuardStateItem(
+        agent_id=agent_id,
+        state=hardest(standing),
+        policy=policy and GuardPolicyItem(**{name: getattr(policy, name) for name in GuardPolicyItem.model_fields}),
+        verdicts=[_item(row) for row in standing],
+        budgets=[BudgetItem(**it) for it in budgets if it["agent_id"] in (None, agent_id)],
+    )
+
+
+def _live_rows(services: Services, scope: Scope, agent_id: str | None) -> Iterable[Row]:
+    told = services.live.list_verdicts(scope)
+    return [row_of(it, from_us) for it in told if agent_id in (None, it.agent_id)]
+
+
+def _item(row: Row) -> VerdictItem:
+    return VerdictItem(**row, said_by=said_by(row["verdict_id"]))
+
+
+async def _check_agent(request: Request, scope: Scope, services: Services, agent_id: str) -> None:
     known = await services.access_keys.has_agent(scope, agent_id)
     if not known and not await while_connected(request, services.agents.is_known(scope, agent_id)):
         raise not_found(f"there is no agent {agent_id}")

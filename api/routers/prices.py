@@ -17,6 +17,7 @@ from api.routers.window import NO_CONTROLS, in_utc
 from api.schemas.prices import (
     PriceCheck,
     PriceDetail,
+    PriceItem,
     PriceList,
     PriceOverrideFields,
     PriceOverrideItem,
@@ -24,10 +25,12 @@ from api.schemas.prices import (
 )
 from api.services import ScopeDep, ServicesDep
 from infra.runtime.problem import FieldError, Problem, invalid, not_found, problem_responses, unavailable
+from producers.contracts.pricing.overrides import PriceOverride
 
 router = APIRouter(prefix="/v1/prices", tags=["prices"])
 
 _RETRY_AFTER_S = 30
+_RATES = [name for name in PriceOverrideFields.model_fields if name.endswith("_usd_per_mtok")]
 _READ = problem_responses(401, 403, 422, 429, 503)
 _ONE = problem_responses(401, 403, 404, 422, 429, 503)
 ProviderQuery = Annotated[
@@ -54,7 +57,7 @@ async def list_prices(
         items = await services.prices.list_all(scope, provider, model, wanted_day, only_overrides=overrides)
     except PricesBroken as error:
         raise _broken(error) from None
-    return PriceList(items=items[:limit], num_found=len(items))
+    return PriceList(items=[PriceItem(**it) for it in items[:limit]], num_found=len(items))
 
 
 @router.get("/lookup", summary="Read what one model costs", responses=_ONE)
@@ -67,7 +70,7 @@ async def find_price(
 ) -> PriceDetail:
     """Read the price that holds for the tenant at an instant, with its tiers, and which list says so."""
     try:
-        return await services.prices.find(scope, provider, model, in_utc(at, "at") or datetime.now(UTC))
+        return PriceDetail(**await services.prices.find(scope, provider, model, in_utc(at, "at") or datetime.now(UTC)))
     except NoPrice as error:
         raise not_found(str(error)) from None
     except PricesBroken as error:
@@ -78,7 +81,7 @@ async def find_price(
 async def list_overrides(scope: ScopeDep, services: ServicesDep) -> PriceOverrideList:
     """List the tenant's own prices, and those of the install for all tenants."""
     try:
-        return PriceOverrideList(items=await services.prices.list_overrides(scope))
+        return PriceOverrideList(items=[_override(it) for it in await services.prices.list_overrides(scope)])
     except PricesBroken as error:
         raise _broken(error) from None
 
@@ -90,16 +93,14 @@ async def set_override(caller: AdminDep, services: ServicesDep, wanted: PriceOve
     Gateway and stitcher read it within seconds.
     """
     try:
-        return await services.prices.set_override(caller.scope, wanted, actor=caller.actor)
+        return _override(await services.prices.set_override(caller.scope, wanted.model_dump(), actor=caller.actor))
     except InvalidPrice as error:
         raise _invalid(error) from None
     except PricesBroken as error:
         raise _broken(error) from None
 
 
-@router.delete(
-    "/overrides", status_code=204, response_class=Response, summary="Take a price back", responses=_ONE
-)
+@router.delete("/overrides", status_code=204, response_class=Response, summary="Take a price back", responses=_ONE)
 async def remove_override(
     caller: AdminDep,
     services: ServicesDep,
@@ -109,9 +110,7 @@ async def remove_override(
 ) -> Response:
     """Take one of the tenant's own prices back; calls of the past keep their cost."""
     try:
-        found = await services.prices.remove_override(
-            caller.scope, provider, model, effective_from, actor=caller.actor
-        )
+        found = await services.prices.remove_override(caller.scope, provider, model, effective_from, actor=caller.actor)
     except PricesBroken as error:
         raise _broken(error) from None
     if not found:
@@ -123,11 +122,19 @@ async def remove_override(
 async def check_override(caller: OperatorDep, services: ServicesDep, wanted: PriceOverrideFields) -> PriceCheck:
     """Say whether a price can be written, and what the model costs before and after; nothing is written."""
     try:
-        return await services.prices.check(caller.scope, wanted)
+        is_new, before, after = await services.prices.check(caller.scope, wanted.model_dump())
     except InvalidPrice as error:
         raise _invalid(error) from None
     except PricesBroken as error:
         raise _broken(error) from None
+    return PriceCheck(is_new=is_new, before=before and PriceDetail(**before), after=after and PriceDetail(**after))
+
+
+def _override(row: PriceOverride) -> PriceOverrideItem:
+    rates = {name: None if (usd := getattr(row, name)) is None else f"{usd:f}" for name in _RATES}
+    names = ("provider", "model", "effective_from", "effective_until", "source")
+    rest = {name: getattr(row, name) for name in names}
+    return PriceOverrideItem(**rest, **rates, is_own=row.tenant_id is not None, num_tiers=len(row.tiers))
 
 
 def _invalid(error: InvalidPrice) -> Problem:

@@ -39,7 +39,8 @@ async def start_dry_run(
         message = f"more than {_MAX_DAYS} days; ask for less at once"
         raise invalid(f"body.since: {message}", FieldError("body.since", message))
     try:
-        job = await services.repricing.start_dry_run(caller.scope, wanted, until, actor=caller.actor)
+        values = {**wanted.model_dump(), "until": until}
+        job = RepriceJob(**await services.repricing.start(caller.scope, "dry_run", values, actor=caller.actor))
     except RepriceBusy as error:
         raise _busy(error) from None
     response.headers["location"] = f"/v1/prices/reprices/{job.job_id}"
@@ -49,16 +50,16 @@ async def start_dry_run(
 @router.get("", summary="List the newest jobs that price history again", responses=_READ)
 async def list_jobs(scope: ScopeDep, services: ServicesDep) -> RepriceJobList:
     """List the newest jobs, at most 50."""
-    return RepriceJobList(items=await services.reprices.list_newest(scope))
+    return RepriceJobList(items=[RepriceJob(**row) for row in await services.reprices.list_newest(scope)])
 
 
 @router.get("/{job_id}", summary="Read how far a job is", responses=_ONE)
 async def get_job(scope: ScopeDep, services: ServicesDep, job_id: JobId) -> RepriceJob:
     """Read how far a job is, and what changes."""
-    job = await services.reprices.find(scope, job_id)
-    if job is None:
+    row = await services.reprices.find(scope, job_id)
+    if row is None:
         raise not_found(f"there is no job {job_id}")
-    return job
+    return RepriceJob(**row)
 
 
 @router.post("/{job_id}/apply", status_code=202, summary="Price history again", responses=_APPLY)
@@ -67,10 +68,10 @@ async def apply_dry_run(caller: AdminDep, services: ServicesDep, job_id: JobId, 
     shown = await services.reprices.find(caller.scope, job_id)
     if shown is None:
         raise not_found(f"there is no job {job_id}")
-    if shown.kind != "dry_run" or shown.state != "done":
+    if shown["kind"] != "dry_run" or shown["state"] != "done":
         raise conflict(f"the job {job_id} is no dry run that is done; begin with one")
     try:
-        job = await services.repricing.start_apply(caller.scope, shown, actor=caller.actor)
+        job = RepriceJob(**await services.repricing.start(caller.scope, "apply", shown, actor=caller.actor))
     except RepriceBusy as error:
         raise _busy(error) from None
     response.headers["location"] = f"/v1/prices/reprices/{job.job_id}"

@@ -6,14 +6,16 @@ Guarantee: a value that cannot be is a 422 that names the field, and nothing is 
 stitcher within ten seconds.
 """
 
+from dataclasses import asdict
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Response
 
 from api.access.roles import AdminDep
+from api.repositories.scope import Scope
 from api.routers.window import NO_CONTROLS
 from api.schemas.rules import RuleItem, RuleList, RuleOverrideRequest
-from api.services import ScopeDep, ServicesDep
+from api.services import ScopeDep, Services, ServicesDep
 from infra.runtime.problem import FieldError, invalid, not_found, problem_responses
 from stream_jobs.admin import InvalidRule, NoSuchRule
 
@@ -31,8 +33,8 @@ AgentQuery = Annotated[
 @router.get("", summary="List alert rules with their settings", responses=_READ)
 async def list_rules(scope: ScopeDep, services: ServicesDep, agent_id: AgentQuery = None) -> RuleList:
     """List every rule: what it looks for, its settings with defaults, and what holds for the tenant or one agent."""
-    items = await services.rules.list_all(scope, agent_id)
-    return RuleList(agent_id=agent_id, items=items)
+    found = await services.rules.list_all(scope, agent_id)
+    return RuleList(agent_id=agent_id, items=[RuleItem(**asdict(it)) for it in found])
 
 
 @router.get("/{rule}", summary="Read one alert rule", responses=_ONE)
@@ -73,8 +75,8 @@ async def remove_override(
     return Response(status_code=204)
 
 
-async def _one(scope: ScopeDep, services: ServicesDep, rule: str, agent_id: str | None) -> RuleItem:
+async def _one(scope: Scope, services: Services, rule: str, agent_id: str | None) -> RuleItem:
     found = next((it for it in await services.rules.list_all(scope, agent_id) if it.rule == rule), None)
     if found is None:
         raise not_found(f"there is no rule {rule}")
-    return found
+    return RuleItem(**asdict(found))

@@ -6,7 +6,7 @@ Guarantee: prices are decimal text, in dollars per million tokens; a missing pri
 """
 
 from datetime import date, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -155,8 +155,3 @@ class RepriceJobList(Answer):
     """The newest jobs."""
 
     items: list[RepriceJob] = Field(description="Jobs, newest first, at most 50.")
-
-
-def without_none(values: dict[str, Any]) -> dict[str, Any]:
-    """Leave out what is None: fields that a price file does not name."""
-    return {name: value for name, value in values.items() if value is not None}

@@ -1,6 +1,6 @@
 """Who told guards what, and when: one row for each verdict that a person sent.
 
-Upstream: ``clawtrace halt | release``, ``clawtrace guard verdict``.
+Upstream: ``clawtrace halt | release``, ``clawtrace guard verdict``, the API.
 Downstream: people who ask; the keeper of budgets, which stops telling an agent to stop that somebody released.
 Guarantee: rows are only added; their numbers grow in the order of their commits, so a reader misses none.
 """

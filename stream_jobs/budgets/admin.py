@@ -1,6 +1,6 @@
-"""What people do to budgets from the command line: set, list, remove.
+"""What people do to budgets: set, list, remove.
 
-Upstream: ``clawtrace budget``.
+Upstream: ``clawtrace budget``; the API, through ``stream_jobs.admin``.
 Downstream: Postgres; the keeper acts on it within a second.
 Guarantee: what cannot be is refused with the reason before anything is written; a budget that is new begins with what
 its window has already seen; a budget that is changed keeps what was spent.
@@ -8,14 +8,14 @@ its window has already seen; a budget that is changed keeps what was spent.
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import ProgrammingError, SQLAlchemyError
 
 from infra.runtime.access_keys import AGENT_ID, TENANT_ID
@@ -95,8 +95,11 @@ def set_budget(
     warn: str | None,
     action: BudgetAction | None,
     grace_percent: int | None,
+    also: Callable[[Connection], None] | None = None,
 ) -> Standing:
     """Make a budget, or change what is named of the one with this scope, window and unit.
+
+    ``also`` is done in the same transaction.
 
     Raises:
         InvalidBudget: the text says what can be.
@@ -105,7 +108,7 @@ def set_budget(
     if not TENANT_ID.fullmatch(tenant_id):
         raise InvalidBudget(f"tenant {tenant_id!r}: use 6 to 32 small letters and digits")
     if agent_id is not None and not AGENT_ID.fullmatch(agent_id):
-        raise InvalidBudget(f"agent {agent_id!r}: use the name that its key was made with")
+        raise InvalidBudget(f"agent {agent_id!r}: use the name that its key was made with", "agent_id")
     if (usd is None) == (tokens is None):
         raise InvalidBudget("name one limit: --usd or --tokens")
     unit: BudgetUnit = "usd" if usd is not None else "tokens"
@@ -144,6 +147,8 @@ def set_budget(
                         amount = cost_usd if unit == "usd" else Decimal(num_tokens)
                         state.buckets[start] = state.buckets.get(start, ZERO) + amount
             ledger.write_budget(connection, budget, state)
+            if also is not None:
+                also(connection)
     except SQLAlchemyError as error:
         raise _away(error) from error
     return Standing(StoredBudget(budget, state), now_us)
@@ -166,11 +171,18 @@ def list_budgets(engine: Engine, tenant_id: str | None = None) -> list[Standing]
     return [Standing(it, now_us) for it in stored]
 
 
-def remove_budget(engine: Engine, budget_id: str) -> Budget:
+def remove_budget(
+    engine: Engine,
+    budget_id: str,
+    tenant_id: str | None = None,
+    also: Callable[[Connection], None] | None = None,
+) -> Budget:
     """Remove a budget; what it has told agents is taken back within a second.
 
+    ``also`` is done in the same transaction.
+
     Raises:
-        InvalidBudget: there is none of this id.
+        InvalidBudget: there is none of this id, or it is not of the tenant that is named.
         DatabaseAway: Postgres does not answer or was not migrated.
     """
     now_us = _now_us()
@@ -178,12 +190,14 @@ def remove_budget(engine: Engine, budget_id: str) -> Budget:
         with engine.begin() as connection:
             rev, last_audit_id = ledger.lock(connection)
             found = ledger.read_budgets(connection, budget_id=budget_id)
-            if not found:
+            if not found or tenant_id not in (None, found[0].budget.tenant_id):
                 raise InvalidBudget(f"there is no budget {budget_id}; clawtrace budget list shows them")
             rows = outbox_rows([(found[0], retire(found[0].budget, found[0].state, now_us, rev + 1))], now_us, rev + 1)
             ledger.put(connection, rows)
             ledger.advance(connection, rev + 1, last_audit_id)
             ledger.delete_budget(connection, budget_id)
+            if also is not None:
+                also(connection)
     except SQLAlchemyError as error:
         raise _away(error) from error
     return found[0].budget

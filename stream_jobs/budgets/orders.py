@@ -1,6 +1,6 @@
-"""Halts and releases an agent by hand.
+"""Halts and releases an agent, or one of its runs, by hand.
 
-Upstream: ``clawtrace halt``, ``clawtrace release``.
+Upstream: ``clawtrace halt``, ``clawtrace release``; the API, through ``stream_jobs.admin``.
 Downstream: the guard topic, and a row in the audit.
 Guarantee: who did it is written down before it is sent; when Postgres is away it is sent all the same, since somebody
 wants an agent to stop, and the command says so. Every halt has an end, before the guard topic forgets it.
@@ -63,8 +63,15 @@ def order_agent(
     action: GuardAction,
     reason: str,
     hours: float,
+    run_id: str | None = None,
+    who: str | None = None,
 ) -> SentOrder:
     """Tell an agent to stand still, or to go on.
+
+    Args:
+        hours: when it lapses by itself.
+        run_id: only this run; without, the whole agent.
+        who: who says so; without, the person at the keyboard.
 
     Raises:
         InvalidBudget: the agent cannot be, or is not known, or several tenants have one of this name.
@@ -79,14 +86,14 @@ def order_agent(
     now_us = time.time_ns() // 1000
     verdict = Verdict(
         verdict_id=f"by-hand-{uuid.uuid4().hex[:12]}",
-        scope="agent",
-        scope_id=agent_id,
+        scope="agent" if run_id is None else "run",
+        scope_id=agent_id if run_id is None else run_id,
         action=action,
         reason=reason,
         expires_at_us=now_us + int(min(hours, MAX_HOURS) * 3_600_000_000),
     )
-    who = who_is_there()
-    order = GuardOrder(who, tenant, agent_id, action, verdict.scope, agent_id, reason, verdict.verdict_id)
+    who = who or who_is_there()
+    order = GuardOrder(who, tenant, agent_id, action, verdict.scope, verdict.scope_id, reason, verdict.verdict_id)
     not_written_down = ""
     try:
         note_order(engine, order)

@@ -1,7 +1,7 @@
 """The budget: what a tenant, an agent or a part of one may spend in a window, and what happens then.
 
-Upstream: people, through ``clawtrace budget``.
-Downstream: ``stream_jobs.core.budgets``; later the API.
+Upstream: people, through ``clawtrace budget`` and the API.
+Downstream: ``stream_jobs.core.budgets``.
 Guarantee: a budget that cannot be is refused with the reason; its id follows from what it is about, so setting it
 again changes it.
 """
@@ -24,7 +24,11 @@ MAX_GRACE_PERCENT: Final = 100
 
 
 class InvalidBudget(ValueError):
-    """A budget that cannot be; the text says what can."""
+    """A budget that cannot be; the text says what can, ``field`` which part of it is meant."""
+
+    def __init__(self, message: str, field: str = "") -> None:
+        super().__init__(message)
+        self.field = field
 
 
 class Budget(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,14 +91,19 @@ def check_budget(budget: Budget) -> None:
     limit = budget.limit
     exponent = limit.normalize().as_tuple().exponent if limit.is_finite() else None
     if not isinstance(exponent, int) or not 0 < limit < MAX_LIMIT or exponent < -LIMIT_DECIMALS:
-        raise InvalidBudget(f"limit {limit}: use an amount above 0, with at most {LIMIT_DECIMALS} decimals")
+        raise InvalidBudget(f"limit {limit}: use an amount above 0, with at most {LIMIT_DECIMALS} decimals", "limit")
     if budget.unit == "tokens" and limit != limit.to_integral_value():
-        raise InvalidBudget(f"limit {limit}: tokens are whole numbers")
+        raise InvalidBudget(f"limit {limit}: tokens are whole numbers", "limit")
     percents = budget.warn_percents
     if percents != sorted(set(percents)) or any(not 0 < percent < 100 for percent in percents):
-        raise InvalidBudget(f"warnings at {percents}: use rising percents between 1 and 99, for instance 50,80")
+        raise InvalidBudget(
+            f"warnings at {percents}: use rising percents between 1 and 99, for instance 50,80", "warn_percents"
+        )
     if not 0 <= budget.grace_percent <= MAX_GRACE_PERCENT:
-        raise InvalidBudget(f"grace {budget.grace_percent}: use a percent from 0 to {MAX_GRACE_PERCENT}")
-    for name, text in (("OpenClaw agent", budget.openclaw_agent_id), ("session prefix", budget.session_prefix)):
+        raise InvalidBudget(
+            f"grace {budget.grace_percent}: use a percent from 0 to {MAX_GRACE_PERCENT}", "grace_percent"
+        )
+    for name, field in (("OpenClaw agent", "openclaw_agent_id"), ("session prefix", "session_prefix")):
+        text = getattr(budget, field)
         if text is not None and (not text or len(text) > 256 or not text.isprintable()):
-            raise InvalidBudget(f"{name} {text!r}: use 1 to 256 printable characters")
+            raise InvalidBudget(f"{name} {text!r}: use 1 to 256 printable characters", field)

@@ -1,6 +1,6 @@
 """The channel: where a tenant is told of alerts, of which, and how often.
 
-Upstream: people, through ``clawtrace channels``; later the API.
+Upstream: people, through ``clawtrace channels`` and the API.
 Downstream: ``stream_jobs.notify``.
 Guarantee: a channel that cannot be is refused with the name of the field; what is secret in it (addresses that carry
 a token, passwords, keys) is never part of its text.

@@ -1,6 +1,6 @@
-"""What people do to channels: add, list, remove and try.
+"""What people do to channels: add, change, list, remove and try.
 
-Upstream: ``clawtrace channels``; later the API.
+Upstream: ``clawtrace channels``; the API, through ``stream_jobs.admin``.
 Downstream: Postgres; the notifier acts on it at once.
 Guarantee: what cannot be, and what leads where nothing may be sent, is refused with the field's name before anything is
 written; no secret is ever part of what is returned.
@@ -8,7 +8,7 @@ written; no secret is ever part of what is returned.
 
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -19,15 +19,20 @@ from sqlalchemy.exc import IntegrityError, ProgrammingError, SQLAlchemyError
 
 from infra.runtime.database import DatabaseAway, away
 from stream_jobs.contracts.alert import Alert
-from stream_jobs.contracts.channel import Channel, InvalidChannel, shown
+from stream_jobs.contracts.channel import Channel, InvalidChannel, parse_channel, reveal, shown
 from stream_jobs.core.notify.message import Message, Told
 from stream_jobs.notify.deliver import Deliverer, Outcome
+from stream_jobs.notify.errors import NoSuchChannel
 from stream_jobs.notify.outbound import Refused, Unreachable
 from stream_jobs.notify.sealing import open_target, seal_target
 from stream_jobs.notify.tables import channel_alerts, channels, messages
 from stream_jobs.notify.vault import Vault
 
 REMOVE_TIMEOUT_MS: Final = 40_000
+# Where a secret goes: with another value of these, no stored secret is kept.
+_PLACE: Final = ("kind", "url", "host", "port", "security")
+
+Also = Callable[[Connection], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,38 +56,68 @@ class ListedChannel:
         return found | {"created_at": self.created_at.isoformat(timespec="seconds")}
 
 
-def add_channel(engine: Engine, vault: Vault, deliverer: Deliverer, channel: Channel) -> None:
-    """Store a new channel.
+def add_channel(engine: Engine, vault: Vault, deliverer: Deliverer, channel: Channel, also: Also | None = None) -> None:
+    """Store a new channel; ``also`` is done in the same transaction.
 
     Raises:
         InvalidChannel: its address may not be reached or has no address now, or its name is taken.
         VaultClosed: its secrets cannot be encrypted.
         DatabaseAway: Postgres does not answer or was not migrated.
     """
-    try:
-        deliverer.check(channel.target)
-    except (Refused, Unreachable) as error:
-        field = "host" if channel.kind == "email" else "url"
-        raise InvalidChannel(f"{field}: {error}") from None
+    _check_place(deliverer, channel)
     vault.ensure_key()
     channel_id = uuid.uuid4().hex
-    values = {
-        "channel_id": channel_id,
-        "tenant_id": channel.tenant_id,
-        "name": channel.name,
-        "kind": channel.kind,
-        "filters": channel.filters.model_dump(mode="json"),
-        "renotify_minutes": channel.renotify_minutes,
-        "repeat_seconds": channel.repeat_seconds,
-        "is_grouped": channel.is_grouped,
-        "shown": shown(channel.target),
-        "sealed": seal_target(vault, channel.target, channel_id),
-    }
+    values = {"channel_id": channel_id, "tenant_id": channel.tenant_id, "name": channel.name}
+    values |= _values(vault, channel, channel_id)
     try:
         with engine.begin() as connection:
             connection.execute(channels.insert().values(**values))
+            if also is not None:
+                also(connection)
     except IntegrityError:
         raise InvalidChannel(f"name: {channel.tenant_id} has a channel {channel.name} already") from None
+    except SQLAlchemyError as error:
+        raise plainly_away(error) from error
+
+
+def replace_channel(
+    engine: Engine,
+    vault: Vault,
+    deliverer: Deliverer,
+    name: str,
+    tenant_id: str,
+    values: Mapping[str, Any],
+    also: Also | None = None,
+) -> None:
+    """Put a channel in the place of the tenant's one of this name; what is open in it, and what waits, stays.
+
+    Fields of the target that ``values`` leaves out stay as they are, if it is of the same kind and leads to the same
+    place; to another place no secret goes along. ``also`` is done in the same transaction.
+
+    Raises:
+        NoSuchChannel: the tenant has none of the name.
+        InvalidChannel, VaultClosed, DatabaseAway: see :func:`add_channel`.
+    """
+    try:
+        with engine.connect() as connection:
+            row = _find(connection, name, tenant_id)
+    except SQLAlchemyError as error:
+        raise plainly_away(error) from error
+    before, given = reveal(open_target(vault, row.sealed, row.channel_id)), dict(values["target"])
+    if all(given.get(part, before.get(part)) == before.get(part) for part in _PLACE):
+        given = before | given
+    channel = parse_channel({**values, "tenant_id": tenant_id, "name": name, "target": given})
+    _check_place(deliverer, channel)
+    changed = _values(vault, channel, row.channel_id)
+    try:
+        with engine.begin() as connection:
+            # A message that is being delivered is waited for.
+            connection.execute(sa.text(f"SET LOCAL statement_timeout = {REMOVE_TIMEOUT_MS}"))
+            mine = channels.c.channel_id == row.channel_id
+            if not connection.execute(channels.update().where(mine).values(**changed)).rowcount:
+                raise NoSuchChannel(f"name: there is no channel {name}")
+            if also is not None:
+                also(connection)
     except SQLAlchemyError as error:
         raise plainly_away(error) from error
 
@@ -128,8 +163,8 @@ def list_channels(engine: Engine, tenant_id: str | None = None) -> list[ListedCh
     ]
 
 
-def remove_channel(engine: Engine, name: str, tenant_id: str | None = None) -> str:
-    """Remove a channel with all that waits for it; returns its tenant.
+def remove_channel(engine: Engine, name: str, tenant_id: str | None = None, also: Also | None = None) -> str:
+    """Remove a channel with all that waits for it; returns its tenant. ``also`` is done in the same transaction.
 
     Raises:
         InvalidChannel: there is none, or several tenants have one of the name.
@@ -141,6 +176,8 @@ def remove_channel(engine: Engine, name: str, tenant_id: str | None = None) -> s
             # A message that is being delivered is waited for.
             connection.execute(sa.text(f"SET LOCAL statement_timeout = {REMOVE_TIMEOUT_MS}"))
             connection.execute(channels.delete().where(channels.c.channel_id == row.channel_id))
+            if also is not None:
+                also(connection)
     except SQLAlchemyError as error:
         raise plainly_away(error) from error
     return str(row.tenant_id)
@@ -175,10 +212,30 @@ def chosen(tenant_id: str | None, name: str | None) -> Sequence[sa.ColumnElement
     return [column == value for column, value in wanted if value is not None]
 
 
+def _check_place(deliverer: Deliverer, channel: Channel) -> None:
+    try:
+        deliverer.check(channel.target)
+    except (Refused, Unreachable) as error:
+        field = "host" if channel.kind == "email" else "url"
+        raise InvalidChannel(f"{field}: {error}") from None
+
+
+def _values(vault: Vault, channel: Channel, channel_id: str) -> dict[str, Any]:
+    return {
+        "kind": channel.kind,
+        "filters": channel.filters.model_dump(mode="json"),
+        "renotify_minutes": channel.renotify_minutes,
+        "repeat_seconds": channel.repeat_seconds,
+        "is_grouped": channel.is_grouped,
+        "shown": shown(channel.target),
+        "sealed": seal_target(vault, channel.target, channel_id),
+    }
+
+
 def _find(connection: Connection, name: str, tenant_id: str | None) -> Row[Any]:
     rows = connection.execute(channels.select().where(*chosen(tenant_id, name))).all()
     if not rows:
-        raise InvalidChannel(f"name: there is no channel {name}; clawtrace channels list shows them")
+        raise NoSuchChannel(f"name: there is no channel {name}; clawtrace channels list shows them")
     if len(rows) > 1:
         tenants = ", ".join(sorted(row.tenant_id for row in rows))
         raise InvalidChannel(f"tenant: {tenants} have a channel {name} each; name one with --tenant")

@@ -1,6 +1,6 @@
 """Finds the model calls of the past that today's price list prices otherwise.
 
-Upstream: ``POST /v1/sql`` with a read key.
+Upstream: ``POST /v1/sql`` with a read key; the API reads the same columns by itself.
 Downstream: ``stream_jobs.prices.reprice``.
 Guarantee: every call of the period, however many; an API that is away or refuses is an error, never an empty answer.
 """
@@ -62,7 +62,7 @@ def find_changes(
         HistoryAway: the API does not answer, or refuses.
     """
     for row in _rows(client, key, since, until, agent_id):
-        change = _change_of(book, row)
+        change = change_of(book, row)
         if change is not None:
             yield change
 
@@ -98,7 +98,8 @@ def _ask(client: httpx2.Client, key: str, sql: str) -> tuple[list[dict[str, Any]
     return [dict(zip(names, row, strict=True)) for row in body["rows"]], bool(body["truncated"])
 
 
-def _change_of(book: PriceBook, row: dict[str, Any]) -> Change | None:
+def change_of(book: PriceBook, row: dict[str, Any]) -> Change | None:
+    """Return what would change for a call, or None; ``row`` has COLUMNS, with ``started_at`` as ISO 8601 text."""
     provider, model = row["provider"] or "", row["model"] or ""
     at_us = _us(row["started_at"])
     price = book.find_price(row["tenant_id"], provider, model, at_us)

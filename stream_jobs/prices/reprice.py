@@ -44,13 +44,18 @@ def sums_by_model(changes: Sequence[Change]) -> dict[str, ModelSums]:
     """Add the changes up, by model; what is unknown adds nothing and is counted."""
     sums: dict[str, ModelSums] = {}
     for change in changes:
-        of_model = sums.setdefault(change.model, ModelSums())
-        of_model.num_calls += 1
-        of_model.num_were_unpriced += change.was_usd is None
-        of_model.num_get_unpriced += change.now_usd is None
-        of_model.was_usd += change.was_usd or 0
-        of_model.now_usd += change.now_usd or 0
+        add_change(sums, change)
     return dict(sorted(sums.items()))
+
+
+def add_change(sums: dict[str, ModelSums], change: Change) -> None:
+    """Add one change to the sums of its model."""
+    of_model = sums.setdefault(change.model, ModelSums())
+    of_model.num_calls += 1
+    of_model.num_were_unpriced += change.was_usd is None
+    of_model.num_get_unpriced += change.now_usd is None
+    of_model.was_usd += change.was_usd or 0
+    of_model.now_usd += change.now_usd or 0
 
 
 def report_of(changes: Sequence[Change]) -> dict[str, Any]:

@@ -1,25 +1,55 @@
-"""Joins the pure core, its files and the process.
+"""Joins the pure core, its files, what tenants have set, and the process.
 
 Upstream: settings.
 Downstream: ``runner``.
-Guarantee: the core is given the newest good prices and rules with each record.
+Guarantee: the core is given the newest good prices and rules with each record. These are no events: a record that is
+worked on again is judged by those of that moment (``stream_jobs.rules.reader``).
 """
 
+import structlog
+
 from producers.contracts.event import EventBatch
+from stream_jobs import metrics
 from stream_jobs.core.cost import PriceBook
-from stream_jobs.core.stitch import StitchResult, read_rules, stitch_batch, tick_agent
+from stream_jobs.core.detect.rulebook import RuleRow
+from stream_jobs.core.stitch import RuleBook, StitchResult, read_rules, stitch_batch, tick_agent
 from stream_jobs.processors.config_files import ConfigFile
 from stream_jobs.processors.runner import exit_code_of, run_stitcher
 from stream_jobs.processors.state import PartitionState
+from stream_jobs.rules.reader import RuleRowsReader
 from stream_jobs.settings import StitcherSettings
+
+_log = structlog.get_logger(__name__)
+
+
+class Rules:
+    """The rules' file with what tenants have set over it."""
+
+    def __init__(self, settings: StitcherSettings, rows: RuleRowsReader) -> None:
+        self._file = ConfigFile(settings.rules_file, "rules", read_rules)
+        self._reader = rows
+        self._of: tuple[RuleBook, tuple[RuleRow, ...]] | None = None
+        self._book = self._file.value
+
+    @property
+    def value(self) -> RuleBook:
+        """The newest book; made anew only when the file or a row has changed."""
+        of = (self._file.value, self._reader.rows)
+        if self._of is None or of[0] is not self._of[0] or of[1] is not self._of[1]:
+            self._of = of
+            self._book, refused = of[0].with_rows(of[1])
+            metrics.RULE_SETTINGS_REFUSED.set(len(refused))
+            for reason in refused:
+                _log.error("rule_settings_refused", reason=reason, in_force="the layer above")
+        return self._book
 
 
 class FileCore:
-    """The core with the files of prices and rules."""
+    """The core with its prices and rules."""
 
-    def __init__(self, settings: StitcherSettings) -> None:
+    def __init__(self, settings: StitcherSettings, rows: RuleRowsReader) -> None:
         self._prices = ConfigFile(settings.prices_file, "prices", PriceBook.from_toml)
-        self._rules = ConfigFile(settings.rules_file, "rules", read_rules)
+        self._rules = Rules(settings, rows)
 
     def stitch(self, state: PartitionState, batch: EventBatch, rev: int, /) -> StitchResult:
         """Apply a batch of events."""
@@ -35,4 +65,5 @@ class FileCore:
 
 def run(settings: StitcherSettings) -> int:
     """Run the stitcher until it is told to stop; return the exit code."""
-    return exit_code_of(lambda: run_stitcher(settings, FileCore(settings)))
+    with RuleRowsReader.following(settings, settings.stitcher_folder / "rule-settings.json") as rows:
+        return exit_code_of(lambda: run_stitcher(settings, FileCore(settings, rows)))

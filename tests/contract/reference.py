@@ -17,7 +17,7 @@ from pydantic import SecretStr
 
 from api.cli import COMMANDS, load_command
 from api.config import setting_rows
-from stream_jobs.core.detect.guide import GUIDES
+from stream_jobs.core.detect.guide import GUIDES, meaning_of
 from stream_jobs.core.detect.rules import RULES
 from stream_jobs.core.detect.settings import RuleSettings
 
@@ -151,13 +151,6 @@ def rule_settings(type_: type[RuleSettings]) -> list[tuple[str, ...]]:
     return rows
 
 
-def meaning_of(rule: object) -> str:
-    """What a rule's module says of it in its first line."""
-    first = (importlib.import_module(type(rule).__module__).__doc__ or "").partition("\n\n")[0].replace("\n", " ")
-    text = first.partition(": ")[2]
-    return text[:1].upper() + text[1:]
-
-
 def alert_rules_page() -> str:
     """Every alert rule with its settings."""
     head = ("setting", "default", "meaning")
@@ -165,7 +158,9 @@ def alert_rules_page() -> str:
         f"# Alert rules\n\n{NOTICE}\n"
         "All rules are looked at in the stream, after every event. Their defaults are silent on ordinary work. Each "
         "reads its settings from `<home>/config/rules.toml`: a table for a rule, and `[[override]]` tables for one "
-        "tenant or one agent of it. Money is written as text. The file is read again when it changes.\n\n"
+        "tenant or one agent of it. Money is written as text. The file is read again when it changes. What a tenant "
+        "sets for itself or an agent with `PUT /v1/rules/{rule}/override` lies over the file's tables of the same "
+        "scope and holds within seconds.\n\n"
         '```toml\n[session_cost]\nlimit_usd = "50"\n\n[[override]]\ntenant_id = "acme01"\nagent_id = "office-mac"\n'
         "stuck_run.tool_minutes = 120\n```\n\n"
         "An alert is told when its state changes, and not again while it stays: ok, warn, alert, no_data.\n"

@@ -1,10 +1,11 @@
 """What a person must know of each rule that its code does not say: its states, and what to do.
 
 Upstream: the rules.
-Downstream: the page ``infra/reference/alert-rules.md``.
+Downstream: the page ``infra/reference/alert-rules.md``; the list of rules of the API.
 Guarantee: a test sees that every rule has an entry, and that nothing else has.
 """
 
+import sys
 from typing import Final, NamedTuple
 
 from stream_jobs.contracts.alert import AlertRule, AlertState
@@ -113,3 +114,10 @@ GUIDES: Final[dict[AlertRule, RuleGuide]] = {
         "Stop the root of the chain; tell the agent to do the work by itself.",
     ),
 }
+
+
+def meaning_of(rule: object) -> str:
+    """Return what a rule's module says of it in its first line."""
+    first = (sys.modules[type(rule).__module__].__doc__ or "").partition("\n\n")[0].replace("\n", " ")
+    text = first.partition(": ")[2]
+    return text[:1].upper() + text[1:]

@@ -1,0 +1,1 @@
+"""History priced again, as a job that tells how far it is."""
