@@ -9,12 +9,13 @@ export default defineConfig({
   outputDir: "test-results",
   // One stack, two cores: pages that wait for each other tell nothing.
   workers: 1,
-  timeout: 60_000,
-  expect: { timeout: 15_000 },
+  timeout: 120_000,
+  expect: { timeout: 30_000 },
   reporter: [["list"]],
   use: {
     viewport: { width: 1360, height: 860 },
     launchOptions: launchOptions(),
     trace: "off",
+    screenshot: "only-on-failure",
   },
 });

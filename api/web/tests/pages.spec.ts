@@ -51,7 +51,7 @@ for (const colorScheme of ["light", "dark"] as const) {
     test("dialogs of rules, budgets, channels and a halt", async ({ page }) => {
       await signIn(page);
       for (const [address, button] of [
-        ["/alerts?tab=rules", "run cost"],
+        ["/alerts?tab=rules", "session cost"],
         ["/alerts?tab=budgets", "Make a budget"],
         ["/alerts?tab=channels", "Add a channel"],
         ["/agents/openclaw-captures", "Halt"],

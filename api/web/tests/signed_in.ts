@@ -15,6 +15,8 @@ type Scope = "read" | "operate" | "admin";
 interface Served {
   readonly url: string;
   readonly gateway_url: string;
+  /** Takes every webhook. */
+  readonly receiver_url: string;
   readonly keys: Readonly<Record<Scope, string>>;
   /** Of a tenant that has nothing but what the tests of this run send. */
   readonly own_keys: Readonly<Record<Scope | "ingest", string>>;

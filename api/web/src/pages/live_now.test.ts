@@ -19,13 +19,14 @@ test("a run that is streamed stands before those of the tables, until they know 
 test("what was told long ago is forgotten", () => {
   const live = told(0, ["trace", run("new", true, 5)], ["alert", alert("a", "alert")]);
   expect(newestRuns([], live, 8, KEEP_MS)).toEqual([]);
-  expect(openAlerts([], live, 8, KEEP_MS)).toEqual([]);
+  expect(openAlerts([], 1_000, live, 8)).toHaveLength(1);
+  expect(openAlerts([], KEEP_MS, live, 8)).toEqual([]);
   expect(withEvents(live, [], KEEP_MS).traces.size).toBe(0);
 });
 
 test("an alert that is over goes, one that is new comes first", () => {
   const live = told(0, ["alert", alert("known", "ok")], ["alert", alert("new", "alert", 3)]);
-  expect(openAlerts([alert("known", "alert"), alert("stays", "warn")], live, 5, 1).map((line) => line.alert_id)).toEqual(["new", "stays"]);
+  expect(openAlerts([alert("known", "alert"), alert("stays", "warn")], 1, live, 5).map((line) => line.alert_id)).toEqual(["new", "stays"]);
 });
 
 test("an agent runs when the tables or the stream say so, and each run counts once", () => {

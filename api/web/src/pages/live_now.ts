@@ -13,7 +13,8 @@ import type { ServerEvent } from "../kit/events";
 import { haltedAgents, type Word } from "../watch/guard_words";
 
 /** The sink commits every few seconds; this is many times that. */
-export const KEEP_MS = 60_000;
+export const KEEP_MS = 120_000;
+const STORED_WITHIN_MS = 20_000;
 
 export type AlertLine = Pick<AlertItem, "alert_id" | "severity" | "message" | "at" | "state">;
 
@@ -63,12 +64,12 @@ export function newestRuns(read: readonly TraceSummary[], live: LiveNow, num: nu
   return [...byId.values()].sort((left, right) => right.started_at.localeCompare(left.started_at)).slice(0, num);
 }
 
-/** Open alerts, the newest first. */
-export function openAlerts(read: readonly AlertItem[], live: LiveNow, num: number, nowMs: number): AlertLine[] {
+/** Open alerts, the newest first; what was read well after it was told has the last word, as somebody may see to it. */
+export function openAlerts(read: readonly AlertItem[], readMs: number, live: LiveNow, num: number): AlertLine[] {
   const byId = new Map<string, AlertLine>(read.map((alert) => [alert.alert_id, alert]));
-  for (const [alertId, alert] of valuesById(live.alerts, nowMs)) {
-    if (alert.state === "ok") byId.delete(alertId);
-    else byId.set(alertId, alert);
+  for (const [alertId, { value, toldMs }] of live.alerts) {
+    if (value.state === "ok") byId.delete(alertId);
+    else if (readMs - toldMs < STORED_WITHIN_MS) byId.set(alertId, value);
   }
   return [...byId.values()].sort((left, right) => right.at.localeCompare(left.at)).slice(0, num);
 }

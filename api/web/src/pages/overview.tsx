@@ -24,7 +24,9 @@ import { AlertLines } from "./alert_lines";
 import { hourPlaces } from "./hours";
 import { agentsNow, newestRuns, openAlerts, useLiveNow } from "./live_now";
 
-const RENEW_MS = 5_000;
+const RENEW_MS = 10_000;
+// What is streamed keeps these true in between.
+const RENEW_STREAMED_MS = 30_000;
 const NUM_NEWEST = 8;
 const NUM_AGENTS = 8;
 const NUM_ALERTS = 5;
@@ -35,12 +37,12 @@ const RUNS_PER_HOUR = `SELECT date_trunc('hour', started_at) AS hour, count(*) A
 FROM traces WHERE started_at >= current_timestamp - INTERVAL '24' HOUR GROUP BY 1 ORDER BY 1`;
 
 export default function Overview() {
-  const agents = useQuery({ ...agentsQuery(windowOf("30d")), refetchInterval: RENEW_MS });
+  const agents = useQuery({ ...agentsQuery(windowOf("30d")), refetchInterval: RENEW_STREAMED_MS });
   const todays = useQuery({ ...agentsQuery(today()), refetchInterval: RENEW_MS });
-  const alerts = useQuery({ ...alertsQuery({ open: true, limit: NUM_ALERTS }), refetchInterval: RENEW_MS });
-  const newest = useQuery({ ...tracesQuery({ limit: NUM_NEWEST, sort: "-started_at" }), refetchInterval: RENEW_MS });
-  const running = useQuery({ ...tracesQuery({ status: "running", limit: MAX_RUNNING }), refetchInterval: RENEW_MS });
-  const words = useQuery({ ...verdictsQuery(), refetchInterval: RENEW_MS });
+  const alerts = useQuery({ ...alertsQuery({ open: true, limit: NUM_ALERTS }), refetchInterval: RENEW_STREAMED_MS });
+  const newest = useQuery({ ...tracesQuery({ limit: NUM_NEWEST, sort: "-started_at" }), refetchInterval: RENEW_STREAMED_MS });
+  const running = useQuery({ ...tracesQuery({ status: "running", limit: MAX_RUNNING }), refetchInterval: RENEW_STREAMED_MS });
+  const words = useQuery({ ...verdictsQuery(), refetchInterval: RENEW_STREAMED_MS });
   const budgets = useQuery({ ...budgetsQuery, refetchInterval: RENEW_MS });
   const live = useLiveNow();
   if (agents.isPending) {
@@ -72,7 +74,7 @@ export default function Overview() {
   const sum = (value: (figures: (typeof sums)[number]) => number) => sums.reduce((before, figures) => before + value(figures), 0);
   const numRunning = present.reduce((before, agent) => before + agent.numOpen, 0);
   const numEnded = sum((figures) => figures.num_traces - figures.num_open);
-  const wrong = openAlerts(alerts.data?.items ?? [], live, NUM_ALERTS, nowMs);
+  const wrong = openAlerts(alerts.data?.items ?? [], alerts.dataUpdatedAt, live, NUM_ALERTS);
   const runs = newestRuns(newest.data?.items ?? [], live, NUM_NEWEST, nowMs);
   return (
     <Page title="Overview" lead={<p className="soft">Runs and alerts as they happen, sums every few seconds.</p>}>
@@ -174,5 +176,5 @@ function RunsPerHour() {
   });
   if (hours.isPending) return <Loading what="the hours" />;
   if (hours.isError) return <Failed error={hours.error} onRetry={() => void hours.refetch()} />;
-  return <Bars label="Runs per hour, last 24 hours" format={formatCount} {...hourPlaces(hours.data.rows, Date.now())} />;
+  return <Bars label="Runs per hour, last 24 hours" format={formatCount} {...hourPlaces(hours.data.rows, hours.dataUpdatedAt)} />;
 }

@@ -21,7 +21,7 @@ import { microsOf } from "../kit/tokens";
 import { BudgetMeter } from "./budget_meter";
 import "./budgets.css";
 
-const RENEW_MS = 10_000;
+const RENEW_MS = 30_000;
 const NUM_WORDS = 10;
 const STATES = { free: "may run", note: "is told a note", block: "tool calls refused", ask: "asks before tool calls", abort: "halted" } as const;
 const HOURS = [
@@ -38,7 +38,9 @@ export function Guard({ agentId }: { readonly agentId: string }) {
   const words = useQuery({ ...verdictsQuery(agentId), refetchInterval: RENEW_MS });
   const [order, setOrder] = useState<"halt" | "release">();
   const renew = () => Promise.all([["guard", agentId], ["verdicts"], ["audit"]].map((queryKey) => client.invalidateQueries({ queryKey })));
-  useLive({ kinds: ["verdict"] }, true, () => void renew());
+  useLive({ kinds: ["verdict"] }, true, (events) => {
+    if (events.some(({ data }) => (JSON.parse(data) as VerdictItem).agent_id === agentId)) void renew();
+  });
   if (guard.isPending) return <Loading what="the guard" />;
   if (guard.error instanceof Problem && guard.error.status === 404) return null;
   if (guard.isError) return <Failed error={guard.error} onRetry={() => void guard.refetch()} />;
