@@ -20,7 +20,7 @@ await mkdir(unpacking);
 // The package unpacks into the folder of temporary files, wherever that is.
 process.env.TMPDIR = unpacking;
 const { inflate } = await import("@sparticuz/chromium");
-for (const name of ["chromium.br", "al2023.tar.br", "fonts.tar.br"]) await inflate(resolve(packed, name));
+for (const name of ["chromium.br", "swiftshader.tar.br", "al2023.tar.br", "fonts.tar.br"]) await inflate(resolve(packed, name));
 // The package's own file names folders of the place that it was made for.
 writeFileSync(
   resolve(unpacking, "fonts.conf"),

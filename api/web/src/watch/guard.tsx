@@ -122,7 +122,7 @@ function Words({ verdicts, inForce }: WordsProps) {
   if (listed.length === 0) return <p className="soft">It was never told to slow down or stop.</p>;
   const names = new Map((audit.data?.items ?? []).map((entry) => [String(entry.details["verdict_id"] ?? ""), entry.actor]));
   return (
-    <ul className="plain-list" aria-label="What it was told">
+    <ul className="plain-list plain-list-marked" aria-label="What it was told">
       {listed.map((verdict) => (
         <li key={verdict.verdict_id}>
           <span className={`badge ${holding.has(verdict.verdict_id) && verdict.action === "abort" ? "badge-error" : ""}`}>{verdict.action}</span>
