@@ -19,6 +19,7 @@ from api.access.door import Door
 from api.access.login import OidcLogin
 from api.access.roles import scope_of
 from api.access.session_store import SessionStore
+from api.kit.frozen import FrozenLists
 from api.live.service import LiveService
 from api.repositories.access import AuditRepository, KeysRepository, MembersRepository
 from api.repositories.agents import AgentsRepository
@@ -38,7 +39,7 @@ from api.repositories.scope import Scope
 from api.repositories.sessions import SessionsRepository
 from api.repositories.spans import SpansRepository
 from api.repositories.sql import SqlRepository
-from api.repositories.traces import TracesRepository
+from api.repositories.traces import TraceKey, TracesRepository
 from api.repositories.usage import UsageRepository
 from api.repositories.verdicts import VerdictsRepository
 from api.reprice.service import Repricing
@@ -65,6 +66,7 @@ class Services:
     live: LiveService
     login: OidcLogin | None
     traces: TracesRepository
+    frozen: FrozenLists[TraceKey]
     spans: SpansRepository
     cards: CardsRepository
     alerts: AlertsRepository
@@ -119,6 +121,7 @@ async def open_services(settings: ApiSettings) -> AsyncIterator[Services]:
             live=live,
             login=login,
             traces=TracesRepository(trino),
+            frozen=FrozenLists(),
             spans=SpansRepository(trino),
             cards=CardsRepository(trino),
             alerts=AlertsRepository(trino),

@@ -7,6 +7,7 @@ asked once a process: a trace keeps its day and its agent.
 """
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -24,15 +25,30 @@ reported_cost_usd, has_error, is_open"""
 _DAY_SLACK = timedelta(days=1)
 _MAX_PLACES = 20_000
 
+TraceKey = tuple[date, str, str]
+"""Day, id and agent of a trace."""
+
 
 def days_of(from_at: datetime, to_at: datetime) -> tuple[date, date]:
     """First and last trace_date that traces and spans of a window can lie in."""
     return (from_at - _DAY_SLACK).date(), (to_at + _DAY_SLACK).date()
 
 
+def key_of(row: dict[str, Any]) -> TraceKey:
+    """Key of a trace, from its row."""
+    return row["trace_date"], row["trace_id"], row["agent_id"]
+
+
 def place_of(row: dict[str, Any]) -> TracePlace:
     """Place of a trace, from its row."""
     return TracePlace(row["trace_id"], row["trace_date"], row["agent_id"])
+
+
+def _where(from_at: datetime, to_at: datetime, wanted: TraceFilter) -> tuple[list[str], list[Any]]:
+    days = days_of(from_at, to_at)
+    narrowed, values = filter_sql(wanted, days)
+    where = ["trace_date BETWEEN ? AND ?", "started_at >= ?", "started_at < ?", *narrowed]
+    return where, [*days, from_at, to_at, *values]
 
 
 def _rank(place: TracePlace) -> tuple[int, str]:
@@ -62,12 +78,7 @@ class TracesRepository:
         ``after`` is the sort value and (trace_date, trace_id, agent_id) of a row. Rows have ``sort_value`` beside
         the columns of a trace.
         """
-        days = days_of(from_at, to_at)
-        where = ["trace_date BETWEEN ? AND ?", "started_at >= ?", "started_at < ?"]
-        parameters: list[Any] = [*days, from_at, to_at]
-        narrowed, values = filter_sql(wanted, days)
-        where += narrowed
-        parameters += values
+        where, parameters = _where(from_at, to_at, wanted)
         if after is not None:
             behind, values = behind_sql(sort, *after)
             where.append(behind)
@@ -77,6 +88,34 @@ class TracesRepository:
             f"WHERE {' AND '.join(where)} ORDER BY {order_sql(sort)} LIMIT {int(limit)}"
         )
         rows = (await self._engine.read(scope, sql, parameters, max_rows=limit)).as_dicts()
+        for row in rows:
+            self._remember(scope, row)
+        return rows
+
+    async def list_keys(
+        self, scope: Scope, *, from_at: datetime, to_at: datetime, wanted: TraceFilter, sort: TraceSort, limit: int
+    ) -> list[TraceKey]:
+        """Return the keys of traces that started in [from_at, to_at), in the order of the sort."""
+        where, parameters = _where(from_at, to_at, wanted)
+        sql = (
+            "SELECT trace_date, trace_id, agent_id FROM traces "  # noqa: S608 - texts of this module
+            f"WHERE {' AND '.join(where)} ORDER BY {order_sql(sort)} LIMIT {int(limit)}"
+        )
+        rows = await self._engine.read(scope, sql, parameters, max_rows=limit)
+        return [(row[0], row[1], row[2]) for row in rows.rows]
+
+    async def list_by_keys(self, scope: Scope, keys: Sequence[TraceKey], *, sort: TraceSort) -> list[dict[str, Any]]:
+        """Return the traces of these keys, in no order, with ``sort_value`` as in :meth:`list_page`."""
+        if not keys:
+            return []
+        days = [key[0] for key in keys]
+        places = ", ".join(["(?, ?, ?)"] * len(keys))
+        sql = (
+            f"SELECT {_COLUMNS}, {sort_value(sort)} AS sort_value FROM traces "  # noqa: S608 - texts of this module
+            f"WHERE trace_date BETWEEN ? AND ? AND (trace_date, trace_id, agent_id) IN ({places})"
+        )
+        parameters = [min(days), max(days), *(part for key in keys for part in key)]
+        rows = (await self._engine.read(scope, sql, parameters, max_rows=len(keys))).as_dicts()
         for row in rows:
             self._remember(scope, row)
         return rows

@@ -6,7 +6,7 @@ Guarantee: no secret is ever in an answer, an error or the audit log; what leads
 that names the field, and a test message goes through the same guard.
 """
 
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 from fastapi import APIRouter, Path, Response
 from pydantic import SecretStr
@@ -18,7 +18,7 @@ from api.schemas.channels import ChannelFields, ChannelItem, ChannelList, Channe
 from api.services import ScopeDep, Services, ServicesDep
 from infra.runtime.problem import FieldError, Problem, invalid, not_found, problem_responses, unavailable
 from stream_jobs.admin import ListedChannel, NoSuchChannel, VaultClosed
-from stream_jobs.contracts.channel import ChannelFilters, InvalidChannel
+from stream_jobs.contracts.channel import ChannelFilters, ChannelKind, InvalidChannel
 
 router = APIRouter(prefix="/v1/channels", tags=["channels"])
 
@@ -117,6 +117,16 @@ def _refused(error: InvalidChannel | VaultClosed) -> Problem:
 
 def _field_error(line: str) -> FieldError:
     name, _, message = line.partition(": ")
+    if name == "channel":
+        # What several fields have to do with each other; the text may begin with the one that is meant.
+        inner, _, rest = message.partition(": ")
+        return FieldError(f"body.filters.{inner}", rest) if inner in ChannelFilters.model_fields else _whole(message)
+    if name in get_args(ChannelKind):
+        return FieldError("body.target", message)
     if name.partition(".")[0] in ChannelFilters.model_fields:
         return FieldError(f"body.filters.{name}", message)
     return FieldError(f"body.{name}" if name in _OUTER else f"body.target.{name}", message)
+
+
+def _whole(message: str) -> FieldError:
+    return FieldError("body", message)

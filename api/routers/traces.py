@@ -7,32 +7,20 @@ Guarantee: the pages of a list are of one list; a trace of another tenant and on
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
-from pydantic import TypeAdapter
 
-from api.kit.cursor import Cursor, InvalidCursor, decode_cursor, to_us
-from api.kit.values import decimal_text
 from api.live.merge import merge_rows
 from api.repositories.scope import Scope
-from api.repositories.trace_filter import TraceFilter, TraceSort
 from api.repositories.traces import place_of
+from api.routers.trace_list import list_page
 from api.routers.trace_ref import SpanId, TraceRef, TraceRefDep, find_live, find_place, find_row
-from api.routers.window import check_window
-from api.schemas.trace_query import TraceConditions, TraceQuery
+from api.schemas.trace_query import TraceQuery
 from api.schemas.traces import SpanDetail, SpanSummary, TraceDetail, TracePage, TraceSummary
 from api.services import ScopeDep, Services, ServicesDep, while_connected
 from infra.runtime.problem import not_found, problem_responses
 from stream_jobs.contracts.span import Span
-
-_LIST = "traces"
-# Agents' clocks may run ahead of ours.
-_CLOCK_AHEAD = timedelta(days=1)
-_MAX_USD = Decimal(10) ** 12
-_SORT: TypeAdapter[TraceSort] = TypeAdapter(TraceSort)
 
 router = APIRouter(prefix="/v1/traces", tags=["traces"])
 
@@ -48,9 +36,11 @@ async def list_traces(
     Without `from` and `to` the window is the last 90 days; when nothing happened in these, the 90 days up to the newest
     trace. With one of the two, the other is 90 days away. A cursor carries the window, the order and the conditions of
     the first page, so nothing else needs to be sent with it. Traces that start after the first page was read are not
-    in the pages behind it; one whose cost or duration grows meanwhile may, when sorted by it, cross the edge of a page.
+    in the pages behind it. Sorted by cost, duration or tokens, the order of the first 10,000 traces stays as it was
+    while the pages are turned, although the traces themselves are shown as they are; only when the API is started anew
+    in between may a trace that grows cross the edge of a page.
     """
-    return await while_connected(request, _list(scope, services, query))
+    return await while_connected(request, list_page(scope, services, query))
 
 
 @router.get(
@@ -81,80 +71,6 @@ async def get_span(
     """Read one span; with `payloads=true` also what went in and what came out, a stretch at a time."""
     stretch = (offset, limit) if payloads else None
     return await while_connected(request, _span(scope, services, trace, span_id, stretch))
-
-
-async def _list(scope: Scope, services: Services, query: TraceQuery) -> TracePage:
-    width = timedelta(days=services.settings.api_list_window_days)
-    if query.cursor is not None:
-        return await _next_page(scope, services, query.cursor, query.limit)
-    latest = datetime.now(UTC) + _CLOCK_AHEAD
-    start, end = check_window(query.from_at, query.to_at, width=width, latest=latest)
-    wanted, sort = query.as_filter(), query.sort
-    page = await _page(scope, services, (start, end), wanted, sort, None, query.limit)
-    if not page.items and query.from_at is None and query.to_at is None:
-        newest = await services.traces.find_newest_start(scope)
-        if newest is not None and newest < start:
-            end = newest + timedelta(microseconds=1)
-            page = await _page(scope, services, (end - width, end), wanted, sort, None, query.limit)
-    return page
-
-
-async def _next_page(scope: Scope, services: Services, text: str, limit: int) -> TracePage:
-    after = decode_cursor(text, _LIST, num_keys=3)
-    try:
-        sort = _SORT.validate_python(after.sort)
-        wanted = TraceConditions.model_validate(after.filters).as_filter()
-        day, trace_id, agent_id = date.fromisoformat(after.key[0]), after.key[1], after.key[2]
-        value = _sort_value(sort, after)
-    except (ValueError, ArithmeticError) as error:
-        raise InvalidCursor("not a cursor of the list of traces: start again without it") from error
-    if after.from_at is None or after.to_at is None:
-        raise InvalidCursor("not a cursor of the list of traces: it has no window")
-    window = (after.from_at, after.to_at)
-    return await _page(scope, services, window, wanted, sort, (value, (day, trace_id, agent_id)), limit)
-
-
-def _sort_value(sort: TraceSort, after: Cursor) -> Any:
-    match sort.removeprefix("-"):
-        case "started_at":
-            return after.at
-        case "cost_usd":
-            value = Decimal(after.value)
-            if not value.is_finite() or abs(value) > _MAX_USD:
-                raise ValueError(after.value)
-            return value
-    return int(after.value)
-
-
-async def _page(
-    scope: Scope,
-    services: Services,
-    window: tuple[datetime, datetime],
-    wanted: TraceFilter,
-    sort: TraceSort,
-    after: tuple[Any, tuple[Any, ...]] | None,
-    limit: int,
-) -> TracePage:
-    asked_at = datetime.now(UTC)
-    rows = await services.traces.list_page(
-        scope, from_at=window[0], to_at=window[1], wanted=wanted, sort=sort, after=after, limit=limit + 1
-    )
-    items = [TraceSummary.from_row(row) for row in rows[:limit]]
-    if len(rows) <= limit:
-        return TracePage(items=items, next_cursor=None)
-    last, value = items[-1], rows[limit - 1]["sort_value"]
-    # Traces of clocks that run ahead stay in, those that start from now on stay out.
-    newest = max(asked_at, max(row["started_at"] for row in rows) + timedelta(microseconds=1))
-    following = Cursor(
-        _LIST,
-        sort,
-        to_us(value) if isinstance(value, datetime) else decimal_text(value) if isinstance(value, Decimal) else value,
-        (last.trace_date.isoformat(), last.trace_id, last.agent_id),
-        window[0],
-        min(window[1], newest) if after is None else window[1],
-        {name: decimal_text(one) if isinstance(one, Decimal) else one for name, one in wanted.given().items()},
-    )
-    return TracePage(items=items, next_cursor=following.encode())
 
 
 async def _detail(scope: Scope, services: Services, ref: TraceRef) -> TraceDetail:

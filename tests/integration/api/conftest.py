@@ -216,9 +216,37 @@ class Client:
         """GET with the tenant's key."""
         return self.http.get(path, params=parameters, headers={"Authorization": f"Bearer {self.key}"})
 
+    def send(self, method: str, path: str, body: Any = None, **parameters: Any) -> httpx2.Response:
+        """Any other request with the tenant's key."""
+        headers = {"Authorization": f"Bearer {self.key}"}
+        return self.http.request(method, path, params=parameters, json=body, headers=headers)
+
     def sql(self, text: str) -> httpx2.Response:
         """POST /v1/sql with the tenant's key."""
         return self.http.post("/v1/sql", json={"sql": text}, headers={"Authorization": f"Bearer {self.key}"})
+
+
+@dataclass(frozen=True)
+class People:
+    """A viewer, an operator and an admin of a tenant of the test's own, and the admin of another one."""
+
+    tenant_id: str
+    viewer: Client
+    operator: Client
+    admin: Client
+    stranger: Client
+
+    def audited(self, action: str) -> list[dict[str, Any]]:
+        """Entries of the audit log about an action, newest first."""
+        entries = self.admin.get("/v1/audit", limit=200).json()["items"]
+        return [entry for entry in entries if entry["action"] == action]
+
+
+def people_of(http: httpx2.Client, make_key: Callable[[str, str], str]) -> People:
+    """Make keys for two new tenants."""
+    tenant_id = new_tenant_id()
+    of_role = [Client(http, make_key(tenant_id, scope)) for scope in ("read", "operate", "admin")]
+    return People(tenant_id, *of_role, Client(http, make_key(new_tenant_id(), "admin")))
 
 
 def api_settings(stack: StackSettings, **changes: Any) -> ApiSettings:
@@ -261,6 +289,12 @@ def small(tenants: tuple[Tenant, Tenant], api: httpx2.Client, read_key: Callable
 def large(tenants: tuple[Tenant, Tenant], api: httpx2.Client, read_key: Callable[[str, str], str]) -> Client:
     """The API as the large tenant."""
     return Client(api, read_key(tenants[1].tenant_id, "admin"))
+
+
+@pytest.fixture
+def people(api: httpx2.Client, written_rules: None, read_key: Callable[[str, str], str]) -> People:
+    """People of a tenant that nobody else has."""
+    return people_of(api, read_key)
 
 
 @pytest.fixture

@@ -162,6 +162,45 @@ def test_new_traces_do_not_shift_the_pages(
     change_silver(stack, f"DELETE FROM silver.traces WHERE tenant_id = '{tenant_id}'")
 
 
+@pytest.mark.parametrize("sort", ["-cost_usd", "cost_usd", "-duration_ms", "-tokens"])
+def test_traces_that_grow_do_not_shift_the_pages(
+    stack: StackSettings, written_rules: None, api: httpx2.Client, read_key: Callable[[str, str], str], sort: str
+) -> None:
+    """After each page every trace gets dearer, longer and larger, some beyond all that was shown."""
+    tenant_id = new_tenant_id()
+    client = Client(api, read_key(tenant_id, "read"))
+    rows = [_trace(tenant_id, number) for number in range(NUM_TRACES)]
+    insert_rows(stack, "traces", rows)
+    query = {"sort": sort, "from": "2026-03-01T00:00:00Z"}
+    whole = [(it["trace_id"], it["agent_id"]) for it in client.get("/v1/traces", limit=200, **query).json()["items"]]
+    page = client.get("/v1/traces", limit=3, **query).json()
+    pages = [page["items"]]
+    for rev in range(1, NUM_TRACES):
+        if page["next_cursor"] is None:
+            break
+        grown = [
+            {
+                **row,
+                "rev": rev,
+                "cost_usd": Decimal(rev * 10 + (NUM_TRACES - number)),
+                "duration_ms": 10_000 * rev + NUM_TRACES - number,
+                "output_tokens": 1_000_000 * rev + NUM_TRACES - number,
+            }
+            for number, row in enumerate(rows)
+            if number % 2 == rev % 2
+        ]
+        insert_rows(stack, "traces", grown)
+        page = client.get("/v1/traces", limit=3, cursor=page["next_cursor"]).json()
+        pages.append(page["items"])
+    seen = [(item["trace_id"], item["agent_id"]) for items in pages for item in items]
+    assert page["next_cursor"] is None
+    assert len(seen) == len(set(seen))
+    assert set(seen) == set(whole)
+    # What is shown is as it is now, although it stays in its place.
+    assert any(Decimal(item["cost_usd"] or 0) > 1 for item in pages[-1])
+    change_silver(stack, f"DELETE FROM silver.traces WHERE tenant_id = '{tenant_id}'")
+
+
 @pytest.mark.parametrize(
     "query",
     [

@@ -35,7 +35,7 @@ def upgrade() -> None:
         "rule_settings_head",
         sa.Column("only", sa.Boolean, primary_key=True, server_default=sa.true()),
         sa.Column("rev", sa.BigInteger, nullable=False),
-        sa.CheckConstraint("only", name="rule_settings_head_one_row"),
+        sa.CheckConstraint('"only"', name="rule_settings_head_one_row"),
         schema=SCHEMA,
     )
     op.bulk_insert(head, [{"only": True, "rev": 0}])

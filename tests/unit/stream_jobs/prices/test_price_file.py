@@ -1,11 +1,13 @@
 """Setting a price: the rest of the file stays, and a wrong price is never written."""
 
+import threading
+from datetime import date
 from pathlib import Path
 
 import pytest
 
 from producers.contracts.pricing.overrides import parse_overrides
-from stream_jobs.prices.price_file import CannotWrite, set_price
+from stream_jobs.prices.price_file import CannotWrite, FileFault, remove_price, set_price
 
 FILE = """# our prices
 [[price]]
@@ -87,3 +89,33 @@ def test_what_cannot_be_is_not_written(path: Path, before: str, wanted: dict[str
     assert said in str(refused.value)
     assert path.read_text() == before
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_row_is_taken_out_and_the_rest_stays(path: Path) -> None:
+    before = path.read_text()
+    place = {"provider": "FAKE", "model": "m", "effective_from": None}
+    assert not remove_price(path, **place, tenant_id="acme01")
+    assert not remove_price(path, **{**place, "effective_from": date(2026, 1, 1)}, tenant_id=None)
+    assert path.read_text() == before
+    assert remove_price(path, **place, tenant_id=None)
+    assert path.read_text().startswith('# our prices\n# the second\n[[price]]\nprovider = "fake"\nmodel = "n"\n')
+    set_price(path, fields(tenant_id="acme01", effective_from=date(2026, 1, 1)))
+    assert remove_price(path, **{**place, "effective_from": date(2026, 1, 1)}, tenant_id="acme01")
+    assert [row.model for row in parse_overrides(path.read_text())] == ["n"]
+
+
+def test_a_broken_file_is_the_files_fault(path: Path) -> None:
+    path.write_text("[[price]]\n")
+    with pytest.raises(FileFault):
+        remove_price(path, provider="fake", model="m", tenant_id=None, effective_from=None)
+    with pytest.raises(FileFault):
+        set_price(path, fields())
+
+
+def test_writers_at_once_lose_nothing(path: Path) -> None:
+    threads = [threading.Thread(target=set_price, args=(path, fields(f"model-{number}"))) for number in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(parse_overrides(path.read_text())) == 22

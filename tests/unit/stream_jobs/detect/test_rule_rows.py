@@ -1,0 +1,64 @@
+"""What tenants set over the rules' file: which layer decides, and what is left out."""
+
+from decimal import Decimal
+
+from stream_jobs.core.detect.rulebook import RuleBook, RuleRow
+from stream_jobs.core.detect.run_cost import RunCostSettings
+from stream_jobs.core.detect.tool_loop import ToolLoopSettings
+from stream_jobs.core.stitch import read_rules
+
+FILE = """
+[run_cost]
+limit_usd = "4"
+hold_s = 60
+
+[[override]]
+tenant_id = "acme01"
+run_cost.limit_usd = "3"
+run_cost.severity = "info"
+"""
+
+
+def limit(book: RuleBook, tenant_id: str, agent_id: str = "laptop") -> Decimal:
+    return book.find("run_cost", RunCostSettings, tenant_id, agent_id).limit_usd
+
+
+def test_rows_lie_over_the_files_tables_of_the_same_scope() -> None:
+    book, refused = read_rules(FILE).with_rows(
+        [
+            RuleRow("acme01", None, "run_cost", {"limit_usd": "2"}),
+            RuleRow("acme01", "phone", "run_cost", {"limit_usd": "1"}),
+        ]
+    )
+    assert refused == []
+    assert (limit(book, "other1"), limit(book, "acme01"), limit(book, "acme01", "phone")) == (4, 2, 1)
+    settings = book.find("run_cost", RunCostSettings, "acme01", "phone")
+    assert (settings.severity, settings.hold_s) == ("info", 60)
+
+
+def test_the_first_book_stays_as_it_was() -> None:
+    book = read_rules(FILE)
+    book.with_rows([RuleRow("acme01", None, "run_cost", {"limit_usd": "2"})])
+    assert limit(book, "acme01") == 3
+
+
+def test_a_wrong_row_is_left_out_alone() -> None:
+    book, refused = read_rules(FILE).with_rows(
+        [
+            RuleRow("acme01", None, "run_cost", {"limit_usd": "-2"}),
+            RuleRow("acme01", None, "of_the_future", {}),
+            RuleRow("acme01", None, "tool_loop", {"max_same_calls": 3}),
+        ]
+    )
+    assert len(refused) == 2
+    assert refused[0].startswith("acme01  run_cost:")
+    assert limit(book, "acme01") == 3
+    assert book.find("tool_loop", ToolLoopSettings, "acme01", "laptop").max_same_calls == 3
+    assert book.find("tool_loop", ToolLoopSettings, "other1", "laptop").max_same_calls == 10
+
+
+def test_the_layers_can_be_asked_for() -> None:
+    book = read_rules(FILE)
+    assert book.general("run_cost") == {"limit_usd": "4", "hold_s": 60}
+    assert book.overrides("run_cost", "acme01") == {None: {"limit_usd": "3", "severity": "info"}}
+    assert book.overrides("run_cost", "other1") == {}
