@@ -13,15 +13,15 @@ test("a rule is set for one agent and taken back, by keys", async ({ page, reque
   await expect(row).toContainText("as built in");
   await page.getByRole("button", { name: "session cost", exact: true }).press("Enter");
   const dialog = page.getByRole("dialog", { name: "session cost" });
-  await dialog.getByLabel("limit usd").fill("a lot");
+  await dialog.getByLabel("limit (USD)").fill("a lot");
   await dialog.getByRole("button", { name: `Save for ${OWN_AGENT}` }).click();
-  await expect(dialog.getByLabel("limit usd")).toHaveAttribute("aria-invalid", "true");
-  await dialog.getByLabel("limit usd").fill("2.50");
+  await expect(dialog.getByLabel("limit (USD)")).toHaveAttribute("aria-invalid", "true");
+  await dialog.getByLabel("limit (USD)").fill("2.50");
   await page.keyboard.press("Enter");
-  await expect(row).toContainText("limit usd");
+  await expect(row).toContainText("limit (USD)");
   await page.reload();
   await page.getByRole("button", { name: "session cost", exact: true }).press("Enter");
-  await expect(dialog.getByLabel("limit usd")).toHaveValue("2.50");
+  await expect(dialog.getByLabel("limit (USD)")).toHaveValue("2.50");
   await expect(dialog).toContainText(`Set for ${OWN_AGENT} by`);
   await page.keyboard.press("Escape");
   await expect(page.getByRole("button", { name: "session cost", exact: true })).toBeFocused();
@@ -156,5 +156,5 @@ test("who may only read is offered nothing of this", async ({ page }) => {
   }
   await page.goto(`${url()}/alerts?tab=rules`);
   await page.getByRole("button", { name: "session cost", exact: true }).click();
-  await expect(page.getByRole("dialog").getByLabel("limit usd")).toBeDisabled();
+  await expect(page.getByRole("dialog").getByLabel("limit (USD)")).toBeDisabled();
 });

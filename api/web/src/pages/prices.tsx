@@ -25,7 +25,7 @@ const ASK_EVERY_MS = 1_000;
 
 export function Prices() {
   return (
-    <div className="page-section">
+    <div className="prices">
       <OwnPrices />
       <Reprices />
       <PublishedPrices />

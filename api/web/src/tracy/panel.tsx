@@ -95,7 +95,7 @@ export default function TracyPanel({ onClose }: { readonly onClose: () => void }
     >
       <header className="tracy-head">
         <h2>Tracy</h2>
-        <span>
+        <span className="row-actions">
           {!isRunning && (
             <button type="button" className="button button-small" aria-pressed={isPastShown} onClick={() => setPastShown(!isPastShown)}>
               Past

@@ -18,7 +18,7 @@ import { Empty, Failed, Loading } from "../kit/states";
 import { windowOf } from "../kit/time_range";
 import { microsOf } from "../kit/tokens";
 import { useUrlState } from "../kit/url_state";
-import { choicesOf, kindOf, textOf, valueOf } from "./setting_value";
+import { choicesOf, kindOf, settingName, textOf, valueOf } from "./setting_value";
 
 const LAYERS = { default: "built in", install: "the install's file", tenant: "set for all agents", agent: "set for this agent" } as const;
 
@@ -92,7 +92,7 @@ function RuleRow({ item, onOpen }: { readonly item: RuleItem; readonly onOpen: (
       <td className="name">{item.meaning}</td>
       <td>{isOn ? <span className={`badge badge-${severity}`}>{severity}</span> : <span className="badge">off</span>}</td>
       <td>{action === "none" ? <span className="soft">nothing</span> : action}</td>
-      <td>{changed.length === 0 ? <span className="soft">as built in</span> : changed.map((setting) => setting.name.replaceAll("_", " ")).join(", ")}</td>
+      <td>{changed.length === 0 ? <span className="soft">as built in</span> : changed.map((setting) => settingName(setting.name)).join(", ")}</td>
     </tr>
   );
 }
@@ -184,7 +184,7 @@ interface SettingFieldProps {
 
 function SettingField({ setting, text, error, isFixed, onText }: SettingFieldProps) {
   const kind = kindOf(setting);
-  const label = setting.name.replaceAll("_", " ");
+  const label = settingName(setting.name);
   const layer = setting.set_by === "default" ? "" : ` Now ${LAYERS[setting.set_by]}; built in: ${textOf(setting.default)}.`;
   const hint = setting.description + layer;
   if (kind === "choice" || kind === "yes_no") {

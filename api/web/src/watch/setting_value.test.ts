@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 
 import type { RuleSetting } from "../api/queries";
-import { choicesOf, kindOf, textOf, valueOf } from "./setting_value";
+import { choicesOf, kindOf, settingName, textOf, valueOf } from "./setting_value";
 
 const setting = (value_schema: Record<string, unknown>, value: unknown = null): RuleSetting =>
   ({ name: "x", description: "", default: value, value, set_by: "default", value_schema }) as RuleSetting;
@@ -25,4 +25,8 @@ test("what is no number goes out as it was typed, never as 0", () => {
   expect(valueOf(setting({ type: "number" }, 1), "1,5")).toBe("1,5");
   expect(valueOf(setting({ type: "object" }, {}), "{broken")).toBe("{broken");
   expect(choicesOf(setting({ enum: ["a", "b"] }))).toEqual(["a", "b"]);
+});
+
+test("a name tells its unit", () => {
+  expect(["limit_usd", "hold_s", "window_h", "max_same_calls", "action"].map(settingName)).toEqual(["limit (USD)", "hold (seconds)", "window (hours)", "max same calls", "action"]);
 });

@@ -33,6 +33,15 @@ export function choicesOf(setting: RuleSetting): string[] {
   return (schemaOf(setting).enum ?? []).map(String);
 }
 
+const UNITS: Readonly<Record<string, string>> = { s: "seconds", h: "hours", usd: "USD", minutes: "minutes", hours: "hours" };
+
+/** "limit_usd" is "limit (USD)". */
+export function settingName(name: string): string {
+  const words = name.split("_");
+  const unit = words.length > 1 ? UNITS[words.at(-1)!] : undefined;
+  return unit === undefined ? words.join(" ") : `${words.slice(0, -1).join(" ")} (${unit})`;
+}
+
 /** What stands in the field. */
 export function textOf(value: unknown): string {
   if (value === null || value === undefined) return "";
