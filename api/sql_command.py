@@ -15,7 +15,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from api.client import EXIT_AWAY, EXIT_QUESTION, ApiClient, ApiError, find_door
-from api.people import JsonOption, KeyOption, UrlOption
+from api.console.options import JsonOption, KeyOption, UrlOption
 
 sql_app = typer.Typer(help="Ask a question in SQL.")
 

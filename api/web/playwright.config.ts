@@ -1,18 +1,21 @@
 import { defineConfig } from "@playwright/test";
 
-/** Real pages in Debian's Chromium, served by the API of this checkout over a stack that runs already. */
+import { launchOptions } from "./tests/browser";
+
+/** Real pages in Chromium, served by the API of this checkout over a stack that runs already. */
 export default defineConfig({
   testDir: "tests",
   globalSetup: "./tests/global_setup.ts",
   outputDir: "test-results",
   // One stack, two cores: pages that wait for each other tell nothing.
   workers: 1,
-  timeout: 60_000,
-  expect: { timeout: 15_000 },
+  timeout: 120_000,
+  expect: { timeout: 30_000 },
   reporter: [["list"]],
   use: {
     viewport: { width: 1360, height: 860 },
-    launchOptions: { executablePath: "/usr/bin/chromium", args: ["--no-sandbox", "--disable-gpu"] },
+    launchOptions: launchOptions(),
     trace: "off",
+    screenshot: "only-on-failure",
   },
 });

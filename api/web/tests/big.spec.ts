@@ -83,7 +83,7 @@ function framesInASecond(page: Page, selector?: string): Promise<number> {
   }, selector);
 }
 
-test("50,000 spans open within 1.5 s and scroll smoothly, in tree and timeline", async ({ page }) => {
+test("50,000 spans open within 1.5 s and scroll smoothly, in tree and timeline", { tag: "@timing" }, async ({ page }) => {
   await signIn(page);
   await answerWith(page, 50_000);
   // The page's own files are read before, as for anybody who was here once.

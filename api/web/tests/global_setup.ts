@@ -2,7 +2,7 @@
  * Starts the API of this checkout with the built pages, and stops it afterwards.
  *
  * Upstream: `make test-web`, with the home of a running stack in the environment.
- * Downstream: every test, through CLAWTRACE_E2E_URL and CLAWTRACE_E2E_KEYS.
+ * Downstream: every test, through CLAWTRACE_E2E.
  * Guarantee: a server that does not start ends the run with what it said.
  */
 import { spawn } from "node:child_process";
@@ -17,14 +17,10 @@ export default async function start(): Promise<() => Promise<void>> {
     cwd: ROOT,
     stdio: ["pipe", "pipe", "inherit"],
   });
-  const line = await new Promise<string>((ready, fail) => {
+  process.env["CLAWTRACE_E2E"] = await new Promise<string>((ready, fail) => {
     createInterface({ input: server.stdout }).once("line", ready);
     server.once("exit", (code) => fail(new Error(`the API did not start (${code}); is a stack running?`)));
   });
-  const { url, keys, tenant_id } = JSON.parse(line) as { url: string; keys: Record<string, string>; tenant_id: string };
-  process.env["CLAWTRACE_E2E_URL"] = url;
-  process.env["CLAWTRACE_E2E_KEYS"] = JSON.stringify(keys);
-  process.env["CLAWTRACE_E2E_TENANT_ID"] = tenant_id;
   return async () => {
     const ended = new Promise((done) => server.once("exit", done));
     server.stdin.end();

@@ -15,9 +15,13 @@ const PAGES: readonly (readonly [string, string, RegExp])[] = [
   ["an agent", "/agents/openclaw-captures", /Error rate/],
   ["traces", "/traces", /Keep polling/],
   ["alerts", "/alerts", /its limit is 0.05/],
+  ["rules", "/alerts?tab=rules", /What it looks for/],
+  ["budgets", "/alerts?tab=budgets", /Make a budget/],
+  ["channels", "/alerts?tab=channels", /Add a channel/],
   ["SQL", "/sql", /Dearest runs of the week/],
   ["settings", "/settings", /Make a key/],
   ["members", "/settings?tab=members", /Member/],
+  ["prices", "/settings?tab=prices", /Prices that hold today/],
   ["changes", "/settings?tab=audit", /Changes/],
   ["get started", "/start", /Waiting for the first event/],
   ["an unknown address", "/nowhere/at/all", /Nothing is at this address/],
@@ -43,6 +47,21 @@ for (const colorScheme of ["light", "dark"] as const) {
         expect(await axeFindings(page)).toEqual([]);
       });
     }
+
+    test("dialogs of rules, budgets, channels and a halt", async ({ page }) => {
+      await signIn(page);
+      for (const [address, button] of [
+        ["/alerts?tab=rules", "session cost"],
+        ["/alerts?tab=budgets", "Make a budget"],
+        ["/alerts?tab=channels", "Add a channel"],
+        ["/agents/openclaw-captures", "Halt"],
+      ] as const) {
+        await page.goto(url() + address);
+        await page.getByRole("button", { name: button, exact: true }).click();
+        await expect(page.getByRole("dialog")).toBeVisible();
+        expect(await axeFindings(page), button).toEqual([]);
+      }
+    });
 
     test("a trace in three views with a step", async ({ page, request }) => {
       await signIn(page);

@@ -7,7 +7,7 @@
  */
 import process from "node:process";
 
-import { expect, signIn, test, traceNamed, url } from "./signed_in";
+import { expect, keyOf, served, signIn, test, traceNamed, url } from "./signed_in";
 
 const folder = process.env["CLAWTRACE_SCREENSHOTS"];
 const only = process.env["CLAWTRACE_SCREENSHOT_PAGES"]?.split(",");
@@ -19,12 +19,33 @@ const LOOKS = [
 
 test.skip(folder === undefined, "make screenshots sets the folder");
 
+const headers = () => ({ authorization: `Bearer ${keyOf("admin")}` });
+
+/** Something to see on the pages of budgets and channels; neither stops or tells anybody of the demo. */
+const BUDGETS = [
+  { window: "day", unit: "usd", limit: "0.25", action: "none" },
+  { window: "month", unit: "tokens", limit: "500000", action: "none", agent_id: "openclaw-captures" },
+];
+
+test.beforeAll(async ({ request }) => {
+  for (const data of BUDGETS) expect((await request.put(`${url()}/v1/budgets`, { headers: headers(), data })).status()).toBe(200);
+  const target = { kind: "webhook", url: `${served().receiver_url}/hook`, secret: `whsec_${"QUJD".repeat(11)}` };
+  const made = await request.post(`${url()}/v1/channels`, { headers: headers(), data: { name: "pictures", target, filters: { min_severity: "critical" } } });
+  expect(made.status(), await made.text()).toBe(201);
+});
+
+test.afterAll(async ({ request }) => {
+  const { items } = (await (await request.get(`${url()}/v1/budgets`, { headers: headers() })).json()) as { items: { budget_id: string; action: string }[] };
+  for (const { budget_id, action } of items) if (action === "none") await request.delete(`${url()}/v1/budgets/${budget_id}`, { headers: headers() });
+  await request.delete(`${url()}/v1/channels/pictures`, { headers: headers() });
+});
+
 for (const look of LOOKS) {
   test.describe(look.name, () => {
     test.use({ colorScheme: look.colorScheme, viewport: look.viewport });
 
     test("every page", async ({ page, request }) => {
-      test.setTimeout(180_000);
+      test.setTimeout(300_000);
       const take = async (name: string) => {
         await expect(page.locator(".state .spinner")).toHaveCount(0);
         // Charts and pictures are drawn in the frames after their data came.
@@ -50,13 +71,30 @@ for (const look of LOOKS) {
         "trace-timeline": `/traces/${nested}?view=timeline`,
         compare: `/compare/${runaway}/${nested}`,
         alerts: "/alerts",
+        rules: "/alerts?tab=rules",
+        budgets: "/alerts?tab=budgets",
+        channels: "/alerts?tab=channels",
         sql: "/sql",
         settings: "/settings",
+        members: "/settings?tab=members",
+        prices: "/settings?tab=prices",
+        changes: "/settings?tab=audit",
         start: "/start",
       };
       for (const [name, path] of Object.entries(pages)) {
         await page.goto(url() + path);
         await expect(page.locator("h1")).toBeVisible();
+        await take(name);
+      }
+      for (const [name, address, button] of [
+        ["rule", "/alerts?tab=rules", "session cost"],
+        ["budget-form", "/alerts?tab=budgets", "Make a budget"],
+        ["channel-form", "/alerts?tab=channels", "Add a channel"],
+        ["halt", `/agents/${agent}`, "Halt"],
+      ] as const) {
+        await page.goto(url() + address);
+        await page.getByRole("button", { name: button, exact: true }).click();
+        await expect(page.getByRole("dialog")).toBeVisible();
         await take(name);
       }
       await page.goto(`${url()}/traces/${nested}`);
@@ -74,6 +112,9 @@ for (const look of LOOKS) {
       await page.getByRole("button", { name: "Ask Tracy" }).click();
       await expect(page.getByLabel("Question")).toBeVisible();
       await take("tracy");
+      await page.getByRole("button", { name: "What did I spend this week, by model?" }).click();
+      await expect(page.getByRole("complementary", { name: "Tracy" }).locator("canvas")).toBeVisible();
+      await take("tracy-answer");
       await page.keyboard.press("Escape");
       await page.locator("h1").click();
       await page.keyboard.press("?");

@@ -9,12 +9,25 @@ import process from "node:process";
 
 import { type APIRequestContext, expect, type Page, test as base } from "@playwright/test";
 
-export const url = (): string => process.env["CLAWTRACE_E2E_URL"]!;
-export const keyOf = (scope: "read" | "operate" | "admin"): string =>
-  (JSON.parse(process.env["CLAWTRACE_E2E_KEYS"]!) as Record<string, string>)[scope]!;
+type Scope = "read" | "operate" | "admin";
 
-export async function signIn(page: Page, scope: "read" | "operate" | "admin" = "admin"): Promise<void> {
-  const answer = await page.request.post(`${url()}/v1/session`, { data: { key: keyOf(scope) } });
+/** What tests.e2e.served_api tells. */
+interface Served {
+  readonly url: string;
+  readonly gateway_url: string;
+  /** Takes every webhook. */
+  readonly receiver_url: string;
+  readonly keys: Readonly<Record<Scope, string>>;
+  /** Of a tenant that has nothing but what the tests of this run send. */
+  readonly own_keys: Readonly<Record<Scope | "ingest", string>>;
+}
+
+export const served = (): Served => JSON.parse(process.env["CLAWTRACE_E2E"]!) as Served;
+export const url = (): string => served().url;
+export const keyOf = (scope: Scope): string => served().keys[scope];
+
+export async function signIn(page: Page, scope: Scope = "admin", key: string = keyOf(scope)): Promise<void> {
+  const answer = await page.request.post(`${url()}/v1/session`, { data: { key } });
   expect(answer.status()).toBe(201);
 }
 

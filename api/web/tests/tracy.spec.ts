@@ -1,7 +1,7 @@
 /** Tracy with a local server in place of a model: stream, chart, citation to its SQL, stop. */
 import AxeBuilder from "@axe-core/playwright";
 
-import { expect, signIn, test, url } from "./signed_in";
+import { expect, served, signIn, test, url } from "./signed_in";
 
 test("an answer streams, cites, draws, and its source opens", async ({ page }) => {
   await signIn(page);
@@ -33,4 +33,28 @@ test("a long answer can be stopped", async ({ page }) => {
   await tracy.getByRole("button", { name: "Stop" }).click();
   await expect(tracy.getByText("Stopped.")).toBeVisible();
   await expect(tracy.getByRole("button", { name: "Ask", exact: true })).toBeVisible();
+});
+
+test("a conversation of before is read again, gone on with, and deleted", async ({ page }) => {
+  await signIn(page, "admin", served().own_keys.admin);
+  await page.goto(url());
+  const tracy = page.getByRole("complementary", { name: "Tracy" });
+  await page.getByRole("button", { name: "Ask Tracy" }).click();
+  await tracy.getByLabel("Question").fill("What did yesterday cost?");
+  await page.keyboard.press("Enter");
+  await expect(tracy.getByText("dearest last")).toBeVisible();
+  await expect(tracy.getByRole("button", { name: "Ask", exact: true })).toBeVisible();
+  await page.reload();
+  await page.getByRole("button", { name: "Ask Tracy" }).click();
+  await tracy.getByRole("button", { name: "Past" }).click();
+  await tracy.getByRole("button", { name: "What did yesterday cost?", exact: true }).click();
+  await expect(tracy.getByText("dearest last")).toBeVisible();
+  const { violations } = await new AxeBuilder({ page }).analyze();
+  expect(violations.map((rule) => `${rule.id} ${rule.nodes[0]?.html}`)).toEqual([]);
+  await tracy.getByLabel("Question").fill("And today?");
+  await page.keyboard.press("Enter");
+  await expect(tracy.getByText("dearest last")).toHaveCount(2);
+  await tracy.getByRole("button", { name: "Past" }).click();
+  await tracy.getByRole("button", { name: "Delete What did yesterday cost?" }).click();
+  await expect(tracy.getByText("There is none yet.")).toBeVisible();
 });

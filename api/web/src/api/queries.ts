@@ -16,6 +16,7 @@ export type TraceSkeleton = Schemas["TraceSkeleton"];
 export type TraceTimeline = Schemas["TraceTimeline"];
 export type TraceGraph = Schemas["TraceGraph"];
 export type SpanDetail = Schemas["SpanDetail"];
+export type AgentItem = Schemas["AgentItem"];
 export type AlertItem = Schemas["AlertItem"];
 export type Figures = Schemas["Figures"];
 export type TrendPoint = Schemas["TrendPoint"];
@@ -25,6 +26,16 @@ export type TokensByKind = Schemas["Tokens"];
 export type SignedIn = Schemas["SessionAnswer"];
 export type KeyScope = Schemas["KeyRequest"]["scope"];
 export type Role = Schemas["Me"]["role"];
+export type RuleItem = Schemas["RuleItem"];
+export type RuleSetting = Schemas["RuleSetting"];
+export type BudgetItem = Schemas["BudgetItem"];
+export type BudgetRequest = Schemas["BudgetRequest"];
+export type ChannelItem = Schemas["ChannelItem"];
+export type ChannelRequest = Schemas["ChannelRequest"];
+export type VerdictItem = Schemas["VerdictItem"];
+export type PriceItem = Schemas["PriceItem"];
+export type PriceOverride = Schemas["PriceOverrideItem"];
+export type RepriceJob = Schemas["RepriceJob"];
 export type TraceQuery = NonNullable<operations["list_traces_v1_traces_get"]["parameters"]["query"]>;
 export type AlertQuery = NonNullable<operations["list_alerts_v1_alerts_get"]["parameters"]["query"]>;
 
@@ -156,6 +167,53 @@ export const alertsQuery = (query: AlertQuery) =>
     queryFn: ({ signal }) => read(api.GET("/v1/alerts", { params: { query }, signal })),
     placeholderData: keepPreviousData,
   });
+
+export const rulesQuery = (agentId: string | undefined) =>
+  queryOptions({
+    queryKey: ["rules", agentId],
+    queryFn: ({ signal }) =>
+      read(api.GET("/v1/rules", { params: { query: agentId === undefined ? {} : { agent_id: agentId } }, signal })),
+    placeholderData: keepPreviousData,
+  });
+
+export const budgetsQuery = queryOptions({ queryKey: ["budgets"], queryFn: ({ signal }) => read(api.GET("/v1/budgets", { signal })) });
+export const channelsQuery = queryOptions({ queryKey: ["channels"], queryFn: ({ signal }) => read(api.GET("/v1/channels", { signal })) });
+
+/** What agents were told, the newest first; of all agents, or of one. */
+export const verdictsQuery = (agentId?: string) =>
+  queryOptions({
+    queryKey: ["verdicts", agentId],
+    queryFn: ({ signal }) =>
+      read(api.GET("/v1/verdicts", { params: { query: { limit: 100, ...(agentId === undefined ? {} : { agent_id: agentId }) } }, signal })),
+  });
+
+export const guardQuery = (agentId: string) =>
+  queryOptions({
+    queryKey: ["guard", agentId],
+    queryFn: ({ signal }) => read(api.GET("/v1/agents/{agent_id}/guard", { params: { path: { agent_id: agentId } }, signal })),
+  });
+
+export const pricesQuery = (model: string) =>
+  queryOptions({
+    queryKey: ["prices", model],
+    queryFn: ({ signal }) => read(api.GET("/v1/prices", { params: { query: { model, limit: 100 } }, signal })),
+    placeholderData: keepPreviousData,
+  });
+
+export const overridesQuery = queryOptions({
+  queryKey: ["price-overrides"],
+  queryFn: ({ signal }) => read(api.GET("/v1/prices/overrides", { signal })),
+});
+
+export const repricesQuery = queryOptions({
+  queryKey: ["reprices"],
+  queryFn: ({ signal }) => read(api.GET("/v1/prices/reprices", { signal })),
+});
+
+export const conversationsQuery = queryOptions({
+  queryKey: ["tracy-sessions"],
+  queryFn: ({ signal }) => read(api.GET("/v1/tracy/sessions", { params: { query: { limit: 50 } }, signal })),
+});
 
 export const keysQuery = queryOptions({ queryKey: ["keys"], queryFn: () => read(api.GET("/v1/keys")) });
 export const membersQuery = queryOptions({ queryKey: ["members"], queryFn: () => read(api.GET("/v1/members")) });

@@ -14,10 +14,10 @@ import {
   TitleComponent,
   TooltipComponent,
 } from "echarts/components";
-import { init, use } from "echarts/core";
+import { init, use as register } from "echarts/core";
 import { CanvasRenderer } from "echarts/renderers";
 
-use([
+register([
   LineChart,
   BarChart,
   PieChart,

@@ -1,5 +1,5 @@
 /**
- * One agent: four figures, four trends, its runs.
+ * One agent: four figures, its guard and budgets, four trends, its runs.
  *
  * Upstream: metrics, trends and traces of the API, for the range in the address.
  * Downstream: trace pages.
@@ -22,6 +22,7 @@ import { useUrlState } from "../kit/url_state";
 import { RangeField, TraceFilters, traceQueryOf } from "../trace/trace_filters";
 import { TraceTable } from "../trace/trace_table";
 import { useTracySubject } from "../tracy/open";
+import { Guard } from "../watch/guard";
 import { AgentState } from "./overview";
 import { AlertLines } from "./alert_lines";
 
@@ -46,6 +47,7 @@ export default function Agent() {
       {metrics.isError && <Failed error={metrics.error} onRetry={() => void metrics.refetch()} />}
       {metrics.data !== undefined && <Metrics now={metrics.data.figures} before={metrics.data.before} />}
       {alerts.data !== undefined && alerts.data.items.length > 0 && <AlertLines alerts={alerts.data.items} />}
+      <Guard agentId={agentId} />
       {trends.isError && <Failed error={trends.error} onRetry={() => void trends.refetch()} />}
       {trends.data !== undefined && <Trends points={trends.data.points} bucket={trends.data.bucket} />}
       <section className="page-section" aria-labelledby="runs">

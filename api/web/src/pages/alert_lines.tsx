@@ -7,18 +7,20 @@
  */
 import { Link } from "react-router";
 
-import type { AlertItem } from "../api/queries";
 import { formatAgo } from "../kit/format";
 import { microsOf } from "../kit/tokens";
+import type { AlertLine } from "./live_now";
 
-export function AlertLines({ alerts }: { readonly alerts: readonly AlertItem[] }) {
+export function AlertLines({ alerts }: { readonly alerts: readonly AlertLine[] }) {
   return (
-    <ul className="plain-list" aria-label="Open alerts">
+    <ul className="plain-list plain-list-marked" aria-label="Open alerts">
       {alerts.map((alert) => (
         <li key={alert.alert_id}>
           <span className={`badge badge-${alert.severity}`}>{alert.severity}</span>
-          <Link to={`/alerts/${encodeURIComponent(alert.alert_id)}`}>{alert.message}</Link>
-          <span className="soft">{formatAgo(microsOf(alert.at))}</span>
+          <span>
+            <Link to={`/alerts/${encodeURIComponent(alert.alert_id)}`}>{alert.message}</Link>{" "}
+            <span className="soft">{formatAgo(microsOf(alert.at))}</span>
+          </span>
         </li>
       ))}
     </ul>

@@ -1,16 +1,14 @@
 /**
  * What runs now, what today costs, what is wrong.
  *
- * Upstream: agents, alerts, newest traces; the hours by one query.
+ * Upstream: agents, alerts, newest traces; the hours by one query; what is streamed.
  * Downstream: agent pages, alerts, traces.
  * Guarantee: renewed by itself, without a reload and without moving what somebody reads.
  */
-import { useQuery, useQueryClient } from "@tanstack/react-query";
-import { useState } from "react";
+import { useQuery } from "@tanstack/react-query";
 import { Link } from "react-router";
 
-import { useLive } from "../api/live";
-import { agentsQuery, alertsQuery, askSql, type TraceSummary, tracesQuery } from "../api/queries";
+import { agentsQuery, alertsQuery, askSql, type BudgetItem, budgetsQuery, tracesQuery, verdictsQuery } from "../api/queries";
 import { Bars } from "../kit/bars";
 import { formatAgo, formatCount, formatShare, formatTokens, formatUsd } from "../kit/format";
 import { Page } from "../kit/page";
@@ -19,28 +17,34 @@ import { Tile } from "../kit/tile";
 import { today, windowOf } from "../kit/time_range";
 import { microsOf, totalTokens } from "../kit/tokens";
 import { TraceTable } from "../trace/trace_table";
+import { BudgetMeter } from "../watch/budget_meter";
+import { budgetOfToday, byUrgency } from "../watch/budget_text";
+import "../watch/budgets.css";
 import { AlertLines } from "./alert_lines";
 import { hourPlaces } from "./hours";
+import { agentsNow, newestRuns, openAlerts, useLiveNow } from "./live_now";
 
-const RENEW_MS = 5_000;
+const RENEW_MS = 10_000;
+// What is streamed keeps these true in between.
+const RENEW_STREAMED_MS = 30_000;
 const NUM_NEWEST = 8;
-const MAX_LIVE = 50;
+const NUM_AGENTS = 8;
+const NUM_ALERTS = 5;
+const NUM_BUDGETS = 4;
+const MAX_RUNNING = 100;
 const RENEW_HOURS_MS = 30_000;
 const RUNS_PER_HOUR = `SELECT date_trunc('hour', started_at) AS hour, count(*) AS runs
 FROM traces WHERE started_at >= current_timestamp - INTERVAL '24' HOUR GROUP BY 1 ORDER BY 1`;
 
 export default function Overview() {
-  const agents = useQuery({ ...agentsQuery(windowOf("30d")), refetchInterval: RENEW_MS });
+  const agents = useQuery({ ...agentsQuery(windowOf("30d")), refetchInterval: RENEW_STREAMED_MS });
   const todays = useQuery({ ...agentsQuery(today()), refetchInterval: RENEW_MS });
-  const alerts = useQuery({ ...alertsQuery({ open: true, limit: 5 }), refetchInterval: RENEW_MS });
-  const newest = useQuery({ ...tracesQuery({ limit: NUM_NEWEST, sort: "-started_at" }), refetchInterval: RENEW_MS });
-  const client = useQueryClient();
-  const [live, setLive] = useState<ReadonlyMap<string, TraceSummary>>(new Map());
-  useLive({ kinds: ["trace", "alert"] }, true, (events) => {
-    const traces = events.filter(({ event }) => event === "trace").map(({ data }) => JSON.parse(data) as TraceSummary);
-    setLive((before) => new Map([...before, ...traces.map((trace) => [trace.trace_id, trace] as const)].slice(-MAX_LIVE)));
-    if (events.some(({ event }) => event === "alert")) void client.invalidateQueries({ queryKey: ["alerts"] });
-  });
+  const alerts = useQuery({ ...alertsQuery({ open: true, limit: NUM_ALERTS }), refetchInterval: RENEW_STREAMED_MS });
+  const newest = useQuery({ ...tracesQuery({ limit: NUM_NEWEST, sort: "-started_at" }), refetchInterval: RENEW_STREAMED_MS });
+  const running = useQuery({ ...tracesQuery({ status: "running", limit: MAX_RUNNING }), refetchInterval: RENEW_STREAMED_MS });
+  const words = useQuery({ ...verdictsQuery(), refetchInterval: RENEW_STREAMED_MS });
+  const budgets = useQuery({ ...budgetsQuery, refetchInterval: RENEW_MS });
+  const live = useLiveNow();
   if (agents.isPending) {
     return (
       <Page title="Overview">
@@ -55,7 +59,9 @@ export default function Overview() {
       </Page>
     );
   }
-  if (agents.data.items.length === 0) {
+  const nowMs = Date.now();
+  const present = agentsNow({ agents: agents.data.items, running: running.data?.items ?? [], words: words.data?.items ?? [] }, live, nowMs);
+  if (present.length === 0) {
     return (
       <Page title="Overview">
         <Empty title="No agent has sent anything yet.">
@@ -66,12 +72,14 @@ export default function Overview() {
   }
   const sums = (todays.data?.items ?? []).map((agent) => agent.figures);
   const sum = (value: (figures: (typeof sums)[number]) => number) => sums.reduce((before, figures) => before + value(figures), 0);
-  const numRunning = sum((figures) => figures.num_open);
-  const numEnded = sum((figures) => figures.num_traces) - numRunning;
+  const numRunning = present.reduce((before, agent) => before + agent.numOpen, 0);
+  const numEnded = sum((figures) => figures.num_traces - figures.num_open);
+  const wrong = openAlerts(alerts.data?.items ?? [], alerts.dataUpdatedAt, live, NUM_ALERTS);
+  const runs = newestRuns(newest.data?.items ?? [], live, NUM_NEWEST, nowMs);
   return (
-    <Page title="Overview" lead={<p className="soft">Renewed every few seconds.</p>}>
+    <Page title="Overview" lead={<p className="soft">Runs and alerts as they happen, sums every few seconds.</p>}>
       <div className="tiles">
-        <Tile name="Spent today" value={formatUsd(sum((figures) => Number(figures.cost_usd ?? 0)))} note={unpriced(sum((figures) => figures.num_unpriced_calls))} />
+        <Tile name="Spent today" value={formatUsd(sum((figures) => Number(figures.cost_usd ?? 0)))} note={spentNote(budgetOfToday(budgets.data?.items ?? []), sum((figures) => figures.num_unpriced_calls))} />
         <Tile name="Runs today" value={formatCount(sum((figures) => figures.num_traces))} note={`${formatCount(numRunning)} running now`} />
         <Tile name="Tokens today" value={formatTokens(sum((figures) => totalTokens(figures.tokens) ?? 0))} />
         <Tile
@@ -88,11 +96,11 @@ export default function Overview() {
           </div>
           <div className="card-body">
             <ul className="plain-list">
-              {agents.data.items.slice(0, 8).map((agent) => (
-                <li key={agent.agent_id}>
-                  <Link to={`/agents/${encodeURIComponent(agent.agent_id)}`}>{agent.agent_id}</Link>
-                  <AgentState numOpen={agent.figures.num_open} />
-                  <span className="soft">seen {formatAgo(microsOf(agent.last_seen_at))}</span>
+              {present.slice(0, NUM_AGENTS).map(({ agentId, numOpen, seenAt, isHalted }) => (
+                <li key={agentId}>
+                  <Link to={`/agents/${encodeURIComponent(agentId)}`}>{agentId}</Link>
+                  <AgentState numOpen={numOpen} isHalted={isHalted} />
+                  <span className="soft">seen {formatAgo(microsOf(seenAt))}</span>
                 </li>
               ))}
             </ul>
@@ -105,11 +113,26 @@ export default function Overview() {
           </div>
           <div className="card-body">
             {alerts.isError && <Failed error={alerts.error} />}
-            {alerts.data?.items.length === 0 && <p className="soft">Nothing needs you.</p>}
-            {alerts.data !== undefined && <AlertLines alerts={alerts.data.items} />}
+            {alerts.isSuccess && wrong.length === 0 && <p className="soft">Nothing needs you.</p>}
+            {wrong.length > 0 && <AlertLines alerts={wrong} />}
           </div>
         </section>
       </div>
+      {budgets.data !== undefined && budgets.data.items.length > 0 && (
+        <section className="card" aria-labelledby="budgets-now">
+          <div className="card-head">
+            <h2 id="budgets-now">Spent against budgets</h2>
+            <Link to="/alerts?tab=budgets">All</Link>
+          </div>
+          <div className="card-body budgets-now">
+            {byUrgency(budgets.data.items)
+              .slice(0, NUM_BUDGETS)
+              .map((budget) => (
+                <BudgetMeter key={budget.budget_id} budget={budget} />
+              ))}
+          </div>
+        </section>
+      )}
       <section className="card" aria-labelledby="runs-hours">
         <div className="card-head">
           <h2 id="runs-hours">Runs per hour, last 24 hours</h2>
@@ -122,24 +145,22 @@ export default function Overview() {
         <h2 className="section-title">
           Newest runs
         </h2>
-        {newest.data !== undefined && <TraceTable traces={newestOf(newest.data.items, live)} label="Newest runs" />}
+        {runs.length > 0 && <TraceTable traces={runs} label="Newest runs" />}
       </div>
     </Page>
   );
 }
 
-/** The newest runs, each as it was told last: a stream is seconds before the tables, but the tables have the last word. */
-function newestOf(read: readonly TraceSummary[], live: ReadonlyMap<string, TraceSummary>): TraceSummary[] {
-  const byId = new Map(live);
-  for (const trace of read) if (!trace.is_open || !byId.has(trace.trace_id)) byId.set(trace.trace_id, trace);
-  return [...byId.values()].sort((left, right) => right.started_at.localeCompare(left.started_at)).slice(0, NUM_NEWEST);
+function spentNote(budget: BudgetItem | undefined, numUnpriced: number): string | undefined {
+  const notes = [
+    ...(budget === undefined ? [] : [`of ${formatUsd(budget.limit)} a day`]),
+    ...(numUnpriced > 0 ? [`and ${formatCount(numUnpriced)} calls without a price`] : []),
+  ];
+  return notes.length > 0 ? notes.join(" ") : undefined;
 }
 
-function unpriced(numCalls: number): string | undefined {
-  return numCalls > 0 ? `and ${formatCount(numCalls)} calls without a price` : undefined;
-}
-
-export function AgentState({ numOpen }: { readonly numOpen: number }) {
+export function AgentState({ numOpen, isHalted = false }: { readonly numOpen: number; readonly isHalted?: boolean }) {
+  if (isHalted) return <span className="badge badge-error">⊘ halted</span>;
   return numOpen > 0 ? (
     <span className="badge badge-running">● {formatCount(numOpen)} running</span>
   ) : (
@@ -155,5 +176,5 @@ function RunsPerHour() {
   });
   if (hours.isPending) return <Loading what="the hours" />;
   if (hours.isError) return <Failed error={hours.error} onRetry={() => void hours.refetch()} />;
-  return <Bars label="Runs per hour, last 24 hours" format={formatCount} {...hourPlaces(hours.data.rows, Date.now())} />;
+  return <Bars label="Runs per hour, last 24 hours" format={formatCount} {...hourPlaces(hours.data.rows, hours.dataUpdatedAt)} />;
 }

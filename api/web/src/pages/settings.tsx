@@ -1,12 +1,12 @@
 /**
- * Keys, members, and who changed what.
+ * Keys, members, prices, and who changed what.
  *
- * Upstream: /v1/keys, /v1/members, /v1/audit.
+ * Upstream: /v1/keys, /v1/members, /v1/audit; `prices`.
  * Downstream: people and agents that sign in.
  * Guarantee: a new key is shown once; what cannot be undone is asked for first.
  */
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
-import { type FormEvent, useState } from "react";
+import { type FormEvent, lazy, Suspense, useState } from "react";
 
 import { api, read } from "../api/client";
 import { auditQuery, type KeyScope, keysQuery, membersQuery, type Role } from "../api/queries";
@@ -20,9 +20,12 @@ import { Tabs } from "../kit/tabs";
 import { microsOf } from "../kit/tokens";
 import { useUrlState } from "../kit/url_state";
 
+const Prices = lazy(async () => ({ default: (await import("./prices")).Prices }));
+
 const TABS = [
   { id: "keys", name: "Keys" },
   { id: "members", name: "Members" },
+  { id: "prices", name: "Prices" },
   { id: "audit", name: "Changes" },
 ] as const;
 const SCOPES: readonly (readonly [KeyScope, string])[] = [
@@ -43,6 +46,11 @@ export default function Settings() {
         <Tabs label="Settings" tabs={TABS} current={tab} onChoose={(next) => set({ tab: next === "keys" ? undefined : next })}>
           {tab === "keys" && <Keys />}
           {tab === "members" && <Members />}
+          {tab === "prices" && (
+            <Suspense fallback={<Loading what="prices" />}>
+              <Prices />
+            </Suspense>
+          )}
           {tab === "audit" && <Audit />}
         </Tabs>
       ) : (

@@ -154,7 +154,7 @@ function Result({ answer, tookMs }: { readonly answer: SqlAnswer; readonly tookM
     [plot, theme],
   );
   return (
-    <section aria-label="Result" role="region" className="sql-result">
+    <section aria-label="Result" className="sql-result">
       <div className="sql-tools">
         <span role="status">
           {formatCount(answer.rows.length)} {answer.rows.length === 1 ? "row" : "rows"}

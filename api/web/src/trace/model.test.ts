@@ -47,7 +47,7 @@ describe("TraceModel", () => {
     ["parents that name nothing", [7, -5, Number.NaN]],
   ])("%s: every span is shown once", (_, parents) => {
     const model = new TraceModel(columns(parents));
-    expect([...model.visible(new Set())].toSorted((left, right) => left - right)).toEqual(parents.map((_, at) => at));
+    expect([...model.visible(new Set())].toSorted((left, right) => left - right)).toEqual([...parents.keys()]);
   });
 
   test("a chain of 5,000 and 50,000 children are no trouble", () => {

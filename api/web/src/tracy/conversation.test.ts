@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 
-import { ended, newTurn, sessionOf, type Turn, withEvent } from "./conversation";
+import { ended, newTurn, sessionOf, storedTurn, type Turn, withEvent } from "./conversation";
 
 const event = (name: string, data: unknown) => ({ id: "", event: name, data: typeof data === "string" ? data : JSON.stringify(data) });
 const play = (...events: [string, unknown][]): Turn => events.reduce((turn, [name, data]) => withEvent(turn, event(name, data)), newTurn("why?"));
@@ -40,4 +40,16 @@ test("what is not known, or broken, changes nothing", () => {
   expect(withEvent(turn, event("citation", "{broken"))).toBe(turn);
   expect(sessionOf(event("session", { session_id: "ts-1" }))).toBe("ts-1");
   expect(sessionOf(event("text", { session_id: "ts-1" }))).toBeUndefined();
+});
+
+test("a stored turn is what was shown, and over", () => {
+  const events = [
+    { event: "text", data: { text: "It cost [$1](#c1)." } },
+    { event: "citation", data: { citation_id: "c1", sql: "SELECT 1" } },
+  ];
+  expect(storedTurn({ question: "why?", events: [...events, { event: "done", data: {} }], failed: null })).toEqual(
+    play(["text", { text: "It cost [$1](#c1)." }], ["citation", { citation_id: "c1", sql: "SELECT 1" }], ["done", {}]),
+  );
+  expect(storedTurn({ question: "why?", events, failed: null }).state).toBe("done");
+  expect(storedTurn({ question: "why?", events, failed: "model_away" }).state).toBe("failed");
 });

@@ -86,6 +86,23 @@ export function ended(turn: Turn, wasStopped: boolean): Turn {
   return wasStopped ? { ...turn, state: "stopped" } : { ...turn, state: "failed", failure: "The answer broke off. Ask again." };
 }
 
+/** A turn as it was stored: the events that were sent, in order. */
+export interface StoredTurn {
+  readonly question: string;
+  readonly events: readonly Readonly<Record<string, unknown>>[];
+  readonly failed: string | null;
+}
+
+export function storedTurn({ question, events, failed }: StoredTurn): Turn {
+  const turn = events.reduce<Turn>(
+    (before, { event, data }) => withEvent(before, { id: "", event: text(event) ?? "", data: JSON.stringify(data) ?? "" }),
+    newTurn(question),
+  );
+  if (turn.state !== "running") return turn;
+  // What was stored is over, however it ended.
+  return failed === null ? { ...turn, state: "done" } : ended(turn, failed === "stopped");
+}
+
 function withText(turn: Turn, more: string): Turn {
   const last = turn.parts.at(-1);
   if (last?.kind !== "text") return { ...turn, parts: [...turn.parts, { kind: "text", text: more }] };

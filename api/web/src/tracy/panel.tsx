@@ -11,12 +11,14 @@ import { type FormEvent, useEffect, useMemo, useRef, useState } from "react";
 import { Link } from "react-router";
 
 import { problemOf } from "../api/client";
+import { conversationsQuery } from "../api/queries";
 import { Chart } from "../kit/chart";
 import { readEvents } from "../kit/events";
 import { Markdown } from "../kit/markdown_view";
 import { allowedOption } from "./chart_option";
 import { type Citation, ended, newTurn, type Part, sessionOf, type Turn, withEvent } from "./conversation";
 import { type PageSubject, useTracyPanel } from "./open";
+import { Past } from "./past";
 import "./panel.css";
 
 const MAX_CHARS = 8_000;
@@ -33,6 +35,7 @@ export default function TracyPanel({ onClose }: { readonly onClose: () => void }
   const client = useQueryClient();
   const [turns, setTurns] = useState<readonly Turn[]>([]);
   const [question, setQuestion] = useState(draft);
+  const [isPastShown, setPastShown] = useState(false);
   const session = useRef<string>(undefined);
   const stopper = useRef<AbortController>(undefined);
   const field = useRef<HTMLTextAreaElement>(null);
@@ -53,6 +56,7 @@ export default function TracyPanel({ onClose }: { readonly onClose: () => void }
     const asked = text.trim();
     if (asked === "" || isRunning) return;
     setQuestion("");
+    setPastShown(false);
     setTurns((before) => [...before, newTurn(asked)]);
     const stopping = new AbortController();
     stopper.current = stopping;
@@ -74,7 +78,7 @@ export default function TracyPanel({ onClose }: { readonly onClose: () => void }
       if (stopping.signal.aborted) change((turn) => ended(turn, true));
       else change((turn) => ({ ...turn, state: "failed", failure: error instanceof Error ? error.message : String(error) }));
     }
-    void client.invalidateQueries({ queryKey: ["tracy-sessions"] });
+    void client.invalidateQueries({ queryKey: conversationsQuery.queryKey });
   };
   const submit = (event: FormEvent) => {
     event.preventDefault();
@@ -91,7 +95,12 @@ export default function TracyPanel({ onClose }: { readonly onClose: () => void }
     >
       <header className="tracy-head">
         <h2>Tracy</h2>
-        <span>
+        <span className="row-actions">
+          {!isRunning && (
+            <button type="button" className="button button-small" aria-pressed={isPastShown} onClick={() => setPastShown(!isPastShown)}>
+              Past
+            </button>
+          )}
           {turns.length > 0 && !isRunning && (
             <button
               type="button"
@@ -99,6 +108,7 @@ export default function TracyPanel({ onClose }: { readonly onClose: () => void }
               onClick={() => {
                 session.current = undefined;
                 setTurns([]);
+                setPastShown(false);
                 field.current?.focus();
               }}
             >
@@ -111,7 +121,17 @@ export default function TracyPanel({ onClose }: { readonly onClose: () => void }
         </span>
       </header>
       <div className="tracy-talk" role="log" aria-label="Conversation" tabIndex={0}>
-        {turns.length === 0 && (
+        {isPastShown && (
+          <Past
+            onOpen={(sessionId, past) => {
+              session.current = sessionId;
+              setTurns(past);
+              setPastShown(false);
+              field.current?.focus();
+            }}
+          />
+        )}
+        {!isPastShown && turns.length === 0 && (
           <div className="tracy-begin">
             <p>She reads your traces with SQL and shows where each figure comes from.</p>
             <ul>
@@ -125,9 +145,7 @@ export default function TracyPanel({ onClose }: { readonly onClose: () => void }
             </ul>
           </div>
         )}
-        {turns.map((turn, at) => (
-          <TurnView key={at} turn={turn} />
-        ))}
+        {!isPastShown && turns.map((turn, at) => <TurnView key={at} turn={turn} />)}
         <div ref={end} />
       </div>
       <form className="tracy-ask" onSubmit={submit}>
