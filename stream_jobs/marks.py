@@ -40,7 +40,7 @@ def marks_table(name: str) -> sa.Table:
         sa.Column("topic_id", sa.Text, nullable=False),
         sa.Column("next_offset", sa.BigInteger, nullable=False),
         sa.Column("rev", sa.BigInteger, nullable=False),
-        sa.Column("part", sa.Integer, nullable=False),
+        sa.Column("part", sa.BigInteger, nullable=False),
     )
 
 

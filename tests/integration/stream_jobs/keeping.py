@@ -16,6 +16,7 @@ from producers.contracts.topics import GUARD
 from stream_jobs.contracts.alert import Alert, AlertBatch
 from stream_jobs.contracts.spend import Spend, SpendBatch
 from stream_jobs.contracts.topics import BUDGET_ALERTS, SPEND
+from stream_jobs.processors.due import first_part_of
 from stream_jobs.settings import BudgetsSettings
 from tests.integration.stream_jobs.harness import wait_until
 from tests.integration.stream_jobs.installed import Installed
@@ -66,7 +67,9 @@ class Keeping(Installed):
             cost_usd=Decimal(usd),
             num_tokens=100,
         )
-        batch = SpendBatch(tenant_id=TENANT, agent_id=agent_id, rev=rev, received_at_us=now_us, spends=[one])
+        # Every other one as a tick leads to it: its parts are numbered far above 32 bits.
+        part = first_part_of(f"{TENANT}|{agent_id}".encode()) if rev % 2 else 0
+        batch = SpendBatch(tenant_id=TENANT, agent_id=agent_id, rev=rev, part=part, received_at_us=now_us, spends=[one])
         self.ledger[agent_id] += Decimal(usd)
         value = msgspec.json.encode(batch)
         self._sent.append((partition, value))

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from stream_jobs.contracts.alert import Alert, AlertBatch, AlertSeverity, AlertState
 from stream_jobs.contracts.topics import ALERTS, BUDGET_ALERTS
+from stream_jobs.processors.due import first_part_of
 from tests.integration.stream_jobs.harness import wait_until
 from tests.integration.stream_jobs.installed import Installed
 
@@ -75,7 +76,9 @@ class Notifying(Installed):
             trace_id="t1",
             rev=rev,
         )
-        batch = AlertBatch(tenant_id=tenant_id, agent_id="laptop", rev=rev, alerts=[one])
+        # Every other one as a tick leads to it: its parts are numbered far above 32 bits.
+        part = first_part_of(f"{tenant_id}|laptop".encode()) if rev % 2 else 0
+        batch = AlertBatch(tenant_id=tenant_id, agent_id="laptop", rev=rev, part=part, alerts=[one])
         value = msgspec.json.encode(batch)
         self._sent.append((topic, partition, value))
         self.put(topic, partition, value)
