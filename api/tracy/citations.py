@@ -219,8 +219,10 @@ def _check_prose(
     parts: list[str] = []
     position = 0
     for start, end in sorted(found):
-        if start < position or any(low <= start and end <= high for low, high in kept):
+        if end <= position or any(low <= start and end <= high for low, high in kept):
             continue
+        # A sign such as "²" may have taken the beginning of a number; the rest of it is one all the same.
+        start = max(start, position)
         token = text[start:end]
         bare = _bare(token)
         start += token.find(bare)

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from api.tracy.citations import WITHHELD, Known, Reread, Table, check_text, cited_results
@@ -157,6 +157,8 @@ def test_citations_are_numbered_and_say_why() -> None:
     assert cited_results(text) == ["r1"]
 
 
+@example("²@0")
+@example("x²3 ½4.5")
 @given(st.text(alphabet=st.characters(codec="utf-8"), max_size=200))
 def test_no_numeral_of_any_script_leaves_without_a_source(text: str) -> None:
     shown, _ = check_text(text, {}, Known())

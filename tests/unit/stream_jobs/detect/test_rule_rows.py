@@ -20,7 +20,9 @@ run_cost.severity = "info"
 
 
 def limit(book: RuleBook, tenant_id: str, agent_id: str = "laptop") -> Decimal:
-    return book.find("run_cost", RunCostSettings, tenant_id, agent_id).limit_usd
+    settings = book.of_agent(tenant_id, agent_id)["run_cost"]
+    assert isinstance(settings, RunCostSettings)
+    return settings.limit_usd
 
 
 def test_rows_lie_over_the_files_tables_of_the_same_scope() -> None:
@@ -32,7 +34,8 @@ def test_rows_lie_over_the_files_tables_of_the_same_scope() -> None:
     )
     assert refused == []
     assert (limit(book, "other1"), limit(book, "acme01"), limit(book, "acme01", "phone")) == (4, 2, 1)
-    settings = book.find("run_cost", RunCostSettings, "acme01", "phone")
+    settings = book.of_agent("acme01", "phone")["run_cost"]
+    assert isinstance(settings, RunCostSettings)
     assert (settings.severity, settings.hold_s) == ("info", 60)
 
 
@@ -53,8 +56,10 @@ def test_a_wrong_row_is_left_out_alone() -> None:
     assert len(refused) == 2
     assert refused[0].startswith("acme01  run_cost:")
     assert limit(book, "acme01") == 3
-    assert book.find("tool_loop", ToolLoopSettings, "acme01", "laptop").max_same_calls == 3
-    assert book.find("tool_loop", ToolLoopSettings, "other1", "laptop").max_same_calls == 10
+    for tenant_id, num_calls in (("acme01", 3), ("other1", 10)):
+        settings = book.of_agent(tenant_id, "laptop")["tool_loop"]
+        assert isinstance(settings, ToolLoopSettings)
+        assert settings.max_same_calls == num_calls
 
 
 def test_the_layers_can_be_asked_for() -> None:
