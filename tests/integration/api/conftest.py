@@ -1,5 +1,6 @@
 """Two tenants of different size with rows in every silver table, and the API of this checkout over them."""
 
+import json
 import secrets
 import socket
 import threading
@@ -34,6 +35,14 @@ _WORDS = {
     "state": "alert",
     "rule": "run_cost",
     "usage_source": "message",
+}
+
+
+# Columns of cards that hold JSON, with the texts of one item.
+_NESTED = {
+    "top_cost_spans": ("span_id", "role_hint"),
+    "redundant_tool_calls": ("tool_name",),
+    "sub_agents": ("span_id",),
 }
 
 
@@ -98,6 +107,10 @@ def _value(tenant: Tenant, column: ColumnSpec, number: int, at: datetime) -> Any
     if word := _WORDS.get(column.name):
         return word
     text = f"{tenant.canary}-{column.name}-{number}"
+    if nested := _NESTED.get(column.name):
+        item: dict[str, Any] = dict.fromkeys(nested, text)
+        # The one number that an item must have.
+        return json.dumps([item | ({"count": 2} if column.name == "redundant_tool_calls" else {})])
     values: dict[str, Any] = {
         "string": text,
         "long": number,
