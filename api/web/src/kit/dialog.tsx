@@ -29,6 +29,12 @@ export function Dialog({ title, isOpen, onClose, isWide = false, children }: Dia
       ref={element}
       className={isWide ? "dialog dialog-wide" : "dialog"}
       aria-labelledby={id}
+      onCancel={(event) => {
+        // Closed by our own state, so that a key right behind Escape finds it closed already.
+        if (event.target !== element.current) return;
+        event.preventDefault();
+        onClose();
+      }}
       onClose={onClose}
       onClick={(event) => {
         if (event.target === element.current) onClose();
