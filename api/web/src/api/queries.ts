@@ -222,8 +222,9 @@ export const auditQuery = queryOptions({
   queryFn: () => read(api.GET("/v1/audit", { params: { query: { limit: 50 } } })),
 });
 
+// Nothing else than JSON is asked for here; the document names the other forms of the same answer too.
 export const askSql = (sql: string, signal?: AbortSignal): Promise<SqlAnswer> =>
-  read(api.POST("/v1/sql", { body: { sql }, ...(signal === undefined ? {} : { signal }) }));
+  read(api.POST("/v1/sql", { body: { sql }, ...(signal === undefined ? {} : { signal }) })) as Promise<SqlAnswer>;
 
 export const columnsQuery = (table: string) =>
   queryOptions({
