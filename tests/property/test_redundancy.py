@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream_jobs.core.redundancy.levenshtein import distance_within, distances, lane_of
+from stream_jobs.core.redundancy.levenshtein import distance_within
 from stream_jobs.core.redundancy.memory import PlainMemory
 from stream_jobs.core.redundancy.normalise import asked_text, units_of
 from stream_jobs.core.redundancy.similar import Page, SimilarTexts
@@ -57,12 +57,6 @@ def test_distance_is_levenshteins(left: str, right: str, limit: int) -> None:
     wanted = distance(left, right)
     found = distance_within(left, right, limit)
     assert found == wanted if wanted <= limit else found > limit
-
-
-@settings(max_examples=200, deadline=None)
-@given(text=few_letters, others=st.lists(few_letters, max_size=9))
-def test_many_distances_at_once_are_those_one_by_one(text: str, others: list[str]) -> None:
-    assert distances(text, [lane_of(other) for other in others]) == [distance(text, other) for other in others]
 
 
 @settings(max_examples=200, deadline=None)

@@ -9,20 +9,20 @@ different ones are still compared with those remembered, but not remembered, and
 Most pairs are never compared. Equal texts meet by their hash. Of the others, one edit changes at most four of the
 pairs of neighbouring characters (two go, two come) and two of the characters, so texts within distance d differ in at
 most 4d and 2d of them; both are hashed into bit vectors, where a collision can only hide a difference. Texts whose
-lengths or vectors differ by more are out without a look; the rest is measured many at once. Of texts already known to
-be redundant only one needs to be met.
+lengths or vectors differ by more are out without a look; the rest is measured. Of texts already known to be redundant
+only one needs to be met.
 """
 
 from collections import Counter
 from collections.abc import Iterable
 from functools import lru_cache
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import Final, NamedTuple, Protocol, TypeVar
 from zlib import crc32
 
 import msgspec
 
-from stream_jobs.core.redundancy.levenshtein import Lane, distance_within, distances, lane_bytes, lane_of, max_distance
+from stream_jobs.core.redundancy.levenshtein import distance_within, max_distance
 from stream_jobs.core.redundancy.normalise import digest_of
 
 DEFAULT_MIN_PERCENT: Final = 80
@@ -31,9 +31,6 @@ DEFAULT_MAX_TEXTS: Final = 2_000
 _PAGE_TEXTS = 32
 # Half as many let twice as many texts through that are not similar; twice as many cost more than they keep out.
 _VECTOR_BITS = 2048
-# Texts compared at once: below, making the wide vectors costs more than it saves; above, they leave the cache.
-_MIN_LANES = 4
-_MAX_LANES = 256
 
 # Differing bits of the vectors, number of the text, greatest distance.
 _Candidate = tuple[int, int, int]
@@ -103,7 +100,6 @@ class SimilarTexts:
         self._max_texts = max_texts
         self._by_length: dict[int, tuple[list[int], list[int]]] | None = None
         self._bags: dict[int, int] = {}
-        self._lanes: dict[int, Lane] = {}
 
     @property
     def family(self) -> Family:
@@ -153,39 +149,15 @@ class SimilarTexts:
             ]:
                 if (bag ^ self._bag(candidate[1])).bit_count() <= bag_bound:
                     (flagged if is_flagged(candidate[1]) else others).append(candidate)
-        found = self._within(text, others)
+        found = [number for _, number, limit in others if self._is_within(text, number, limit)]
         if found:
             return found
-        # The most alike first, and ever more at once: mostly the first is one, and only one is needed.
+        # The most alike first: mostly it is one, and only one is needed.
         flagged.sort()
-        start, size = 0, 2
-        while start < len(flagged):
-            found = self._within(text, flagged[start : start + size])
-            if found:
-                return found[:1]
-            start, size = start + size, min(8 * size, _MAX_LANES)
-        return []
+        return list(islice((number for _, number, limit in flagged if self._is_within(text, number, limit)), 1))
 
-    def _within(self, text: str, candidates: list[_Candidate]) -> list[int]:
-        """Return those of the candidates that are within their limits."""
-        found: list[int] = []
-        by_width: dict[int, list[_Candidate]] = {}
-        for candidate in candidates:
-            length = len(self._text(candidate[1]))
-            by_width.setdefault(lane_bytes(length), []).append(candidate)
-        for group in by_width.values():
-            if len(group) < _MIN_LANES:
-                found += [
-                    number for _, number, limit in group if distance_within(text, self._text(number), limit) <= limit
-                ]
-                continue
-            for start in range(0, len(group), _MAX_LANES):
-                part = group[start : start + _MAX_LANES]
-                measured = distances(text, [self._lane(number) for _, number, _ in part])
-                found += [
-                    number for (_, number, limit), distance in zip(part, measured, strict=True) if distance <= limit
-                ]
-        return found
+    def _is_within(self, text: str, number: int, limit: int) -> bool:
+        return distance_within(text, self._text(number), limit) <= limit
 
     def _groups_near(self, length: int) -> list[tuple[int, int, list[int], list[int]]]:
         groups = self._groups()
@@ -256,12 +228,6 @@ class SimilarTexts:
         if bag is None:
             bag = self._bags[number] = _bag_of(self._text(number))
         return bag
-
-    def _lane(self, number: int) -> Lane:
-        lane = self._lanes.get(number)
-        if lane is None:
-            lane = self._lanes[number] = lane_of(self._text(number))
-        return lane
 
     def _owner(self, number: int) -> str:
         return self._page(number).owners[number % _PAGE_TEXTS]
