@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup demo up down status test test-unit test-integration test-plugin test-openclaw bench-plugin bench web setup-browser test-web screenshots check check-web test-pages lint types arch format schemas openapi dashboards check-deploy lock clean
+.PHONY: help setup demo up down status test test-unit test-integration test-plugin test-openclaw bench-plugin bench faults web setup-browser test-web screenshots check check-web test-pages lint types arch format schemas openapi dashboards check-deploy lock clean
 
 ##@ Start here
 help: ## Show this list
@@ -60,6 +60,11 @@ bench-plugin: setup ## Measure what the plugin costs an agent, in real OpenClaw 
 bench: setup ## Measure on the real stack, then the API over a million spans (made once); prints tables and JSON
 	@$(BIN)/python -m tests.bench
 	@$(BIN)/python -m tests.bench.api_times
+
+ROUNDS ?= 10
+faults: setup ## Kill and hold parts of a stack of its own for ROUNDS=10 rounds, then compare the tables with the ledger
+	@$(BIN)/clawtrace fetch
+	@$(BIN)/python -m tests.faults --rounds $(ROUNDS)
 
 ##@ The pages
 WEB := api/web

@@ -1,0 +1,104 @@
+"""A short campaign on the stack of this session: parts are killed and held, then everything is counted."""
+
+import json
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.faults.campaign import Round, World, play
+from tests.faults.ledger import Ledger
+from tests.faults.mixture import Delivery, Run, runs_of
+from tests.faults.oracle import (
+    calm_findings,
+    event_findings,
+    read_log,
+    revision_findings,
+    roll_up_findings,
+    total_findings,
+)
+from tests.integration.doors import Doors
+
+pytestmark = pytest.mark.slow
+
+SEED = 20261123
+NUM_RUNS = 24
+NUM_FAULTS = 6
+TENANTS = ("faultshortx", "faultshorty")
+
+
+@dataclass(frozen=True)
+class Played:
+    """A round that was played, and what it was played on."""
+
+    world: World
+    told: Round
+    runs: list[Run]
+
+
+@pytest.fixture(scope="module")
+def played(
+    doors: Doors,
+    make_key: Callable[..., str],
+    clawtrace: Callable[..., subprocess.CompletedProcess[str]],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Played]:
+    """One round; the stack runs whole again after it."""
+    keys: dict[tuple[str, str], str] = {}
+
+    def key_of(tenant_id: str, agent_id: str) -> str:
+        if (tenant_id, agent_id) not in keys:
+            keys[tenant_id, agent_id] = make_key(tenant_id, agent_id, "ingest")
+        return keys[tenant_id, agent_id]
+
+    def pid_of(name: str) -> int | None:
+        processes = json.loads(clawtrace("status", "--json").stdout)["processes"]
+        pid: int | None = next(process["pid"] for process in processes if process["name"] == name)
+        return pid
+
+    book: Path = tmp_path_factory.mktemp("faults") / "ledger.sqlite"
+    ledger = Ledger(book)
+    world = World(doors, ledger, TENANTS, key_of, pid_of, lambda: clawtrace("status", "--json").returncode == 0)
+    told = play(world, SEED, NUM_RUNS, NUM_FAULTS)
+    print(f"seed {SEED}: {told.num_events} events, {told.took_s:.0f} s, {', '.join(told.faults)}")
+    yield Played(world, told, runs_of(SEED, NUM_RUNS, TENANTS))
+    ledger.close()
+
+
+def test_nothing_acknowledged_is_lost_or_counted_twice(played: Played) -> None:
+    assert played.told.faults
+    assert played.told.findings == []
+
+
+def test_the_ledger_is_believed_more_than_the_tables(played: Played, tmp_path: Path) -> None:
+    doors, run = played.world.doors, played.runs[0]
+    never_sent = Delivery(run, 10_000, ({"hook": "x"},))
+    other = Ledger(tmp_path / "other.sqlite")
+    other.note(never_sent)
+    other.acknowledge(never_sent)
+    lost, unknown = event_findings(doors, other, TENANTS)
+    assert lost.startswith("1 acknowledged events that are not stored")
+    assert "that nobody sent under that name" in unknown
+    other.close()
+
+
+def test_the_oracle_sees_what_does_not_add_up(played: Played) -> None:
+    doors = played.world.doors
+    assert total_findings(doors, played.runs[1:], TENANTS)
+    assert total_findings(doors, [*played.runs, played.runs[0]], TENANTS)
+    assert total_findings(doors, played.runs, TENANTS) == []
+    assert roll_up_findings(doors, TENANTS) == []
+    assert revision_findings(doors, TENANTS) == []
+
+
+def test_the_oracle_sees_a_record_that_was_not_stitched(played: Played) -> None:
+    doors = played.world.doors
+    log = read_log(doors)
+    partition = max(log, key=lambda number: sum(TENANTS[0].encode() in value for value in log[number]))
+    values = log[partition]
+    ours = [offset for offset, value in enumerate(values) if TENANTS[0].encode() in value]
+    place = ours[len(ours) // 2]
+    # What the tables hold is then more than the log leads to.
+    assert calm_findings(doors, log | {partition: [*values[:place], b"junk", *values[place + 1 :]]}, TENANTS)
