@@ -12,13 +12,16 @@ from typing import Any, Final
 
 import msgspec
 
+from producers.contracts.event import EventBatch
 from stream_jobs.contracts.alert import Alert, AlertBatch
 from stream_jobs.contracts.span import Span, SpanBatch
 from stream_jobs.contracts.trace import Trace, TraceBatch
-from stream_jobs.processors.compose import FileCore
+from stream_jobs.core.cost import PriceBook
+from stream_jobs.core.stitch import StitchResult, read_rules, stitch_batch, tick_agent
 from stream_jobs.processors.dead_letter import Headers
 from stream_jobs.processors.journal import Change
 from stream_jobs.processors.shell import SourceRecord
+from stream_jobs.processors.state import PartitionState
 from stream_jobs.processors.stitcher import Stitcher
 from stream_jobs.processors.topology import Topology
 from stream_jobs.settings import StitcherSettings
@@ -74,6 +77,22 @@ class _Shell:
         raise error
 
 
+class _FileCore:
+    """The core with the files of the stack; the tenants of a campaign set no rules of their own."""
+
+    def __init__(self, settings: StitcherSettings) -> None:
+        self._prices = PriceBook.from_toml(settings.prices_file.read_text())
+        self._rules = read_rules(settings.rules_file.read_text())
+
+    def stitch(self, state: PartitionState, batch: EventBatch, rev: int, /) -> StitchResult:
+        return stitch_batch(state, batch, rev, self._prices, self._rules)
+
+    def tick(
+        self, state: PartitionState, tenant_id: str, agent_id: str, at_us: int, rev: int, is_minute: bool, /
+    ) -> StitchResult:
+        return tick_agent(state, tenant_id, agent_id, at_us, rev, self._prices, self._rules, with_fact=is_minute)
+
+
 @dataclass
 class Calm:
     """Every revision that must be in the tables: (agent, revision, value)."""
@@ -107,7 +126,7 @@ def stitch_calmly(
 
 
 async def _run(shell: _Shell, log: Mapping[int, Sequence[bytes]], settings: StitcherSettings) -> None:
-    stitcher = Stitcher(shell, FileCore(settings), _TOPOLOGY, log_generation=settings.log_generation)
+    stitcher = Stitcher(shell, _FileCore(settings), _TOPOLOGY, log_generation=settings.log_generation)
     for partition, values in sorted(log.items()):
         for offset, value in enumerate(values):
             await stitcher.process(SourceRecord(partition, offset, None, value, _ASSIGNMENT))
