@@ -226,8 +226,8 @@ class TestApi:
         )
         assert answer.status_code in (403, 422)
 
-    def test_the_command_line_answers_in_json(self, clawtrace: Clawtrace) -> None:
-        done = clawtrace("sql", "SELECT count(*) AS num_traces FROM traces", "--tenant", "doorsone", "--json")
+    def test_the_command_line_answers_in_json(self, clawtrace: Clawtrace, keys: dict[str, str]) -> None:
+        done = clawtrace("sql", "SELECT count(*) AS num_traces FROM traces", "--key", keys["doorsone.read"], "--json")
         assert done.returncode == 0, done.stderr
         assert json.loads(done.stdout)["rows"] == [[1]]
 

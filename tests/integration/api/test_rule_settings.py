@@ -116,7 +116,9 @@ def test_a_change_is_in_force_without_a_restart(people: People, stack: StackSett
     copy = tmp_path / "copy.json"
 
     def limit(rules: Rules) -> str:
-        return str(rules.value.find("session_cost", SessionCostSettings, people.tenant_id, "laptop").limit_usd)
+        settings = rules.value.of_agent(people.tenant_id, "laptop")["session_cost"]
+        assert isinstance(settings, SessionCostSettings)
+        return str(settings.limit_usd)
 
     with RuleRowsReader.following(settings, copy) as reader:
         rules = Rules(settings, reader)
