@@ -11,6 +11,10 @@ from tests.integration.lakehouse.cut_line import CutLine
 from tests.integration.lakehouse.lake import Lake, SinkChild, wait_until
 from tests.integration.lakehouse.test_exactly_once import Ledger
 
+# The tables that the ledger's events lead to.
+FILLED = ("events", "spans", "traces", "edges")
+RETRIES = "clawtrace_sink_retries_total"
+
 
 @pytest.fixture
 def line(lake: Lake) -> Iterator[CutLine]:
@@ -39,7 +43,7 @@ def test_commit_whose_answer_is_lost_is_not_made_twice(lake: Lake, line: CutLine
     assert "commit_had_landed" in sink.log()
     assert "overtaken" not in sink.log()
     # A commit that is asked for twice would have taken a second epoch, or a second snapshot.
-    for name in ("events", "spans", "traces", "edges"):
+    for name in FILLED:
         table = lake.table(name)
         assert lake.progress(name).epoch == len(table.metadata.snapshots)
 
@@ -51,13 +55,13 @@ def test_sink_waits_while_the_catalog_is_away_and_keeps_its_files(lake: Lake, li
     wait_until(lambda: ledger.is_drained() and lake.num_rows("tenants") == 1, "the sink commits all tables")
     line.cut()
     ledger.send(60)
-    wait_until(lambda: sink.metric('clawtrace_sink_retries_total{table="events"}') >= 2, "the sink tries again")
+    wait_until(lambda: sum(sink.metric(f'{RETRIES}{{table="{name}"}}') for name in FILLED) >= 2, "the sink tries again")
     line.mend()
     wait_until(ledger.is_drained, "all tables have their rows")
     ledger.check()
     # The files written before the cut are the ones that were committed: none lies beside the table.
-    events = lake.table("events")
-    named = {path.rpartition("/")[2] for path in events.inspect.files()["file_path"].to_pylist()}
-    folder = events.location().removeprefix("file://")
-    lying = {path.name for path in Path(folder).rglob("*.parquet")}
-    assert lying == named
+    for name in FILLED:
+        table = lake.table(name)
+        named = {path.rpartition("/")[2] for path in table.inspect.files()["file_path"].to_pylist()}
+        folder = table.location().removeprefix("file://")
+        assert {path.name for path in Path(folder).rglob("*.parquet")} == named, name
