@@ -10,16 +10,20 @@ import asyncio
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
 from api.client import EXIT_AWAY, EXIT_QUESTION, ApiClient, ApiError, find_door
 from api.console.options import JsonOption, KeyOption, UrlOption
 
+if TYPE_CHECKING:
+    # At run time only where it is needed: it brings pyarrow along.
+    from api.export.results import ResultFormat
+
 sql_app = typer.Typer(help="Ask a question in SQL.")
 
-_FORMATS = ("json", "csv", "parquet")
+_FORMATS: "tuple[ResultFormat, ...]" = ("json", "csv", "parquet")
 
 
 @sql_app.command()
@@ -56,18 +60,19 @@ def sql(
         typer.echo("There are more rows; raise --limit, or aggregate.", err=True)
 
 
-def _wanted(form: str, as_json: bool, output: Path | None) -> str:
-    wanted = form or ("json" if as_json else "")
-    if not wanted and output is not None:
-        wanted = output.suffix.removeprefix(".")
-    if (wanted or output is not None) and wanted not in _FORMATS:
+def _wanted(form: str, as_json: bool, output: Path | None) -> "ResultFormat | None":
+    name = form or ("json" if as_json else "")
+    if not name and output is not None:
+        name = output.suffix.removeprefix(".")
+    wanted = next((known for known in _FORMATS if known == name), None)
+    if wanted is None and (name or output is not None):
         _fail(f"The format is one of {', '.join(_FORMATS)}; give it with --format.", EXIT_QUESTION)
     if wanted == "parquet" and output is None and sys.stdout.isatty():
         _fail("Parquet is not for a terminal: give --output FILE.", EXIT_QUESTION)
     return wanted
 
 
-def _ask_here(question: str, limit: int, form: str) -> tuple[bytes, bool]:
+def _ask_here(question: str, limit: int, form: "ResultFormat") -> tuple[bytes, bool]:
     """Ask as the operator, who has no key; through the same guard, with the same limits."""
     from api.export.results import write_result
     from api.repositories.engine import Rows, TrinoEngine
@@ -97,10 +102,10 @@ def _ask_here(question: str, limit: int, form: str) -> tuple[bytes, bool]:
         _fail(str(error), EXIT_QUESTION)
     except (TrinoAway, TooManyQueries, OSError) as error:
         _fail(f"{error}. Is the stack up? clawtrace status", EXIT_AWAY)
-    return write_result(rows, snapshots, form), rows.truncated  # type: ignore[arg-type]
+    return write_result(rows, snapshots, form), rows.truncated
 
 
-def _put_out(content: bytes, wanted: str, output: Path | None) -> None:
+def _put_out(content: bytes, wanted: "ResultFormat | None", output: Path | None) -> None:
     if output is not None:
         try:
             output.write_bytes(content)

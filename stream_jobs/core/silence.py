@@ -27,7 +27,6 @@ _US_PER_HOUR = 60 * US_PER_MINUTE
 _ACTIVE_HOURS = 24
 
 NEVER_SHOWED = "asked for, and never showed a sign of life"
-_ABOUT = "closing"
 
 
 class ClosingSettings(RuleSettings):
@@ -38,7 +37,7 @@ class ClosingSettings(RuleSettings):
 
 def idle_us(ws: Workspace) -> int:
     """Return how long a run of this agent may be silent, in microseconds; 0 when runs are never closed."""
-    settings = ws.settings(_ABOUT, ClosingSettings)  # type: ignore[arg-type]
+    settings = ws.settings("closing", ClosingSettings)
     return settings.idle_minutes * US_PER_MINUTE if settings.enabled else 0
 
 

@@ -6,15 +6,14 @@ Guarantee: pure and deterministic: same state, same batch, same rev, same bytes.
 is sent again; each touched span, trace and alert is in the result once, in its final form.
 """
 
-from collections.abc import Callable, Mapping
-from typing import Final, cast
+from collections.abc import Callable
+from typing import Final
 
 from producers.contracts.event import Event, EventBatch
-from stream_jobs.contracts.alert import AlertRule
 from stream_jobs.core import guards, model_calls, runs, subagents, tool_calls, usage_join
 from stream_jobs.core.compactions import on_compaction_hook, settle_compactions
 from stream_jobs.core.cost import PriceBook
-from stream_jobs.core.detect.rulebook import RuleBook
+from stream_jobs.core.detect.rulebook import RuleBook, TableName
 from stream_jobs.core.detect.rules import SETTINGS_TYPES
 from stream_jobs.core.detect.settings import RuleSettings
 from stream_jobs.core.facts import Fact
@@ -39,8 +38,7 @@ __all__ = [
     "tick_agent",
 ]
 
-# The file of rules holds one table that is no rule: when a silent run is closed.
-_TABLES: Final = cast(Mapping[AlertRule, type[RuleSettings]], {**SETTINGS_TYPES, "closing": ClosingSettings})
+_TABLES: Final[dict[TableName, type[RuleSettings]]] = {**SETTINGS_TYPES, "closing": ClosingSettings}
 
 
 def read_rules(text: str) -> RuleBook:

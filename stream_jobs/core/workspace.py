@@ -14,7 +14,7 @@ import msgspec
 
 from producers.contracts.event import Event
 from producers.contracts.guard import Verdict
-from stream_jobs.contracts.alert import Alert, AlertRule
+from stream_jobs.contracts.alert import Alert
 from stream_jobs.core.cost import PriceBook
 from stream_jobs.core.facts import Fact, FactKind
 from stream_jobs.core.keys import (
@@ -58,7 +58,7 @@ from stream_jobs.core.state import (
 )
 
 if TYPE_CHECKING:
-    from stream_jobs.core.detect.rulebook import RuleBook
+    from stream_jobs.core.detect.rulebook import RuleBook, TableName
     from stream_jobs.core.detect.settings import RuleSettings
 
 Settings = TypeVar("Settings", bound="RuleSettings")
@@ -209,7 +209,7 @@ class Workspace:
                 yield raised
             yield alert
 
-    def settings(self, rule: AlertRule, settings_type: type[Settings]) -> Settings:
+    def settings(self, rule: "TableName", settings_type: type[Settings]) -> Settings:
         """Return the settings of a rule for this agent."""
         found = self._settings[rule]
         assert isinstance(found, settings_type)

@@ -14,7 +14,9 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict, Field
 
 
-class _Alias(BaseModel):
+class ModelAlias(BaseModel):
+    """A name of OpenClaw's for a model that the list has under another."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     provider: str
@@ -49,7 +51,7 @@ class Names(BaseModel):
     maker: dict[str, str]
     local: _Local
     free: dict[str, str]
-    model: tuple[_Alias, ...]
+    model: tuple[ModelAlias, ...]
     rewrite: tuple[_Rewrite, ...]
 
 

@@ -8,7 +8,7 @@ built-in); a wrong file is refused whole, with the field named; a wrong row of a
 
 import tomllib
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -17,6 +17,9 @@ from stream_jobs.contracts.alert import AlertRule
 from stream_jobs.core.detect.settings import RuleSettings
 
 _Scope = tuple[str | None, str | None]
+
+# Each rule has a table of settings; one more says when a silent run is closed.
+TableName = AlertRule | Literal["closing"]
 
 
 class _Override(BaseModel):
@@ -38,14 +41,14 @@ class RuleRow(msgspec.Struct, frozen=True, array_like=True):
 class RuleBook:
     """Settings by rule, tenant and agent."""
 
-    def __init__(self, types: Mapping[AlertRule, type[RuleSettings]], tables: dict[_Scope, dict[str, Any]]) -> None:
+    def __init__(self, types: Mapping[TableName, type[RuleSettings]], tables: dict[_Scope, dict[str, Any]]) -> None:
         self._types = types
         self._tables = tables
         # Made at once, so that a wrong table is refused now, and an agent without a table of its own costs nothing.
         self._books = {scope: self._make_all(*scope) for scope in {**tables, (None, None): {}}}
 
     @classmethod
-    def from_toml(cls, text: str, types: Mapping[AlertRule, type[RuleSettings]]) -> "RuleBook":
+    def from_toml(cls, text: str, types: Mapping[TableName, type[RuleSettings]]) -> "RuleBook":
         """Read a table per rule, and ``[[override]]`` tables with tenant_id, perhaps agent_id, and tables per rule.
 
         Raises:
@@ -81,11 +84,11 @@ class RuleBook:
             tables.setdefault((row.tenant_id, row.agent_id), {})[row.rule] = values
         return RuleBook(self._types, tables), refused
 
-    def general(self, rule: AlertRule) -> dict[str, Any]:
+    def general(self, rule: TableName) -> dict[str, Any]:
         """Return what the general table of a rule names."""
         return dict(self._tables.get((None, None), {}).get(rule, {}))
 
-    def overrides(self, rule: AlertRule, tenant_id: str) -> dict[str | None, dict[str, Any]]:
+    def overrides(self, rule: TableName, tenant_id: str) -> dict[str | None, dict[str, Any]]:
         """Return what a tenant's own tables name of a rule, by agent; None is all of the tenant."""
         return {
             agent_id: dict(table[rule])
@@ -93,15 +96,15 @@ class RuleBook:
             if tenant == tenant_id and rule in table
         }
 
-    def of_agent(self, tenant_id: str, agent_id: str) -> Mapping[AlertRule, RuleSettings]:
+    def of_agent(self, tenant_id: str, agent_id: str) -> Mapping[TableName, RuleSettings]:
         """Return the settings of all rules for an agent."""
         books = self._books
         return books.get((tenant_id, agent_id)) or books.get((tenant_id, None)) or books[None, None]
 
-    def _make_all(self, tenant_id: str | None, agent_id: str | None) -> dict[AlertRule, RuleSettings]:
+    def _make_all(self, tenant_id: str | None, agent_id: str | None) -> dict[TableName, RuleSettings]:
         return {rule: self._make(rule, tenant_id, agent_id) for rule in self._types}
 
-    def _make(self, rule: AlertRule, tenant_id: str | None, agent_id: str | None) -> RuleSettings:
+    def _make(self, rule: TableName, tenant_id: str | None, agent_id: str | None) -> RuleSettings:
         merged: dict[str, Any] = {}
         for scope in ((None, None), (tenant_id, None), (tenant_id, agent_id)):
             merged |= self._tables.get(scope, {}).get(rule, {})
@@ -114,7 +117,7 @@ class RuleBook:
 
 
 def _checked(
-    tables: Mapping[str, Any], types: Mapping[AlertRule, type[RuleSettings]], where: str
+    tables: Mapping[str, Any], types: Mapping[TableName, type[RuleSettings]], where: str
 ) -> dict[str, dict[str, Any]]:
     for name, table in tables.items():
         if name not in types:

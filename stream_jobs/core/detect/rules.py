@@ -8,7 +8,6 @@ Guarantee: deterministic; a rule is added by one line here, and a test sees that
 from collections.abc import Callable
 from typing import Final
 
-from stream_jobs.contracts.alert import AlertRule
 from stream_jobs.core.detect.blindness import Blindness
 from stream_jobs.core.detect.context_growth import ContextGrowth
 from stream_jobs.core.detect.cost_forecast import CostForecast
@@ -22,7 +21,7 @@ from stream_jobs.core.detect.repeated_result import RepeatedResult
 from stream_jobs.core.detect.reread_file import RereadFile
 from stream_jobs.core.detect.retry_storm import RetryStorm
 from stream_jobs.core.detect.rule import Rule
-from stream_jobs.core.detect.rulebook import RuleBook
+from stream_jobs.core.detect.rulebook import TableName
 from stream_jobs.core.detect.run_cost import RunCost
 from stream_jobs.core.detect.session_cost import SessionCost
 from stream_jobs.core.detect.settings import RuleSettings
@@ -57,20 +56,11 @@ RULES: Final[tuple[Rule, ...]] = (
     SpawnChain(),
     ToolLoop(),
 )
-SETTINGS_TYPES: Final[dict[AlertRule, type[RuleSettings]]] = {rule.name: rule.settings_type for rule in RULES}
+SETTINGS_TYPES: Final[dict[TableName, type[RuleSettings]]] = {rule.name: rule.settings_type for rule in RULES}
 _LOOKS: Final[dict[FactKind, list[Callable[[Workspace, Fact], None]]]] = {}
 for _rule in RULES:
     for _kind in _rule.wants:
         _LOOKS.setdefault(_kind, []).append(_rule.look)
-
-
-def read_rules(text: str) -> RuleBook:
-    """Read the rules' file.
-
-    Raises:
-        ValueError: the text names the field.
-    """
-    return RuleBook.from_toml(text, SETTINGS_TYPES)
 
 
 def detect(ws: Workspace) -> None:

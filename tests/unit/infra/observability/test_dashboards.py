@@ -3,7 +3,7 @@
 import json
 import re
 from itertools import combinations
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import yaml
@@ -106,9 +106,10 @@ def test_grafana_is_given_the_datasource_and_the_folder_of_the_dashboards() -> N
 
 
 def test_a_row_of_panels_is_full_before_the_next_begins() -> None:
+    kinds: list[Literal["stat", "timeseries"]] = [*["stat"] * 7, *["timeseries"] * 2]
     panels = tuple(
-        Panel(title=str(at), description=".", unit="s", queries=({"expr": "up"},), kind=kind)  # type: ignore[arg-type]
-        for at, kind in enumerate(["stat"] * 7 + ["timeseries"] * 2)
+        Panel(title=str(at), description=".", unit="s", queries=({"expr": "up"},), kind=kind)
+        for at, kind in enumerate(kinds)
     )
     page = document(Dashboard(name="x", title="x", description="x", place=1, panel=panels), read_dashboards())
     places = [(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in page["panels"]]

@@ -1,6 +1,7 @@
 """The gateway's doors with nothing behind them: no broker, no database. It starts, says so, and lets nobody in."""
 
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,16 @@ from producers.settings import GatewaySettings
 
 # Port 9 is "discard": nothing of ours ever listens there.
 NOBODY = "127.0.0.1:9"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def feeds() -> Iterator[None]:
+    """Wait for the readers of the guard topic: a gateway that stops leaves them asking the broker for some seconds."""
+    yield
+    for thread in threading.enumerate():
+        if thread.name == "guard-feed":
+            thread.join(30)
+            assert not thread.is_alive(), "a reader never ends"
 
 
 @pytest.fixture

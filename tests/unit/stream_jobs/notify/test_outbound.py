@@ -100,7 +100,11 @@ def test_the_certificate_is_that_of_the_name_not_of_the_address() -> None:
     authority.issue_cert("hooks.test").configure_cert(server_tls)
     authority.configure_trust(client_tls)
     names: list[str | None] = []
-    server_tls.sni_callback = lambda _, name, __: names.append(name)  # type: ignore[assignment]
+
+    def note(_: ssl.SSLObject, name: str | None, __: ssl.SSLContext) -> None:
+        names.append(name)
+
+    server_tls.sni_callback = note
     with http_server(tls=server_tls) as server:
         outbound = Outbound(Guard(LOOPBACK, lambda host, port: ["127.0.0.1"]), tls=client_tls)
         assert post(outbound, f"https://hooks.test:{server.port}/x")[0] == 200

@@ -3,7 +3,7 @@
 import pytest
 
 from producers.contracts.pricing.book import PriceBook
-from producers.contracts.pricing.names import NAMES, listed_names, listed_provider
+from producers.contracts.pricing.names import NAMES, ModelAlias, listed_names, listed_provider
 from producers.contracts.pricing.public import PUBLIC_LIST, find_public
 
 NOV_2026_US = 1_795_413_472_000_000
@@ -42,8 +42,8 @@ def test_providers(openclaw: str, listed: str) -> None:
 
 
 @pytest.mark.parametrize("alias", NAMES.model, ids=lambda it: it.name)
-def test_models(alias: object) -> None:
-    provider, name, is_ = alias.provider, alias.name, alias.is_  # type: ignore[attr-defined]
+def test_models(alias: ModelAlias) -> None:
+    provider, name, is_ = alias.provider, alias.name, alias.is_
     assert find_public(provider, name) is None, "the list knows the name by now: take the alias out"
     assert price_id(provider, name) == price_id(provider, is_) != ""
 
