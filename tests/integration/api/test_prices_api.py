@@ -193,12 +193,15 @@ def test_history_is_priced_again_dry_and_then_for_good(people: People, doors: Do
     assert doors.send(key, wire_batch(lines, spool_id_of(people.tenant_id))).status_code == 202
 
     def calls() -> list[list[Any]]:
-        sql = "SELECT model, provider, price_id, cost_usd FROM spans WHERE kind = 'model_call' AND cost_usd IS NOT NULL"
+        sql = """
+            SELECT model, provider, price_id, cost_usd FROM spans
+            WHERE kind = 'model_call' AND cost_usd IS NOT NULL ORDER BY started_at, span_id
+        """
         rows: list[list[Any]] = people.viewer.sql(sql).json()["rows"]
         return rows
 
-    num_calls = sum(line["hook"] == "llm_output" for line in lines)
-    before = wait_until(calls, lambda rows: len(rows) >= max(1, num_calls), "the calls are in the tables")
+    num_calls = sum(line["hook"] == "model_call_ended" for line in lines)
+    before = wait_until(calls, lambda rows: len(rows) == num_calls > 0, "the calls are in the tables")
     provider, model = before[0][1], before[0][0]
     yesterday = (datetime.now(UTC).date() - timedelta(days=1)).isoformat()
     body = {"since": yesterday, "reason": "the contract says otherwise"}

@@ -18,6 +18,7 @@ from urllib.request import urlopen
 import sqlalchemy as sa
 from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
+from pydantic import SecretStr
 from sqlalchemy import Engine
 from sqlalchemy.engine import make_url
 
@@ -57,8 +58,7 @@ class Installed:
             "CLAWTRACE_TOPIC_PREFIX": self.prefix,
             **self.own_environment,
         }
-        values = {"home": str(self.home), "postgres_dsn": self.dsn}
-        self.engine: Engine = make_engine(StackSettings(**values))  # type: ignore[arg-type]
+        self.engine: Engine = make_engine(StackSettings(home=self.home, postgres_dsn=SecretStr(self.dsn)))
         migrate(self.engine)
         self._producer = Producer(
             {"bootstrap.servers": self.bootstrap, "linger.ms": 0, "acks": "all", "enable.idempotence": True}

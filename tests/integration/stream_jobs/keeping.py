@@ -4,7 +4,7 @@ import subprocess
 import time
 from collections import defaultdict
 from decimal import Decimal
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import msgspec
 import sqlalchemy as sa
@@ -44,8 +44,10 @@ class Keeping(Installed):
 
     def settings(self) -> BudgetsSettings:
         """Settings of a keeper, for use inside the test's own process."""
-        values = {name.removeprefix("CLAWTRACE_").lower(): value for name, value in self.environment.items()}
-        return BudgetsSettings(**values)  # type: ignore[arg-type]
+        values: dict[str, Any] = {
+            name.removeprefix("CLAWTRACE_").lower(): value for name, value in self.environment.items()
+        }
+        return BudgetsSettings(**values)
 
     def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run a command in this process: no interpreter has to start, and what nobody caught fails the test."""

@@ -15,6 +15,7 @@ import pytest
 import sqlalchemy as sa
 
 from infra.runtime.settings import StackSettings
+from stream_jobs.contracts.alert import AlertState
 from stream_jobs.contracts.topics import ALERTS, BUDGET_ALERTS
 from tests.integration.stream_jobs.harness import wait_until
 from tests.integration.stream_jobs.notifying import TENANT, Notifying
@@ -60,7 +61,7 @@ def test_killed_again_and_again_every_change_arrives_under_one_id(notifying: Not
     wanted: list[tuple[str, str]] = []
     with http_server() as server:
         add_webhook(notifying, server)
-        states: dict[int, str] = {}
+        states: dict[int, AlertState] = {}
         for kill in range(8):
             process = notifying.start()
             before = len(server.taken)
@@ -68,7 +69,7 @@ def test_killed_again_and_again_every_change_arrives_under_one_id(notifying: Not
                 which = chooser.randrange(6)
                 states[which] = "ok" if states.get(which) == "alert" else "alert"
                 topic = BUDGET_ALERTS.name if which % 2 else ALERTS.name
-                alert_id, _, state = notifying.alert(which, states[which], topic=topic, run_id=f"r{kill}-{which}")  # type: ignore[arg-type]
+                alert_id, _, state = notifying.alert(which, states[which], topic=topic, run_id=f"r{kill}-{which}")
                 wanted.append((alert_id, state))
                 if number == 15:
                     notifying.flush()

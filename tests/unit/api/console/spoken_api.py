@@ -74,12 +74,13 @@ def spoken_api(replies: dict[str, list[Reply]]) -> Iterator[SpokenApi]:
             self.send_response(200)
             self.send_header("content-type", "text/event-stream")
             self.send_header("transfer-encoding", "chunked")
+            # Said, or a client asks again over the connection that is just being closed.
+            self.send_header("connection", "close")
             self.end_headers()
             # In small pieces, as they come over a network.
             for start in range(0, len(reply.body), 11):
                 piece = reply.body[start : start + 11]
                 self.wfile.write(f"{len(piece):x}\r\n".encode() + piece + b"\r\n")
-            self.close_connection = True
             if not reply.is_cut:
                 self.wfile.write(b"0\r\n\r\n")
 
