@@ -11,10 +11,9 @@ from decimal import Decimal
 
 import sqlalchemy as sa
 from sqlalchemy import Engine
-from sqlalchemy.exc import SQLAlchemyError
 
 from api.repositories.scope import Scope
-from infra.runtime.database import SCHEMA, away
+from infra.runtime.database import SCHEMA, transaction
 
 _policies = sa.table(
     "guard_policies",
@@ -67,8 +66,5 @@ class PoliciesRepository:
         ).where(columns.tenant_id == tenant_id)
         if agent_id is not None:
             statement = statement.where(columns.agent_id == agent_id)
-        try:
-            with self._engine.connect() as connection:
-                return [PolicyRow(*row) for row in connection.execute(statement.order_by(columns.agent_id))]
-        except SQLAlchemyError as error:
-            raise away(error) from error
+        with transaction(self._engine) as connection:
+            return [PolicyRow(*row) for row in connection.execute(statement.order_by(columns.agent_id))]

@@ -13,10 +13,9 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy import Engine, Row
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.exc import ProgrammingError, SQLAlchemyError
 
 from infra.runtime.access_keys import AGENT_ID, TENANT_ID
-from infra.runtime.database import DatabaseAway, away, metadata
+from infra.runtime.database import metadata, transaction
 from producers.contracts.guard import GuardPolicy, InvalidPolicy, check_policy
 
 # A change is seen at its commit and dated before it: look back by more than a statement may last.
@@ -133,14 +132,9 @@ def check_agent(tenant_id: str, agent_id: str) -> None:
 
 
 def _run(engine: Engine, statement: sa.Executable) -> list[Row[Any]]:
-    try:
-        with engine.begin() as connection:
-            result = connection.execute(statement)
-            return list(result) if result.returns_rows else []
-    except ProgrammingError as error:
-        raise DatabaseAway(f"{away(error)}; run clawtrace db migrate") from error
-    except SQLAlchemyError as error:
-        raise away(error) from error
+    with transaction(engine) as connection:
+        result = connection.execute(statement)
+        return list(result) if result.returns_rows else []
 
 
 def _stored(row: Row[Any]) -> StoredPolicy:
