@@ -13,6 +13,7 @@ help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: setup ## Set everything up, replay captured runs through the real stack, show what came out
+	@$(MAKE) --no-print-directory web || echo "THE PAGES ARE NOT BUILT: npm's packages cannot be had. All else works; try 'make web' later."
 	@$(BIN)/clawtrace demo
 
 test: check test-pages test-plugin ## Set everything up and run the whole test suite
@@ -76,9 +77,11 @@ web: $(WEB)/dist/index.html ## Build the pages that the API serves
 	@:
 
 $(WEB)/node_modules/.package-lock.json: $(WEB)/package-lock.json | $(STAMP)
+	@echo "Installing what the pages are built with into $(WEB)/node_modules …"
 	@cd $(WEB) && $(NODE_PATH) npm ci --silent --no-progress
 
 $(WEB)/dist/index.html: $(WEB)/node_modules/.package-lock.json api/schemas/openapi.json $(wildcard $(WEB)/*.ts $(WEB)/*.html) $(shell find $(WEB)/src $(WEB)/public -type f -not -name schema.d.ts 2>/dev/null)
+	@echo "Building the pages …"
 	@cd $(WEB) && $(NODE_PATH) npm run --silent api-types && $(NODE_PATH) npm run --silent types && $(NODE_PATH) npm run --silent build
 
 check-web: web ## Check the types of the pages, build them, test their logic in Node

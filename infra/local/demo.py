@@ -223,10 +223,12 @@ def demo() -> None:
             console.print(render_trace(detail))
         console.print()
         _show_alert(api, console)
+        are_pages_built = api.get("/").is_success
     console.print(f"\n{SQL}", highlight=False, soft_wrap=True)
     _clawtrace("sql", SQL)
     console.print("\nLook here:")
     places = {
+        "Pages": f"{settings.api_url} (sign in with {keys.read})" if are_pages_built else "not built yet: make web",
         "Traces": f'curl -H "Authorization: Bearer {keys.read}" {settings.api_url}/v1/traces',
         "API": f"{settings.api_url}/docs",
         "SQL": f'.venv/bin/clawtrace sql "{FIRST_SQL}"',
