@@ -170,13 +170,18 @@ class Install:
         """Where each partition of a topic ends."""
         with self._reader() as reader:
             partitions = reader.list_topics(topic, timeout=KAFKA_TIMEOUT_S).topics[topic].partitions
-            return {p: reader.get_watermark_offsets(TopicPartition(topic, p), timeout=KAFKA_TIMEOUT_S)[1] for p in partitions}
+            return {
+                p: reader.get_watermark_offsets(TopicPartition(topic, p), timeout=KAFKA_TIMEOUT_S)[1]
+                for p in partitions
+            }
 
     def committed(self) -> dict[int, int]:
         """Next offset of each partition of the events, as committed."""
         events = self.topology.events
         with self._reader(self.topology.group) as reader:
-            found = reader.committed([TopicPartition(events, p) for p in range(EVENTS.partitions)], timeout=KAFKA_TIMEOUT_S)
+            found = reader.committed(
+                [TopicPartition(events, p) for p in range(EVENTS.partitions)], timeout=KAFKA_TIMEOUT_S
+            )
             return {tp.partition: max(tp.offset, 0) for tp in found}
 
     def wait_all_committed(self, within_s: float = DEADLINE_S) -> None:

@@ -132,7 +132,9 @@ class Installed:
         reader = Consumer({"bootstrap.servers": self.bootstrap, "group.id": "tests", "enable.auto.commit": False})
         try:
             partitions = reader.list_topics(name, timeout=KAFKA_TIMEOUT_S).topics[name].partitions
-            ends = {p: reader.get_watermark_offsets(TopicPartition(name, p), timeout=KAFKA_TIMEOUT_S)[1] for p in partitions}
+            ends = {
+                p: reader.get_watermark_offsets(TopicPartition(name, p), timeout=KAFKA_TIMEOUT_S)[1] for p in partitions
+            }
             left = sum(ends.values())
             reader.assign([TopicPartition(name, p, OFFSET_BEGINNING) for p, end in ends.items() if end])
             deadline = time.monotonic() + DEADLINE_S
