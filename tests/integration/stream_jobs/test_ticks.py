@@ -45,6 +45,8 @@ def test_the_clock_reaches_every_partition_and_closes_what_is_silent(install: Ca
     settings = GatewaySettings(
         home=one.home, kafka_bootstrap=one.bootstrap, gateway_events_topic=one.topology.events, gateway_tick_s=0.5
     )
+    # Its state has a topic that it makes itself: before that has leaders nobody can read it.
+    one.wait_ready()
     ticker = Ticker(settings)
     ticker.start()
     try:

@@ -39,7 +39,7 @@ def python_part(name: str, folder: Path, code: str, **more: object) -> Part:
 
 
 def never_healthy() -> bool:
-    """Say no: without a probe a part is up as soon as it runs, and before it ends it may run for long on a busy machine."""
+    """Without a probe a part is up as soon as it runs; one that is to fail may run for long on a busy machine."""
     return False
 
 
