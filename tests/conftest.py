@@ -1,6 +1,9 @@
-"""What all tests share: logs of ours go to standard error, as in every process.
+"""What all tests share: logs of ours go to standard error, as in every process; properties are tried alike every time.
 
 Some tests read what a command printed, and threads of the tests before them may still have something to say.
+
+How long an example takes says nothing on a busy machine, and one that was never tried before belongs to whoever looks
+for it: ``pytest tests/property --hypothesis-profile=new``.
 """
 
 import logging
@@ -9,10 +12,15 @@ from collections.abc import Iterator
 
 import pytest
 import structlog
+from hypothesis import HealthCheck, settings
 
 LOGS_TO_STANDARD_ERROR = structlog.PrintLoggerFactory(sys.__stderr__)
 
 structlog.configure(logger_factory=LOGS_TO_STANDARD_ERROR)
+
+settings.register_profile("new", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("same", settings.get_profile("new"), derandomize=True)
+settings.load_profile("same")
 
 
 @pytest.fixture(autouse=True)

@@ -12,13 +12,18 @@ from confluent_kafka import Consumer, TopicPartition
 
 from infra.runtime.settings import StackSettings
 from infra.runtime.trino_connection import connect
+from lakehouse.sink.feeds import FEEDS
 from producers.contracts.event import decode_event_batch
 
 Found = TypeVar("Found")
-DEADLINE_S = 90.0
+DEADLINE_S = 120.0
+KAFKA_TIMEOUT_S = 30.0
 POLL_EVERY_S = 0.3
-SINK_TOPICS = ("clawtrace.events.v1", "clawtrace.spans.v1", "clawtrace.traces.v1", "clawtrace.alerts.v1")
-TABLES = ("events", "spans", "edges", "traces", "alerts")
+# What comes of events, and no other process writes.
+SINK_TOPICS = (
+    "clawtrace.events.v1", "clawtrace.spans.v1", "clawtrace.traces.v1", "clawtrace.alerts.v1", "clawtrace.cards.v1",
+)  # fmt: skip
+READS = [(table, feed.topic) for feed in FEEDS if feed.topic in SINK_TOPICS for table in feed.tables]
 
 
 def wait_until(
@@ -108,8 +113,8 @@ class Doors:
         try:
             ends = {}
             for topic in topics:
-                for partition in consumer.list_topics(topic, timeout=10).topics[topic].partitions:
-                    _, end = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=10)
+                for partition in consumer.list_topics(topic, timeout=KAFKA_TIMEOUT_S).topics[topic].partitions:
+                    _, end = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=KAFKA_TIMEOUT_S)
                     ends[topic, partition] = end
             return ends
         finally:
@@ -123,10 +128,12 @@ class Doors:
             for (topic, partition), end in ends.items():
                 start = max(0, end - 500)
                 consumer.assign([TopicPartition(topic, partition, start)])
-                found[topic, partition], position, deadline = 0, start, time.monotonic() + 20
+                found[topic, partition], position, deadline = 0, start, time.monotonic() + DEADLINE_S
                 while position < end:
                     assert time.monotonic() < deadline, f"could not read {topic}"
                     for message in consumer.consume(500, 0.2):
+                        if message.error() is not None:
+                            continue
                         position = (message.offset() or 0) + 1
                         if position <= end and not decode_event_batch(message.value() or b"").is_tick:
                             found[topic, partition] = position
@@ -140,16 +147,20 @@ class Doors:
         try:
             topic = "clawtrace.events.v1"
             partitions = [
-                TopicPartition(topic, p) for p in consumer.list_topics(topic, timeout=10).topics[topic].partitions
+                TopicPartition(topic, p)
+                for p in consumer.list_topics(topic, timeout=KAFKA_TIMEOUT_S).topics[topic].partitions
             ]
-            return {found.partition: max(found.offset, 0) for found in consumer.committed(partitions, timeout=10)}
+            return {
+                found.partition: max(found.offset, 0)
+                for found in consumer.committed(partitions, timeout=KAFKA_TIMEOUT_S)
+            }
         finally:
             consumer.close()
 
     def stored_offsets(self) -> dict[tuple[str, str, int], int]:
         """Next offset of every table, topic and partition, as the tables themselves say."""
         stored = {}
-        for table in TABLES:
+        for table in sorted({table for table, _ in READS}):
             rows = self.operator_rows(
                 f"SELECT value FROM iceberg.silver.\"{table}$properties\" WHERE key = 'clawtrace.sink'"
             )
@@ -169,22 +180,12 @@ class Doors:
             "events stitched",
         )
         outputs = self.end_offsets(SINK_TOPICS) | self.ends_before_ticks(ends)
-        reads = {
-            (table, topic)
-            for table, topic in (
-                ("events", "clawtrace.events.v1"),
-                ("spans", "clawtrace.spans.v1"),
-                ("edges", "clawtrace.spans.v1"),
-                ("traces", "clawtrace.traces.v1"),
-                ("alerts", "clawtrace.alerts.v1"),
-            )
-        }
         wait_until(
             self.stored_offsets,
             lambda found: all(
                 found.get((table, topic, partition), 0) >= end
                 for (topic, partition), end in outputs.items()
-                for table, source in reads
+                for table, source in READS
                 if source == topic
             ),
             "outputs stored",

@@ -25,7 +25,7 @@ from infra.runtime.trino_connection import MAINTENANCE, OPERATOR, connect
 from infra.trino.rules import access_rules, rules_json
 from lakehouse.contracts.columns import ColumnSpec
 from lakehouse.contracts.tables import TABLES, TableSpec, table_named
-from tests.integration.doors import wait_until
+from tests.integration.doors import DEADLINE_S, wait_until
 
 BASE_AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
 _WORDS = {
@@ -202,7 +202,7 @@ def change_silver(settings: StackSettings, sql: str) -> None:
             return error
         return None
 
-    wait_until(attempt, lambda error: error is None, sql[:60], within_s=20)
+    wait_until(attempt, lambda error: error is None, sql[:60])
 
 
 @pytest.fixture(scope="session")
@@ -275,14 +275,17 @@ def served(settings: ApiSettings) -> Iterator[httpx2.Client]:
         server = uvicorn.Server(uvicorn.Config(create_app(settings), log_config=None, access_log=False))
         thread = threading.Thread(target=lambda: server.run(sockets=[free]), daemon=True)
         thread.start()
-        deadline_s = time.monotonic() + 20
+        deadline_s = time.monotonic() + DEADLINE_S
         while not server.started:
             assert time.monotonic() < deadline_s, "the API did not start"
             thread.join(0.05)
-        with httpx2.Client(base_url="http://{}:{}".format(*free.getsockname()), timeout=60, trust_env=False) as client:
-            yield client
-        server.should_exit = True
-        thread.join(20)
+        try:
+            address = "http://{}:{}".format(*free.getsockname())
+            with httpx2.Client(base_url=address, timeout=60, trust_env=False) as client:
+                yield client
+        finally:
+            server.should_exit = True
+            thread.join(DEADLINE_S)
 
 
 @pytest.fixture(scope="session")

@@ -22,6 +22,7 @@ from producers.contracts.guard import GuardMessage, Verdict
 from stream_jobs.contracts.alert import Alert, AlertBatch
 from stream_jobs.contracts.span import Span, SpanBatch
 from stream_jobs.contracts.trace import Trace, TraceBatch
+from tests.integration.doors import DEADLINE_S, KAFKA_TIMEOUT_S
 
 AT_US = 1_780_000_000_000_000
 SPANS, TRACES, ALERTS, GUARD = (spec.name for spec in LIVE_TOPICS)
@@ -37,7 +38,10 @@ class OwnTopics:
     def send(self, topic: str, partition: int, *values: msgspec.Struct | bytes) -> None:
         """Write records; return when the broker has them."""
         failures: list[Any] = []
-        producer = Producer({"bootstrap.servers": self.bootstrap, "linger.ms": 0})
+        # Idempotent like the real writers: what has to be sent again would else lie behind what came after it.
+        producer = Producer(
+            {"bootstrap.servers": self.bootstrap, "linger.ms": 0, "acks": "all", "enable.idempotence": True}
+        )
         for value in values:
             payload = value if isinstance(value, bytes) else msgspec.json.encode(value)
             producer.produce(
@@ -46,7 +50,7 @@ class OwnTopics:
                 partition=partition,
                 on_delivery=lambda error, _: failures.append(error) if error else None,
             )
-        assert producer.flush(20) == 0
+        assert producer.flush(DEADLINE_S) == 0
         assert not failures
 
 
@@ -59,7 +63,7 @@ def own_topics(stack: StackSettings) -> Iterator[OwnTopics]:
     yield OwnTopics(stack.kafka_bootstrap, prefix)
     admin = AdminClient({"bootstrap.servers": stack.kafka_bootstrap})
     for deleted in admin.delete_topics([spec.name for spec in specs]).values():
-        deleted.result(20)
+        deleted.result(KAFKA_TIMEOUT_S)
 
 
 def span_of(tenant_id: str, span_id: str, rev: int, **more: Any) -> Span:
@@ -179,7 +183,7 @@ class Watcher:
 def watching(base_url: Any, headers: dict[str, str], **parameters: Any) -> Iterator[Watcher]:
     """Watch until the block is left."""
     watcher = Watcher()
-    client = httpx2.Client(base_url=base_url, timeout=30, trust_env=False)
+    client = httpx2.Client(base_url=base_url, timeout=DEADLINE_S, trust_env=False)
     sockets: list[socket.socket] = []
 
     def run() -> None:
@@ -197,7 +201,7 @@ def watching(base_url: Any, headers: dict[str, str], **parameters: Any) -> Itera
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
     try:
-        assert watcher.is_open.wait(30), "the stream did not open"
+        assert watcher.is_open.wait(DEADLINE_S), "the stream did not open"
         yield watcher
     finally:
         for one in sockets:

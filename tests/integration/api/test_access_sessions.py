@@ -90,7 +90,7 @@ def test_signing_out_ends_the_session(
     assert browser.delete("/v1/session", headers=UI).status_code == 204
     assert "clawtrace_session" not in browser.cookies
     assert browser.get("/v1/session").status_code == 401
-    with httpx2.Client(base_url=api.base_url, cookies=stolen, trust_env=False) as thief:
+    with httpx2.Client(base_url=api.base_url, cookies=stolen, timeout=60, trust_env=False) as thief:
         assert thief.get("/v1/session").status_code == 401
     actions = [entry["action"] for entry in audit_of(Client(api, read_key(tenant_id, "admin")))]
     assert actions.count("session.start") == actions.count("session.end") == 1
@@ -106,9 +106,7 @@ def test_a_session_ends_with_its_key(
     key_id = key.split("_")[2]
     headers = {"Authorization": f"Bearer {admin.key}"}
     assert api.delete(f"/v1/keys/{key_id}", headers=headers).status_code == 204
-    wait_until(
-        lambda: browser.get("/v1/session").status_code, lambda status: status == 401, "the session ends", within_s=5
-    )
+    wait_until(lambda: browser.get("/v1/session").status_code, lambda status: status == 401, "the session ends")
 
 
 @pytest.mark.parametrize("key", ["", "ct_read_nothing", "x" * 300])
@@ -129,7 +127,7 @@ def test_refusals_are_written_down(
     assert reader.get("/v1/keys").status_code == 403
     gone_id = gone.key.split("_")[2]
     api.delete(f"/v1/keys/{gone_id}", headers={"Authorization": f"Bearer {admin.key}"})
-    wait_until(lambda: gone.get("/v1/me").status_code, lambda status: status == 401, "the key ends", within_s=5)
+    wait_until(lambda: gone.get("/v1/me").status_code, lambda status: status == 401, "the key ends")
     for _ in range(3):
         assert reader.get("/v1/keys").status_code == 403
 
@@ -146,6 +144,6 @@ def test_refusals_are_written_down(
         (f"key:{reader.key.split('_')[2]}", "GET /v1/keys", 403),
         (f"key:{gone_id}", "GET /v1/me", 401),
     }
-    wait_until(refused, lambda found: found >= wanted, "refusals in the audit log", within_s=5)
+    wait_until(refused, lambda found: found >= wanted, "refusals in the audit log")
     repeated = [entry for entry in audit_of(admin) if entry["target"] == "GET /v1/keys"]
     assert len(repeated) == 1, "one a minute is enough"

@@ -10,9 +10,10 @@ import requests
 from prometheus_client import REGISTRY
 
 from api.kit.cursor import decode_cursor
+from api.metrics import QUERIES_RUNNING
 from infra.runtime.settings import StackSettings
-from infra.runtime.trino_connection import OPERATOR, sign_token, tenant_user
-from tests.integration.api.conftest import BASE_AT, Client, Tenant, api_settings, served
+from infra.runtime.trino_connection import MAINTENANCE, OPERATOR, sign_token, tenant_user
+from tests.integration.api.conftest import BASE_AT, Client, Tenant, api_settings, run_sql, served
 from tests.integration.doors import wait_until
 
 # Never ends by itself within a test, reads no table, needs no memory.
@@ -108,15 +109,19 @@ def test_alerts_come_in_pages(large: Client, small: Client, tenants: tuple[Tenan
     assert len(small.get("/v1/alerts").json()["items"]) == tenants[0].num_traces
 
 
-def test_sql_says_columns_rows_and_snapshots(small: Client, tenants: tuple[Tenant, Tenant]) -> None:
+def test_sql_says_columns_rows_and_snapshots(
+    small: Client, tenants: tuple[Tenant, Tenant], stack: StackSettings
+) -> None:
     text = "SELECT trace_id, cost_usd, started_at FROM traces ORDER BY started_at, trace_id LIMIT 1"
+    before = _heads(stack, "traces")
     answer = small.sql(text).json()
     assert [column["name"] for column in answer["columns"]] == ["trace_id", "cost_usd", "started_at"]
     assert answer["columns"][1]["type"] == "decimal(24, 12)"
     assert answer["rows"] == [[tenants[0].trace_id(0), "0.0125", "2026-03-01T12:00:00Z"]]
     assert answer["truncated"] is False
     assert answer["snapshots"].keys() == {"silver.traces"}
-    assert answer["snapshots"] == small.sql(text).json()["snapshots"]
+    # The sink and the upkeep may commit at any moment: it is the head of before, or one that came since.
+    assert answer["snapshots"]["silver.traces"] in {before[-1], *(set(_heads(stack, "traces")) - set(before))}
     joined = small.sql("SELECT count(*) FROM traces t JOIN spans s ON s.trace_id = t.trace_id").json()
     assert joined["snapshots"].keys() == {"silver.traces", "silver.spans"}
     assert joined["rows"] == [[tenants[0].num_spans]]
@@ -177,7 +182,8 @@ def test_keys_decide_who_gets_in(
 
 def test_health(api: httpx2.Client) -> None:
     assert api.get("/healthz").json() == {"ok": True}
-    assert api.get("/readyz").json() == {"ready": True, "missing": []}
+    # Trino has a second to answer that it is there; a busy machine may need another look.
+    wait_until(lambda: api.get("/readyz").json(), lambda said: said == {"ready": True, "missing": []}, "it is ready")
     metrics = api.get("/metrics").text
     assert 'clawtrace_api_requests_total{method="GET",route="/healthz",status="200"}' in metrics
 
@@ -199,7 +205,7 @@ def test_trino_away_is_a_503_with_retry_after(
 def test_a_slow_query_is_ended_and_a_tenants_surplus_waits_its_turn(
     stack: StackSettings, tenants: tuple[Tenant, Tenant], read_key: Callable[[str, str], str]
 ) -> None:
-    settings = api_settings(stack, api_query_timeout_s=4, api_max_queries_per_tenant=1, api_queue_timeout_s=0.5)
+    settings = api_settings(stack, api_query_timeout_s=10, api_max_queries_per_tenant=1, api_queue_timeout_s=0.2)
     keys = [read_key(tenant.tenant_id, "read") for tenant in tenants]
 
     async def ask(base_url: str) -> tuple[httpx2.Response, httpx2.Response, httpx2.Response]:
@@ -209,9 +215,12 @@ def test_a_slow_query_is_ended_and_a_tenants_surplus_waits_its_turn(
                 headers = {"Authorization": f"Bearer {key}"}
                 return asyncio.create_task(http.post("/v1/sql", json={"sql": text}, headers=headers))
 
+            before = QUERIES_RUNNING._value.get()
             slow = sql(keys[0], SLOW)
+            await asyncio.to_thread(wait_until, QUERIES_RUNNING._value.get, lambda now: now > before, "it has its turn")
+            surplus, other = sql(keys[0], "SELECT 1 AS a"), sql(keys[1], "SELECT 1 AS a")
             await asyncio.to_thread(wait_until, lambda: _running(stack), lambda count: count > 0, "slow query runs")
-            return await sql(keys[0], "SELECT 1 AS a"), await sql(keys[1], "SELECT 1 AS a"), await slow
+            return await surplus, await other, await slow
 
     with served(settings) as http:
         surplus, other, slow = asyncio.run(ask(str(http.base_url)))
@@ -220,7 +229,7 @@ def test_a_slow_query_is_ended_and_a_tenants_surplus_waits_its_turn(
     assert other.status_code == 200
     assert slow.status_code == 422
     assert slow.json()["type"] == "urn:clawtrace:problem:query-timeout"
-    wait_until(lambda: _running(stack), lambda count: count == 0, "query ended in Trino", within_s=20)
+    wait_until(lambda: _running(stack), lambda count: count == 0, "query ended in Trino")
 
 
 def test_a_client_that_hangs_up_ends_its_query(
@@ -233,8 +242,8 @@ def test_a_client_that_hangs_up_ends_its_query(
     headers = {"Authorization": f"Bearer {small.key}"}
     with pytest.raises(httpx2.ReadTimeout):
         api.post("/v1/sql", json={"sql": SLOW}, headers=headers, timeout=2)
-    wait_until(cancelled, lambda count: count > before, "query given up", within_s=10)
-    wait_until(lambda: _running(stack), lambda count: count == 0, "query ended in Trino", within_s=20)
+    wait_until(cancelled, lambda count: count > before, "query given up")
+    wait_until(lambda: _running(stack), lambda count: count == 0, "query ended in Trino")
 
 
 def test_each_tenant_waits_in_its_own_resource_group(
@@ -244,6 +253,12 @@ def test_each_tenant_waits_in_its_own_resource_group(
     assert small.sql(f"SELECT '{user}' AS who").status_code == 200
     groups = [query["resourceGroupId"] for query in _queries(stack) if f"'{user}' AS who" in query["query"]]
     assert groups == [["tenants", user]]
+
+
+def _heads(stack: StackSettings, table: str) -> list[str]:
+    """Ids of the snapshots of a silver table, the newest last."""
+    sql = f'SELECT snapshot_id FROM silver."{table}$snapshots" ORDER BY committed_at, snapshot_id'
+    return [str(row[0]) for row in run_sql(stack, sql, MAINTENANCE)]
 
 
 def _running(stack: StackSettings) -> int:
@@ -258,7 +273,7 @@ def _queries(stack: StackSettings) -> list[dict[str, Any]]:
         session.trust_env = False
         session.verify = str(stack.trino_ca_file)
         headers = {"Authorization": f"Bearer {sign_token(stack, OPERATOR)}", "X-Trino-User": OPERATOR}
-        answer = session.get(f"{stack.trino_url}/v1/query", headers=headers, timeout=10)
+        answer = session.get(f"{stack.trino_url}/v1/query", headers=headers, timeout=60)
         answer.raise_for_status()
         found: list[dict[str, Any]] = answer.json()
         return found

@@ -51,7 +51,7 @@ def test_tail_misses_nothing_and_repeats_nothing_over_many_connections(
     # A stream lasts half a second here, so the command comes back all the time.
     with served(api_settings(stack, topic_prefix=topics.prefix, api_live_stream_s=0.5)) as api:
         url = str(api.base_url)
-        start = wait_until(lambda: position(url, key), bool, "the window is there", within_s=30)
+        start = wait_until(lambda: position(url, key), bool, "the window is there")
         arrived = threading.Event()
 
         def send() -> None:
@@ -126,12 +126,18 @@ def test_ask_says_how_to_give_tracy_a_model(api: httpx2.Client, read_key: Callab
 def test_doctor_looks_at_the_running_stack(
     clawtrace: Callable[..., subprocess.CompletedProcess[str]], read_key: Callable[[str, str], str]
 ) -> None:
-    done = clawtrace("doctor", "--json", "--key", read_key(new_tenant_id(), "read"))
-    found = json.loads(done.stdout)
-    levels = {finding["check"]: finding["level"] for finding in found["findings"]}
+    key = read_key(new_tenant_id(), "read")
+
+    def look() -> tuple[int, bool, dict[str, str]]:
+        done = clawtrace("doctor", "--json", "--key", key)
+        found = json.loads(done.stdout)
+        return done.returncode, found["is_well"], {it["check"]: it["level"] for it in found["findings"]}
+
+    # On a busy machine Trino may be too late for one look.
+    code, is_well, levels = wait_until(look, lambda found: found[2]["api"] == "fine", "the API has what it needs")
     assert set(levels) == {check.name for check in CHECKS}
-    assert {levels[name] for name in ("api", "key", "clocks", "plugin", "coverage", "prices")} == {"fine"}
+    assert {levels[name] for name in ("key", "clocks", "plugin", "coverage", "prices")} == {"fine"}
     # The tenant is new.
-    assert (done.returncode, found["is_well"], levels["agents"]) == (EXIT_AWAY, False, "wrong")
+    assert (code, is_well, levels["agents"]) == (EXIT_AWAY, False, "wrong")
     # They were looked at; other tests may have left something.
     assert "skipped" not in {levels[name] for name in ("stack", "disk", "flow", "dead letters")}

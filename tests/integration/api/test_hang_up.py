@@ -24,8 +24,8 @@ def test_the_query_ends_and_no_error_is_logged(large: Client, caplog: pytest.Log
         head = f"POST /v1/sql HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {large.key}\r\n"
         length = f"Content-Type: application/json\r\nContent-Length: {len(SLOW)}\r\n\r\n"
         client.sendall((head + length + SLOW).encode())
-        wait_until(lambda: QUERIES_RUNNING._value.get(), lambda num: num > 0, "the query runs", 20)
+        wait_until(lambda: QUERIES_RUNNING._value.get(), lambda num: num > 0, "the query runs")
         client.close()
-        wait_until(hung_up, lambda num: num == before + 1, "the request is over", 20)
-        wait_until(lambda: QUERIES_RUNNING._value.get(), lambda num: num == 0, "the query is over", 20)
+        wait_until(hung_up, lambda num: num == before + 1, "the request is over")
+        wait_until(lambda: QUERIES_RUNNING._value.get(), lambda num: num == 0, "the query is over")
     assert [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR] == []

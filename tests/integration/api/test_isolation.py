@@ -6,7 +6,7 @@ from trino.exceptions import TrinoQueryError
 from infra.runtime.settings import StackSettings
 from infra.runtime.trino_connection import API, MAINTENANCE, OPERATOR, tenant_user
 from infra.trino.rules import VIEWS
-from tests.integration.api.conftest import Client, Tenant, run_sql
+from tests.integration.api.conftest import Client, Tenant, change_silver, run_sql
 from tests.unit.api.sql_corpus import LEGITIMATE
 
 
@@ -86,5 +86,5 @@ def test_what_people_ask_runs(small: Client, text: str) -> None:
 
 
 def test_maintenance_can_do_the_upkeep(stack: StackSettings, tenants: tuple[Tenant, Tenant]) -> None:
-    run_sql(stack, "ALTER TABLE silver.cards EXECUTE optimize", MAINTENANCE)
-    run_sql(stack, "ALTER TABLE silver.cards EXECUTE expire_snapshots(retention_threshold => '1d')", MAINTENANCE)
+    change_silver(stack, "ALTER TABLE silver.cards EXECUTE optimize")
+    change_silver(stack, "ALTER TABLE silver.cards EXECUTE expire_snapshots(retention_threshold => '1d')")

@@ -50,7 +50,7 @@ def sender(stack: StackSettings, live_api: httpx2.Client, read_key: Callable[[st
         with live_api.stream("GET", "/v1/live", headers={"Authorization": f"Bearer {client.key}"}) as response:
             return response.status_code
 
-    wait_until(status, lambda found: found == 200, "the live window is there", within_s=30)
+    wait_until(status, lambda found: found == 200, "the live window is there")
     return Sender(tenant_id, key_of, client)
 
 
@@ -74,7 +74,7 @@ def test_an_event_is_in_the_stream_within_a_second_of_its_ack(sender: Sender, do
 
         for agent_id in agents:
             acked_at_s = send(doors, keys[agent_id], lines, spool_id_of(sender.tenant_id, agent_id))
-            came = wait_until(lambda: came_at_s(agent_id), bool, "spans in the stream", within_s=20)  # noqa: B023
+            came = wait_until(lambda: came_at_s(agent_id), bool, "spans in the stream")  # noqa: B023
             delays_s.append(max(0.0, came[0] - acked_at_s))
     p50, p95 = statistics.median(delays_s), statistics.quantiles(delays_s, n=20)[-1]
     print(f"gateway ack -> SSE over {NUM_SENDS} batches: p50 {p50 * 1000:.0f} ms, p95 {p95 * 1000:.0f} ms")
@@ -89,18 +89,18 @@ def test_a_running_trace_is_whole_to_the_last_second(sender: Sender, doors: Door
         send(doors, key, lines[:1], spool_id)
         for seq in range(1, len(lines)):
             send(doors, key, lines[seq : seq + 1], spool_id, seq)
-        # Another run of the same agent comes behind in the same partition: when it shows, all before it has come.
+        # Another run of the same agent comes behind in the same partition of each topic: when its spans and its trace
+        # show, all before them has come.
         send(doors, key, hook_lines("simple"), spool_id_of(sender.tenant_id, "behind"))
 
         def all_traces() -> list[LiveEvent]:
             return [event for event in watcher.events if event.name == "trace"]
 
-        trace_id = wait_until(all_traces, bool, "the trace", within_s=30)[0].data["trace_id"]
+        trace_id = wait_until(all_traces, bool, "the trace")[0].data["trace_id"]
         wait_until(
-            lambda: {event.data["trace_id"] for event in all_traces()},
-            lambda found: len(found) == 2,
+            lambda: {event.name for event in watcher.events if event.data.get("trace_id") not in (trace_id, None)},
+            lambda found: found >= {"span", "trace"},
             "the run behind",
-            within_s=30,
         )
         traces = [event for event in all_traces() if event.data["trace_id"] == trace_id]
         newest = {
@@ -138,7 +138,7 @@ def test_a_trace_in_the_window_is_nobody_elses(
     headers = {"Authorization": f"Bearer {sender.client.key}"}
     with watching(sender.client.http.base_url, headers, kind=["trace"]) as watcher:
         send(doors, sender.key_of("agent"), hook_lines("anthropic"), spool_id_of(sender.tenant_id, "x"))
-        wait_until(lambda: len(watcher.events), lambda num: num > 0, "the trace", within_s=20)
+        wait_until(lambda: len(watcher.events), lambda num: num > 0, "the trace")
     trace_id = watcher.events[0].data["trace_id"]
     stranger = Client(live_api, read_key(new_tenant_id(), "admin"))
     assert sender.client.get(f"/v1/traces/{trace_id}").status_code == 200

@@ -14,6 +14,7 @@ import pytest
 from infra.runtime.access_keys import create_key, read_pepper
 from infra.runtime.database import make_engine
 from infra.runtime.settings import StackSettings
+from stream_jobs.processors.config_files import CHECK_EVERY_S
 from tests.captures import hook_lines
 from tests.integration.api.conftest import Client, People, api_settings, people_of, served
 from tests.integration.doors import Doors, spool_id_of, wait_until, wire_batch
@@ -213,6 +214,7 @@ def test_history_is_priced_again_dry_and_then_for_good(people: People, doors: Do
     named = {"provider": provider, "model": model}
     rates = {"input_usd_per_mtok": "100", "output_usd_per_mtok": "200"}
     assert put(people.admin, **named, **rates).status_code == 200
+    written_at_s = time.monotonic()
     try:
         dry = finished(people.operator, people.operator.send("POST", "/v1/prices/reprices", body))
         assert (dry["kind"], dry["state"], dry["num_requests_sent"]) == ("dry_run", "done", 0)
@@ -221,6 +223,8 @@ def test_history_is_priced_again_dry_and_then_for_good(people: People, doors: Do
         assert dry["agents"] == [AGENT]
         assert calls() == before
 
+        # The stitcher looks at its price file at most so often; what comes later is priced by what is in it.
+        wait_until(lambda: time.monotonic() - written_at_s, lambda passed_s: passed_s > CHECK_EVERY_S, "it has looked")
         apply = f"/v1/prices/reprices/{dry['job_id']}/apply"
         assert people.operator.send("POST", apply).status_code == 403
         assert people.stranger.send("POST", apply).status_code == 404

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy import Engine
 
 from infra.runtime.settings import StackSettings
+from tests.days import wait_out_midnight
 from tests.integration.api.conftest import change_silver, insert_rows
 from tests.integration.api.tracy_stack import Asker, datas, new_key, own_database, served_tracy, text_of, write_run
 from tests.messages_server import messages_server, obedient
@@ -33,6 +34,8 @@ class Place:
 
 @pytest.fixture(scope="module")
 def place(stack: StackSettings, written_rules: None) -> Iterator[Place]:
+    # It is asked what today was.
+    wait_out_midnight(300)
     tenant_id = f"evo{secrets.token_hex(6)}"
     repeated = tuple({"input": '{"path": "notes.txt"}'} for _ in range(7))
     write_run(stack, tenant_id, f"loop{secrets.token_hex(6)}", agent_id="looper", name="Read notes", spans=repeated)

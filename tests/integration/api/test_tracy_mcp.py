@@ -107,7 +107,7 @@ async def test_every_tool_can_be_called(place: Place) -> None:
 def test_without_a_good_token_there_is_nothing(place: Place) -> None:
     body = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {}}
     accept = {"Accept": "application/json, text/event-stream"}
-    with httpx2.Client(trust_env=False) as http:
+    with httpx2.Client(timeout=60, trust_env=False) as http:
         for token, status in (("", 401), ("Bearer nonsense", 401), (f"Bearer {place.key(0, 'ingest')}", 403)):
             answer = http.post(f"{place.url}/mcp", json=body, headers={**accept, "Authorization": token})
             assert answer.status_code == status

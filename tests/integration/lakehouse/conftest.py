@@ -8,7 +8,7 @@ from confluent_kafka.admin import AdminClient
 
 from infra.runtime.kafka import provision_topics
 from infra.runtime.settings import StackSettings
-from tests.integration.lakehouse.lake import Lake
+from tests.integration.lakehouse.lake import KAFKA_TIMEOUT_S, Lake
 
 
 @pytest.fixture
@@ -21,4 +21,6 @@ def lake(stack: StackSettings, tmp_path: Path) -> Iterator[Lake]:
         yield lake
     finally:
         lake.close()
-        AdminClient({"bootstrap.servers": stack.kafka_bootstrap}).delete_topics([spec.name for spec in specs])
+        admin = AdminClient({"bootstrap.servers": stack.kafka_bootstrap})
+        for deleted in admin.delete_topics([spec.name for spec in specs]).values():
+            deleted.exception(KAFKA_TIMEOUT_S)

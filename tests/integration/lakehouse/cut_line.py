@@ -7,6 +7,7 @@ import threading
 from infra.runtime.settings import LOOPBACK
 
 _CHUNK_BYTES = 65536
+_ANSWERED_WITHIN_S = 60
 
 
 class CutLine:
@@ -18,6 +19,7 @@ class CutLine:
         self.port = int(self._listener.getsockname()[1])
         self.is_cut = False
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
+        self._lock = threading.Lock()
         # The next so many commits of table pointers reach the server, their answers never come back.
         self.num_answers_to_lose = 0
         self.num_answers_lost = 0
@@ -25,9 +27,10 @@ class CutLine:
 
     def cut(self) -> None:
         """Break all connections; new ones are closed at once."""
-        self.is_cut = True
-        for pair in self._pairs:
-            _close(*pair)
+        with self._lock:
+            self.is_cut = True
+            for pair in self._pairs:
+                _close(*pair)
 
     def mend(self) -> None:
         """Let connections through again."""
@@ -42,11 +45,12 @@ class CutLine:
         with contextlib.suppress(OSError):
             while True:
                 client, _ = self._listener.accept()
-                if self.is_cut:
-                    client.close()
-                    continue
-                server = socket.create_connection((LOOPBACK, self._server_port))
-                self._pairs.append((client, server))
+                with self._lock:
+                    if self.is_cut:
+                        client.close()
+                        continue
+                    server = socket.create_connection((LOOPBACK, self._server_port))
+                    self._pairs.append((client, server))
                 threading.Thread(target=self._to_server, args=(client, server), daemon=True).start()
 
     def _to_server(self, client: socket.socket, server: socket.socket) -> None:
@@ -59,15 +63,22 @@ class CutLine:
                 changes_pointer = changes_pointer or b"UPDATE iceberg_tables" in chunk
                 if changes_pointer and b"COMMIT" in chunk:
                     changes_pointer = False
-                    if self.num_answers_to_lose > 0:
-                        self.num_answers_to_lose -= 1
+                    if self._shall_lose():
                         client.shutdown(socket.SHUT_RDWR)
                         server.sendall(chunk)
-                        self.num_answers_lost += 1
-                        back.join(2)
+                        # It ends when the server has answered: then the commit has landed.
+                        back.join(_ANSWERED_WITHIN_S)
+                        with self._lock:
+                            self.num_answers_lost += 1
                         break
                 server.sendall(chunk)
         _close(client, server)
+
+    def _shall_lose(self) -> bool:
+        with self._lock:
+            shall = self.num_answers_to_lose > 0
+            self.num_answers_to_lose -= int(shall)
+            return shall
 
     def _to_client(self, server: socket.socket, client: socket.socket) -> None:
         with contextlib.suppress(OSError):

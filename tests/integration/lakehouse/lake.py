@@ -1,9 +1,7 @@
 """A lake of its own for one test: topics with a prefix, namespaces with a prefix, sinks as processes."""
 
 import os
-import random
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -26,9 +24,11 @@ from lakehouse.contracts.tables import TABLES
 from lakehouse.settings import SinkSettings, UpkeepSettings
 from lakehouse.sink.feeds import FEEDS
 from lakehouse.sink.progress import PROPERTY, TableProgress
+from tests.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[3]
-DEADLINE_S = 35.0
+DEADLINE_S = 120.0
+KAFKA_TIMEOUT_S = 30.0
 POLL_S = 0.1
 
 
@@ -38,15 +38,6 @@ def wait_until(is_true: Callable[[], bool], what: str, deadline_s: float = DEADL
     while not is_true():
         assert time.monotonic() < end, f"not within {deadline_s} s: {what}"
         time.sleep(POLL_S)
-
-
-def free_port() -> int:
-    """A port nobody listens on, below those that outgoing connections of other processes take."""
-    while True:
-        port = random.randrange(20_000, 32_000)
-        with socket.socket() as probe:
-            if probe.connect_ex((LOOPBACK, port)) != 0:
-                return port
 
 
 @dataclass
@@ -61,7 +52,7 @@ class SinkChild:
         """Send a signal."""
         self.process.send_signal(number)
 
-    def end(self, number: int, deadline_s: float = 15) -> int:
+    def end(self, number: int, deadline_s: float = DEADLINE_S) -> int:
         """Send a signal and wait for the end."""
         self.process.send_signal(number)
         return self.process.wait(deadline_s)
@@ -69,7 +60,7 @@ class SinkChild:
     def metric(self, sample: str) -> float:
         """Value of a sample of its /metrics; 0 while it does not answer or has none."""
         try:
-            body = httpx2.get(f"http://{LOOPBACK}:{self.port}/metrics", trust_env=False).text
+            body = httpx2.get(f"http://{LOOPBACK}:{self.port}/metrics", trust_env=False, timeout=KAFKA_TIMEOUT_S).text
         except httpx2.TransportError:
             return 0.0
         values = [line.rpartition(" ")[2] for line in body.splitlines() if line.startswith(f"{sample} ")]
@@ -143,7 +134,7 @@ class Lake:
 
     def flush(self) -> None:
         """Deliver what is queued."""
-        assert self.producer.flush(20) == 0
+        assert self.producer.flush(DEADLINE_S) == 0
 
     def start_sink(self, **environment: str) -> SinkChild:
         """Start a sink as a user would."""
@@ -194,7 +185,7 @@ class Lake:
         for child in self.children:
             if child.process.poll() is None:
                 child.process.kill()
-                child.process.wait(10)
+                child.process.wait(DEADLINE_S)
         for spec in TABLES:
             self.catalog.drop_table((self.namespace, spec.name))
         self.catalog.drop_namespace(self.namespace)

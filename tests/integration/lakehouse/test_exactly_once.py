@@ -104,7 +104,9 @@ def test_sigterm_commits_what_is_buffered(lake: Lake) -> None:
     lake.produce(ALERTS.name, make.encode(make.alert_batch(1)))
     lake.produce(CARDS.name, make.encode(make.card_batch(1)))
     lake.flush()
-    wait_until(lambda: sink.metric("clawtrace_sink_buffered_bytes") > 0, "the sink has records")
+    taken = f'clawtrace_sink_records_total{{topic="{EVENTS.name}"}}'
+    wait_until(lambda: sink.metric(taken) > 0, "the sink has events")
+    wait_until(lambda: sink.metric("clawtrace_sink_buffered_bytes") > 0, "and keeps them")
     assert lake.num_rows("events") == 0
     assert sink.end(signal.SIGTERM) == 0
     assert lake.num_rows("events") > 0

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -26,8 +25,10 @@ from infra.runtime.topics import TopicSpec
 from producers.contracts.event import EventBatch, decode_event_batch
 from producers.contracts.topics import EVENTS, GUARD
 from tests.captures import ROOT
+from tests.ports import free_port
 
-READY_WITHIN_S = 30.0
+READY_WITHIN_S = 120.0
+KAFKA_TIMEOUT_S = 30.0
 
 
 @pytest.fixture(scope="session")
@@ -77,15 +78,18 @@ class Topic:
         try:
             partitions = [
                 TopicPartition(name, number, 0)
-                for number in consumer.list_topics(name, timeout=10).topics[name].partitions
+                for number in consumer.list_topics(name, timeout=KAFKA_TIMEOUT_S).topics[name].partitions
             ]
-            num_there = sum(consumer.get_watermark_offsets(partition, timeout=10)[1] for partition in partitions)
+            num_there = sum(
+                consumer.get_watermark_offsets(partition, timeout=KAFKA_TIMEOUT_S)[1] for partition in partitions
+            )
             consumer.assign(partitions)
             found: list[Message] = []
             deadline = time.monotonic() + READY_WITHIN_S
             while len(found) < num_there:
                 assert time.monotonic() < deadline, f"only {len(found)} of {num_there} records"
-                found += consumer.consume(num_there - len(found), timeout=1)
+                consumed = consumer.consume(num_there - len(found), timeout=1)
+                found += [message for message in consumed if message.error() is None]
             return found
         finally:
             consumer.close()
@@ -120,9 +124,7 @@ def running_gateway(
     guard = replace(GUARD, name=guard_topic or f"{prefix}.guard")
     if with_topic:
         provision_topics(settings.kafka_bootstrap, [topic.spec, topic.spec.dead_letter, guard])
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     environment = {
         **os.environ,
         "CLAWTRACE_HOME": str(settings.home),
@@ -141,17 +143,17 @@ def running_gateway(
         yield gateway
     finally:
         process.send_signal(signal.SIGTERM)
-        process.wait(30)
+        process.wait(READY_WITHIN_S)
         admin = AdminClient({"bootstrap.servers": settings.kafka_bootstrap})
         # A guard topic that was given belongs to whoever gave it.
         own = [name, topic.spec.dead_letter.name, *([] if guard_topic else [guard.name])]
         for deleted in admin.delete_topics(own).values():
-            deleted.exception(30)
+            deleted.exception(KAFKA_TIMEOUT_S)
 
 
 def _answers(url: str, path: str) -> bool:
     try:
-        return httpx2.get(url + path, trust_env=False, timeout=5).status_code == 200
+        return httpx2.get(url + path, trust_env=False, timeout=KAFKA_TIMEOUT_S).status_code == 200
     except httpx2.TransportError:
         return False
 
@@ -175,5 +177,5 @@ def gateway(broker_and_database: StackSettings, engine: Engine) -> Iterator[Gate
 @pytest.fixture
 def client(gateway: Gateway) -> Iterator[httpx2.Client]:
     """A client of that gateway."""
-    with httpx2.Client(base_url=gateway.url, trust_env=False, timeout=30) as client:
+    with httpx2.Client(base_url=gateway.url, trust_env=False, timeout=READY_WITHIN_S) as client:
         yield client

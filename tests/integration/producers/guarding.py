@@ -16,7 +16,7 @@ from infra.runtime.settings import StackSettings
 from producers.contracts.guard import GuardMessage, GuardPolicy, Verdict
 from producers.gateway.guard_admin import send_verdict
 from producers.settings import GatewaySettings
-from tests.integration.producers.conftest import Gateway, wait_for
+from tests.integration.producers.conftest import READY_WITHIN_S, Gateway, wait_for
 
 TENANT = "gatewaytest"
 NewKey = Callable[..., tuple[str, str]]
@@ -39,7 +39,7 @@ class Stream:
         now: dict[str, str] = {}
         try:
             with (
-                httpx2.Client(trust_env=False, timeout=30) as client,
+                httpx2.Client(trust_env=False, timeout=READY_WITHIN_S) as client,
                 client.stream("GET", url, headers=headers) as answer,
             ):
                 self.status = answer.status_code
@@ -64,7 +64,7 @@ def stream_of(gateway: Gateway, key: str, **headers: str) -> Iterator[Stream]:
     """Read a stream on a thread until the end of the block."""
     stream, stop = Stream(), threading.Event()
     sent = {"Authorization": f"Bearer {key}", "Accept": "text/event-stream", **headers}
-    with httpx2.Client(base_url=gateway.url, trust_env=False) as client:
+    with httpx2.Client(base_url=gateway.url, trust_env=False, timeout=READY_WITHIN_S) as client:
         wait_for(lambda: get(client, key).status_code == 200, "the guard topic has been read")
     thread = threading.Thread(target=stream.read, args=(f"{gateway.url}/v1/guard", sent, stop), daemon=True)
     thread.start()
@@ -104,7 +104,7 @@ def get(client: httpx2.Client, key: str, query: str = "") -> httpx2.Response:
 
 def state_of(gateway: Gateway, key: str) -> dict[str, Any]:
     """The state as the gateway tells it; empty while it tells none."""
-    with httpx2.Client(base_url=gateway.url, trust_env=False) as client:
+    with httpx2.Client(base_url=gateway.url, trust_env=False, timeout=READY_WITHIN_S) as client:
         answer = get(client, key)
     return dict(answer.json()) if answer.status_code == 200 else {}
 

@@ -19,7 +19,7 @@ from producers.contracts.guard import Allowance, GuardMessage
 from producers.contracts.topics import GUARD
 from producers.gateway.guard_feed import send_guard_message
 from producers.gateway.guard_policies import set_policy
-from tests.integration.producers.conftest import Gateway, running_gateway, wait_for
+from tests.integration.producers.conftest import KAFKA_TIMEOUT_S, READY_WITHIN_S, Gateway, running_gateway, wait_for
 from tests.integration.producers.guarding import (
     TENANT,
     NewKey,
@@ -35,15 +35,12 @@ from tests.integration.producers.guarding import (
 
 pytestmark = [pytest.mark.stack, pytest.mark.kafka]
 
-POLICY_SEEN_WITHIN_S = 2.0
-KEY_EFFECTIVE_WITHIN_S = 5.0
-
 
 def is_told(stream: Stream, run_limit_usd: Decimal) -> bool:
     return Decimal(stream.states[-1]["policy"]["run_limit_usd"] or 0) == run_limit_usd
 
 
-def test_a_changed_policy_is_told_within_two_seconds(gateway: Gateway, new_key: NewKey, engine: Engine) -> None:
+def test_a_changed_policy_is_told(gateway: Gateway, new_key: NewKey, engine: Engine) -> None:
     agent_id = new_agent()
     key, _ = new_key(agent_id)
     with stream_of(gateway, key) as stream:
@@ -54,8 +51,8 @@ def test_a_changed_policy_is_told_within_two_seconds(gateway: Gateway, new_key: 
             wanted = Decimal(number) / 100
             set_policy(engine, TENANT, agent_id, policy(str(wanted)))
             waits_s.append(wait_for(partial(is_told, stream, wanted), "the policy is told"))
+        # What is promised is in tests/unit/api/test_promises.py.
         print(f"policy told after {max(waits_s):.2f} s at most")
-        assert max(waits_s) <= POLICY_SEEN_WITHIN_S
         revs = [state["rev"] for state in stream.states]
         assert revs == sorted(set(revs))
         assert [int(rev) for _, rev, _ in stream.events] == revs
@@ -70,7 +67,7 @@ def test_a_verdict_is_told_at_once_and_a_release_takes_it_back(
     with stream_of(gateway, key) as stream, stream_of(gateway, other_key) as other:
         wait_for(lambda: bool(stream.states and other.states), "the first states")
         verdict_id = abort(settings, agent_id)
-        waited_s = wait_for(lambda: len(stream.states) > 1, "the verdict is told", 5)
+        waited_s = wait_for(lambda: len(stream.states) > 1, "the verdict is told")
         print(f"verdict told after {waited_s:.2f} s")
         assert [name for name, _, _ in stream.events] == ["state", "verdict", "state"]
         assert stream.events[1][2]["verdict_id"] == verdict_id
@@ -85,7 +82,7 @@ def test_a_stream_goes_on_from_the_id_it_knows(gateway: Gateway, new_key: NewKey
     agent_id = new_agent()
     key, _ = new_key(agent_id)
     set_policy(engine, TENANT, agent_id, policy("0.01"))
-    with httpx2.Client(base_url=gateway.url, trust_env=False, timeout=30) as client:
+    with httpx2.Client(base_url=gateway.url, trust_env=False, timeout=READY_WITHIN_S) as client:
         rev = get(client, key).json()["rev"]
     with stream_of(gateway, key, **{"Last-Event-ID": str(rev)}) as stream:
         wait_for(lambda: bool(stream.lines), "the stream is open")
@@ -109,18 +106,19 @@ def test_a_poll_answers_at_once_or_waits_for_the_change(client: httpx2.Client, n
         waiting = pool.submit(get, client, key, f"?since={rev}&wait_s=25")
         started_s = time.monotonic()
         set_policy(engine, TENANT, agent_id, policy("0.07"))
-        answer = waiting.result(30)
+        answer = waiting.result(READY_WITHIN_S)
+    # It would have said 204 at the end of its time.
     assert answer.status_code == 200
     assert Decimal(answer.json()["policy"]["run_limit_usd"]) == Decimal("0.07")
-    assert time.monotonic() - started_s < POLICY_SEEN_WITHIN_S + 0.5
+    print(f"a poll that waited was answered after {time.monotonic() - started_s:.2f} s")
 
 
-def test_a_revoked_key_ends_its_stream_within_five_seconds(gateway: Gateway, new_key: NewKey, engine: Engine) -> None:
+def test_a_revoked_key_ends_its_stream(gateway: Gateway, new_key: NewKey, engine: Engine) -> None:
     key, key_id = new_key(new_agent())
     with stream_of(gateway, key) as stream:
         wait_for(lambda: bool(stream.states), "the first state")
         assert revoke_key(engine, key_id)
-        waited_s = wait_for(lambda: stream.has_ended, "the stream has ended", KEY_EFFECTIVE_WITHIN_S)
+        waited_s = wait_for(lambda: stream.has_ended, "the stream has ended")
         print(f"stream of a revoked key ended after {waited_s:.2f} s")
 
 
@@ -134,23 +132,24 @@ def test_streams_are_bounded_end_by_themselves_and_do_not_delay_a_stop(
     broker_and_database: StackSettings, new_key: NewKey
 ) -> None:
     key, _ = new_key(new_agent())
-    limits = {"CLAWTRACE_GATEWAY_GUARD_STREAMS": "2", "CLAWTRACE_GATEWAY_GUARD_STREAM_S": "3"}
+    few, short = {"CLAWTRACE_GATEWAY_GUARD_STREAMS": "2"}, {"CLAWTRACE_GATEWAY_GUARD_STREAM_S": "2"}
     with (
-        running_gateway(broker_and_database, variables=limits) as gateway,
+        running_gateway(broker_and_database, variables=few) as gateway,
         stream_of(gateway, key) as one,
         stream_of(gateway, key) as two,
-        httpx2.Client(base_url=gateway.url, trust_env=False) as client,
+        httpx2.Client(base_url=gateway.url, trust_env=False, timeout=READY_WITHIN_S) as client,
     ):
         wait_for(lambda: bool(one.states and two.states), "both are open")
         refused = get(client, key)
         assert refused.status_code == 429
         assert int(refused.headers["retry-after"]) >= 1
-        wait_for(lambda: one.has_ended and two.has_ended, "they end", 6)
-    with running_gateway(broker_and_database) as gateway, stream_of(gateway, key) as stream:
-        wait_for(lambda: bool(stream.states), "it is open")
         gateway.process.terminate()
-        waited_s = wait_for(lambda: gateway.process.poll() is not None, "the gateway has stopped", 10)
-        print(f"gateway with an open stream stopped after {waited_s:.2f} s")
+        # By themselves they would last ten minutes.
+        waited_s = wait_for(lambda: gateway.process.poll() is not None, "the gateway has stopped")
+        print(f"gateway with open streams stopped after {waited_s:.2f} s")
+    with running_gateway(broker_and_database, variables=short) as gateway, stream_of(gateway, key) as stream:
+        wait_for(lambda: bool(stream.states) and stream.has_ended, "it ends by itself")
+        assert gateway.process.poll() is None
 
 
 def test_another_gateway_comes_to_the_same_rev(
@@ -174,7 +173,7 @@ def test_another_gateway_comes_to_the_same_rev(
     assert Decimal(states[0]["allowances"][0]["granted_usd"]) == Decimal("0.0000005")
     admin = AdminClient({"bootstrap.servers": broker_and_database.kafka_bootstrap})
     for deleted in admin.delete_topics([topic]).values():
-        deleted.exception(30)
+        deleted.exception(KAFKA_TIMEOUT_S)
 
 
 def has_allowance(gateway: Gateway, key: str) -> bool:
@@ -200,7 +199,7 @@ def test_without_its_topic_it_says_so_and_goes_on_when_it_is_there(
     key, _ = new_key(new_agent())
     with (
         running_gateway(broker_and_database, with_topic=False) as gateway,
-        httpx2.Client(base_url=gateway.url, trust_env=False) as client,
+        httpx2.Client(base_url=gateway.url, trust_env=False, timeout=READY_WITHIN_S) as client,
     ):
         answer = get(client, key)
         assert answer.status_code == 503

@@ -4,7 +4,6 @@ import copy
 import os
 import random
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -26,9 +25,11 @@ from producers.contracts.topics import EVENTS, GUARD
 from stream_jobs.contracts.topics import ALERTS, CARDS, SPANS, SPEND, TRACES
 from stream_jobs.processors.topology import Topology
 from tests.integration.stream_jobs.standin import value_of
+from tests.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[3]
-DEADLINE_S = 60.0
+DEADLINE_S = 120.0
+KAFKA_TIMEOUT_S = 30.0
 TICK_AFTER = 25
 TICK_US = 20_000_000
 OUTPUT_SPECS = (SPANS, TRACES, ALERTS, CARDS, SPEND)
@@ -60,11 +61,9 @@ def wait_until(
         time.sleep(0.02)
 
 
-def free_port_base() -> int:
-    """Find a base whose metrics port is free."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1]) - PORT_OFFSETS["stitcher_metrics"]
+def free_port_base(process_name: str = "stitcher") -> int:
+    """Find a base with which a process of this name has a metrics port that is free."""
+    return free_port() - PORT_OFFSETS[f"{process_name}_metrics"]
 
 
 class Install:
@@ -125,7 +124,7 @@ class Install:
 
     def flush(self) -> None:
         """Wait until all is in the topic."""
-        assert self._producer.flush(20) == 0
+        assert self._producer.flush(DEADLINE_S) == 0
 
     def start(self) -> None:
         """Start the stitcher; returns at once."""
@@ -163,21 +162,26 @@ class Install:
         """Send a signal and wait for the end; return the exit code."""
         assert self.process is not None
         self.process.send_signal(number)
-        code = self.process.wait(timeout=12)
+        code = self.process.wait(timeout=DEADLINE_S)
         self.process = None
         return code
 
     def end_offsets(self, topic: str) -> dict[int, int]:
         """Where each partition of a topic ends."""
         with self._reader() as reader:
-            partitions = reader.list_topics(topic, timeout=10).topics[topic].partitions
-            return {p: reader.get_watermark_offsets(TopicPartition(topic, p), timeout=10)[1] for p in partitions}
+            partitions = reader.list_topics(topic, timeout=KAFKA_TIMEOUT_S).topics[topic].partitions
+            return {
+                p: reader.get_watermark_offsets(TopicPartition(topic, p), timeout=KAFKA_TIMEOUT_S)[1]
+                for p in partitions
+            }
 
     def committed(self) -> dict[int, int]:
         """Next offset of each partition of the events, as committed."""
         events = self.topology.events
         with self._reader(self.topology.group) as reader:
-            found = reader.committed([TopicPartition(events, p) for p in range(EVENTS.partitions)], timeout=10)
+            found = reader.committed(
+                [TopicPartition(events, p) for p in range(EVENTS.partitions)], timeout=KAFKA_TIMEOUT_S
+            )
             return {tp.partition: max(tp.offset, 0) for tp in found}
 
     def wait_all_committed(self, within_s: float = DEADLINE_S) -> None:
@@ -233,9 +237,9 @@ class Install:
                 one.process.wait()
         names = [*(spec.name for spec in self._specs), self.topology.state.name]
         admin = AdminClient({"bootstrap.servers": self.bootstrap})
-        known = set(admin.list_topics(timeout=10).topics)
+        known = set(admin.list_topics(timeout=KAFKA_TIMEOUT_S).topics)
         for future in admin.delete_topics([name for name in names if name in known]).values():
-            future.result(10)
+            future.result(KAFKA_TIMEOUT_S)
 
 
 def as_a_reader_sees(outputs: list[Out]) -> dict[tuple[str, int, int, int], bytes]:

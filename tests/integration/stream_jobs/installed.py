@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -26,7 +25,9 @@ from infra.runtime.database import make_engine, migrate
 from infra.runtime.kafka import provision_topics
 from infra.runtime.settings import PORT_OFFSETS, StackSettings
 from infra.runtime.topics import TopicSpec
-from tests.integration.stream_jobs.harness import ROOT
+from tests.integration.stream_jobs.harness import DEADLINE_S, KAFKA_TIMEOUT_S, ROOT, free_port_base
+
+ENDED_WITHIN_MS = 30_000
 
 
 @dataclass
@@ -72,13 +73,11 @@ class Installed:
 
     def flush(self) -> None:
         """Wait until all is in the topics."""
-        assert self._producer.flush(20) == 0
+        assert self._producer.flush(DEADLINE_S) == 0
 
     def start(self) -> subprocess.Popen[bytes]:
         """Start one by the command that users and the supervisor use."""
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            base = int(probe.getsockname()[1]) - PORT_OFFSETS[f"{self.process_name}_metrics"]
+        base = free_port_base(self.process_name)
         environment = {**os.environ, **self.environment, "CLAWTRACE_PORT_BASE": str(base)}
         self.home.mkdir(parents=True, exist_ok=True)
         with (self.home / f"{self.process_name}.log").open("ab") as log:
@@ -102,7 +101,7 @@ class Installed:
             check=False,
             text=True,
             capture_output=True,
-            timeout=60,
+            timeout=DEADLINE_S,
         )
 
     def is_ready(self) -> bool:
@@ -116,7 +115,7 @@ class Installed:
     def metric(self, sample: str) -> float:
         """Value of a sample of its /metrics; 0 when it has none."""
         url = f"http://127.0.0.1:{self._port}/metrics"
-        with urlopen(url, timeout=5) as answer:
+        with urlopen(url, timeout=KAFKA_TIMEOUT_S) as answer:
             lines = answer.read().decode().splitlines()
         return next((float(line.rpartition(" ")[2]) for line in lines if line.startswith(f"{sample} ")), 0.0)
 
@@ -132,11 +131,13 @@ class Installed:
         name = self.prefix + topic
         reader = Consumer({"bootstrap.servers": self.bootstrap, "group.id": "tests", "enable.auto.commit": False})
         try:
-            partitions = reader.list_topics(name, timeout=10).topics[name].partitions
-            ends = {p: reader.get_watermark_offsets(TopicPartition(name, p), timeout=10)[1] for p in partitions}
+            partitions = reader.list_topics(name, timeout=KAFKA_TIMEOUT_S).topics[name].partitions
+            ends = {
+                p: reader.get_watermark_offsets(TopicPartition(name, p), timeout=KAFKA_TIMEOUT_S)[1] for p in partitions
+            }
             left = sum(ends.values())
             reader.assign([TopicPartition(name, p, OFFSET_BEGINNING) for p, end in ends.items() if end])
-            deadline = time.monotonic() + 30
+            deadline = time.monotonic() + DEADLINE_S
             while left:
                 assert time.monotonic() < deadline, f"could not read {name}"
                 for message in reader.consume(500, 0.2):
@@ -159,7 +160,9 @@ class Installed:
             self.engine.dispose()
 
     def _end_connections(self) -> None:
-        self._as_owner(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{self._database}'")
+        # With a time it returns when they have ended; nobody can drop a database that somebody is connected to.
+        ended = f"SELECT pg_terminate_backend(pid, {ENDED_WITHIN_MS}) FROM pg_stat_activity"
+        self._as_owner(f"{ended} WHERE datname = '{self._database}'")
 
     def _as_owner(self, statement: str) -> None:
         engine = sa.create_engine(self._url, isolation_level="AUTOCOMMIT")
@@ -172,10 +175,10 @@ class Installed:
         for process in self.processes:
             if process.poll() is None:
                 process.send_signal(signal.SIGKILL)
-                process.wait(10)
+                process.wait(DEADLINE_S)
         self.engine.dispose()
         self._end_connections()
         self._as_owner(f'DROP DATABASE "{self._database}"')
         admin = AdminClient({"bootstrap.servers": self.bootstrap})
         for future in admin.delete_topics([self.prefix + spec.name for spec in self.specs]).values():
-            future.exception(10)
+            future.exception(KAFKA_TIMEOUT_S)

@@ -18,7 +18,7 @@ from stream_jobs.contracts.spend import Spend, SpendBatch
 from stream_jobs.contracts.topics import BUDGET_ALERTS, SPEND
 from stream_jobs.processors.due import first_part_of
 from stream_jobs.settings import BudgetsSettings
-from tests.integration.stream_jobs.harness import wait_until
+from tests.integration.stream_jobs.harness import DEADLINE_S, wait_until
 from tests.integration.stream_jobs.installed import Installed
 
 TENANT = "budgettest"
@@ -91,7 +91,7 @@ class Keeping(Installed):
             )
             return {row[0]: row[1] for row in rows}
 
-    def wait_counted(self, within_s: float = 60) -> None:
+    def wait_counted(self, within_s: float = DEADLINE_S) -> None:
         """Wait until all that was sent is counted and all that is to be told is sent."""
         self.flush()
         wait_until(lambda: self.counted() == dict(self.ledger), "all is counted", within_s, self.log)

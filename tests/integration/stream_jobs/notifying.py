@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from stream_jobs.contracts.alert import Alert, AlertBatch, AlertSeverity, AlertState
 from stream_jobs.contracts.topics import ALERTS, BUDGET_ALERTS
 from stream_jobs.processors.due import first_part_of
-from tests.integration.stream_jobs.harness import wait_until
+from tests.integration.stream_jobs.harness import DEADLINE_S, wait_until
 from tests.integration.stream_jobs.installed import Installed
 
 TENANT = "notifytest"
@@ -99,7 +99,7 @@ class Notifying(Installed):
         """Records that were taken up."""
         return self.count("SELECT coalesce(sum(next_offset), 0) FROM control.notifier_marks")
 
-    def wait_done(self, within_s: float = 60) -> None:
+    def wait_done(self, within_s: float = DEADLINE_S) -> None:
         """Wait until all records are taken up and no message waits."""
         self.flush()
         wait_until(lambda: self.num_read() == self.num_put, "all is read", within_s, self.log)

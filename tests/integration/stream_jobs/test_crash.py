@@ -13,27 +13,58 @@ pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 
 NUM_RECORDS = 1_500
 NUM_KILLS = 3
+PIECE_RECORDS = 100
+
+
+class Stream:
+    """The records of one seed, given out piece by piece."""
+
+    def __init__(self, one: Install, seed: int) -> None:
+        self._one, self._seed, self._num_given = one, seed, 0
+
+    def give(self, num_records: int) -> None:
+        """Put the next records into the topic."""
+        until = min(self._num_given + num_records, NUM_RECORDS)
+        self._one.produce_batches(self._seed, NUM_RECORDS, since=self._num_given, until=until)
+        self._num_given = until
+
+    @property
+    def is_over(self) -> bool:
+        return self._num_given == NUM_RECORDS
+
+
+def num_traces(one: Install) -> int:
+    return sum(one.end_offsets(one.topology.traces).values())
+
+
+def kill_at_work(one: Install, stream: Stream, chooser: random.Random) -> None:
+    """Kill it when it has sent something and has not committed everything; it stands still while that is looked at."""
+    assert one.process is not None
+    while True:
+        goal = num_traces(one) + chooser.randrange(1, PIECE_RECORDS)
+        assert not stream.is_over, "it was always done before it could be killed"
+        stream.give(PIECE_RECORDS)
+        wait_until(lambda goal=goal: num_traces(one) >= goal, "at work", log=one.log_tail)  # type: ignore[misc]
+        # Where in its routine the process dies is left to chance.
+        time.sleep(chooser.random() * 0.1)
+        one.process.send_signal(signal.SIGSTOP)
+        if one.committed() != one.end_offsets(one.topology.events):
+            one.stop(signal.SIGKILL)
+            return
+        one.process.send_signal(signal.SIGCONT)
 
 
 @pytest.mark.parametrize("seed", [11, 23])
 def test_kill_9_loses_nothing_and_doubles_nothing(install: Callable[[str], Install], seed: int) -> None:
     quiet, killed = install("quiet"), install("killed")
-    for one in (quiet, killed):
-        one.produce_batches(seed, NUM_RECORDS)
-    chooser = random.Random(seed)
+    quiet.produce_batches(seed, NUM_RECORDS)
+    stream, chooser = Stream(killed, seed), random.Random(seed)
     quiet.start()
-    for round_number in range(NUM_KILLS):
-        before = sum(killed.end_offsets(killed.topology.traces).values())
+    for _ in range(NUM_KILLS):
+        stream.give(PIECE_RECORDS)
         killed.start()
-        goal = before + chooser.randrange(1, NUM_RECORDS // (NUM_KILLS + 1))
-        wait_until(
-            lambda goal=goal: sum(killed.end_offsets(killed.topology.traces).values()) >= goal,  # type: ignore[misc]
-            f"round {round_number}: output to kill in the middle of",
-            log=killed.log_tail,
-        )
-        time.sleep(chooser.random() * 0.1)  # where in its routine the process dies is left to chance
-        killed.stop(signal.SIGKILL)
-    assert killed.committed() != killed.end_offsets(killed.topology.events), "the kills came too late to mean anything"
+        kill_at_work(killed, stream, chooser)
+    stream.give(NUM_RECORDS)
     killed.start()
     quiet.wait_all_committed()
     killed.wait_all_committed()

@@ -7,6 +7,7 @@ import pytest
 
 from infra.runtime.settings import StackSettings
 from stream_jobs.contracts.topics import ALERTS, SPEND
+from tests.integration.stream_jobs.harness import DEADLINE_S
 from tests.integration.stream_jobs.installed import Installed
 from tests.integration.stream_jobs.keeping import Keeping
 from tests.integration.stream_jobs.notifying import Notifying
@@ -36,7 +37,7 @@ def test_too_many_in_a_row_stop_it(consumer: tuple[Installed, str, str]) -> None
     for _ in range(6):
         one.put(topic, 0, b"{")
     one.flush()
-    assert one.start().wait(60) == 1
+    assert one.start().wait(DEADLINE_S) == 1
     assert "6 records of" in one.log()
     # Started again it stops again: nothing was passed over.
-    assert one.start().wait(60) == 1
+    assert one.start().wait(DEADLINE_S) == 1

@@ -11,7 +11,7 @@ from stream_jobs.processors.datadir import CLEAN_MARKER
 from stream_jobs.processors.runner import TopicsMissing, prepare_topics
 from stream_jobs.processors.topology import Topology
 from stream_jobs.settings import StitcherSettings
-from tests.integration.stream_jobs.harness import Install, as_a_reader_sees, wait_until
+from tests.integration.stream_jobs.harness import DEADLINE_S, Install, as_a_reader_sees, free_port_base, wait_until
 from tests.integration.stream_jobs.standin import POISON_HOOK, value_of
 
 pytestmark = pytest.mark.kafka
@@ -109,11 +109,11 @@ def test_a_second_process_in_the_same_home_is_refused(install: Callable[[str], I
     one.start()
     one.wait_ready()
     first = one.process
-    one.port_base += 20
+    one.port_base = free_port_base()
     one.start()
     second = one.process
     assert second is not None
-    assert second.wait(timeout=30) == 1
+    assert second.wait(timeout=DEADLINE_S) == 1
     assert "stitcher_cannot_run" in log_events(one)
     one.process = first
     assert one.stop() == 0

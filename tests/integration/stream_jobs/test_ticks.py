@@ -29,6 +29,10 @@ def newest_spans(one: Install) -> dict[str, Span]:
     return found
 
 
+def statuses(one: Install) -> set[str]:
+    return {span.status for span in newest_spans(one).values()}
+
+
 def test_the_clock_reaches_every_partition_and_closes_what_is_silent(install: Callable[[str], Install]) -> None:
     one = install("ticks")
     one.command = [sys.executable, "-m", "api.cli", "stitcher", "run"]
@@ -41,6 +45,8 @@ def test_the_clock_reaches_every_partition_and_closes_what_is_silent(install: Ca
     settings = GatewaySettings(
         home=one.home, kafka_bootstrap=one.bootstrap, gateway_events_topic=one.topology.events, gateway_tick_s=0.5
     )
+    # Its state has a topic that it makes itself: before that has leaders nobody can read it.
+    one.wait_ready()
     ticker = Ticker(settings)
     ticker.start()
     try:
@@ -51,17 +57,16 @@ def test_the_clock_reaches_every_partition_and_closes_what_is_silent(install: Ca
         )
     finally:
         ticker.close()
-    assert "running" in {span.status for span in newest_spans(one).values()}
+    wait_until(lambda: "running" in statuses(one), "its spans are running", log=one.log_tail)
     one.produce_tick(time.time_ns() // 1_000 + TWO_HOURS_US)
     one.flush()
-    wait_until(
-        lambda: "incomplete" in {span.status for span in newest_spans(one).values()}, "the run closed", log=one.log_tail
-    )
-    assert "running" not in {span.status for span in newest_spans(one).values()}
+    # What one tick leads to comes in several records.
+    wait_until(lambda: "incomplete" in statuses(one), "the run closed", log=one.log_tail)
+    wait_until(lambda: "running" not in statuses(one), "nothing is open", log=one.log_tail)
     for batch in batches("multi-tool")[4:]:
         one.produce(2, encode_event_batch(batch), record_key(TENANT, "multi-tool"))
     one.flush()
     one.wait_all_committed()
     assert one.stop() == 0
-    assert {span.status for span in newest_spans(one).values()} == {"ok"}
+    assert statuses(one) == {"ok"}
     assert one.end_offsets(one.topology.dead_letter) == {0: 0}

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from itertools import islice
@@ -20,6 +21,7 @@ from api.console.tail import tail_app
 from tests.unit.api.console.spoken_api import Document, Reply, SpokenApi, Stream, event, spoken_api
 
 ROOT = Path(__file__).resolve().parents[4]
+ENDS_WITHIN_S = 120.0
 REVOKED = Document({"detail": "the key was revoked"}, 401)
 AWAY = Document({"detail": "Kafka does not answer"}, 503, {"Retry-After": "7"})
 
@@ -143,18 +145,20 @@ def test_ctrl_c_ends_with_0(live: SpokenApi) -> None:
     # The stream is read again and again, and has nothing new.
     live.replies[LIVE_PATH] = [Stream(alerts(1)), Stream(b"retry: 100\nid: id1\n\n")]
     environment = {**os.environ, "CLAWTRACE_API_URL": live.url, "CLAWTRACE_READ_KEY": "k"}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "api.cli", "tail", "--json"],
-        cwd=ROOT,
-        env=environment,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    assert json.loads(process.stdout.readline())["id"] == "id1"
-    deadline_s = time.monotonic() + 20
-    while len(live.asked) < 2 and time.monotonic() < deadline_s:
-        time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    assert process.wait(20) == 0
-    assert process.stdout.read() == ""
+    command = [sys.executable, "-m", "api.cli", "tail", "--json"]
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        # Whatever happens, reading what it says comes to an end.
+        killer = threading.Timer(ENDS_WITHIN_S, process.kill)
+        killer.start()
+        try:
+            assert process.stdout is not None
+            assert json.loads(process.stdout.readline())["id"] == "id1"
+            while len(live.asked) < 2:
+                assert process.poll() is None
+                time.sleep(0.05)
+            process.send_signal(signal.SIGINT)
+            assert process.wait() == 0
+            assert process.stdout.read() == ""
+        finally:
+            killer.cancel()
+            process.kill()

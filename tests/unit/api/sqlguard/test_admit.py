@@ -108,7 +108,8 @@ def test_brackets_that_the_parser_would_take_minutes_for_are_refused_at_once(ope
         with pytest.raises(SqlRefused) as refused:
             admit_sql(text, COLUMNS, 100)
         assert refused.value.code == "too_complex"
-    assert time.monotonic() - started_at_s < 1
+    # Far below the minutes, far above what a busy machine takes away.
+    assert time.monotonic() - started_at_s < 30
 
 
 @settings(deadline=None)

@@ -12,6 +12,7 @@ from infra.local.parts import Kind, Launch, Part
 from infra.local.ports import is_free, refuse_taken_ports
 from infra.local.topology import build_topology
 from infra.runtime.settings import PORT_OFFSETS, StackSettings
+from tests.ports import free_port
 
 
 def _part(name: str, *ports: int) -> Part:
@@ -30,8 +31,7 @@ def test_a_taken_port_is_named_with_its_holder_and_the_way_out() -> None:
 
 
 def test_free_ports_are_no_matter() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as holder:
-        port = holder.getsockname()[1]
+    port = free_port()
     assert is_free(port)
     refuse_taken_ports([_part("gateway", port)], 4600)
 

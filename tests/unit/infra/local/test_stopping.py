@@ -62,7 +62,7 @@ def _record(process: subprocess.Popen[bytes], created_at_s: float, port: int = 0
 def test_down_ends_what_a_killed_supervisor_left(layout: Layout, orphan: subprocess.Popen[bytes]) -> None:
     write_state(layout.state_file, _record(orphan, created_at(orphan.pid)))
     assert take_down(layout, QUIET) is True
-    assert orphan.wait(timeout=5) == -signal.SIGTERM
+    assert orphan.wait(timeout=60) == -signal.SIGTERM
     record = read_state(layout.state_file)
     assert record is not None
     assert record.phase is Phase.STOPPED

@@ -16,6 +16,7 @@ from sqlalchemy import create_engine
 from infra.runtime.database import missing_from_database
 from infra.runtime.metrics import HealthServer, describe_process, note_dependency, serve_health
 from tests.captures import ROOT
+from tests.ports import free_port
 
 missing: list[str] = []
 
@@ -35,7 +36,7 @@ def server() -> Iterator[HealthServer]:
 
 
 def get(server: HealthServer, path: str) -> httpx2.Response:
-    return httpx2.get(f"http://127.0.0.1:{server.port}{path}", trust_env=False)
+    return httpx2.get(f"http://127.0.0.1:{server.port}{path}", trust_env=False, timeout=60)
 
 
 def test_health_readiness_and_metrics(server: HealthServer) -> None:
@@ -88,10 +89,9 @@ def test_a_check_that_crashes_means_not_ready(server: HealthServer) -> None:
 
 
 def test_the_port_is_free_after_close() -> None:
-    server = serve_health(0, readiness)
-    port = server.port
-    server.close()
-    serve_health(port, readiness).close()
+    port = free_port()
+    for _ in range(2):
+        serve_health(port, readiness).close()
 
 
 def logged(level: str) -> list[dict[str, Any]]:

@@ -25,7 +25,7 @@ def feeds() -> Iterator[None]:
     yield
     for thread in threading.enumerate():
         if thread.name == "guard-feed":
-            thread.join(30)
+            thread.join(120)
             assert not thread.is_alive(), "a reader never ends"
 
 

@@ -60,7 +60,11 @@ def http_server(
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers.get("content-length", "0")))
+            num_bytes = int(self.headers.get("content-length", "0"))
+            body = self.rfile.read(num_bytes)
+            if len(body) < num_bytes:
+                # The client was killed in the middle: nobody has heard anything.
+                return
             taken = Taken(self.path, {name.lower(): value for name, value in self.headers.items()}, body)
             status, said = state.answers(taken)
             state.taken.append(taken)

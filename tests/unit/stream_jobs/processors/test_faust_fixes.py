@@ -51,7 +51,7 @@ async def test_stock_flush_returns_with_records_unsent() -> None:
     broker = SlowBroker()
     buffer = running(ProducerBuffer, broker)
     buffer.put(broker.record(b"1"))
-    await asyncio.wait_for(buffer.flush(), 2)
+    await asyncio.wait_for(buffer.flush(), 60)
     assert buffer.size == 1, "if this fails, Faust has learnt to flush; look whether the work-around is still needed"
 
 
@@ -70,7 +70,7 @@ async def test_flush_waits_for_the_queue_and_for_acknowledgements() -> None:
     assert not flushing.done(), "nothing is acknowledged yet"
     for sent in broker.sent:
         sent.set_result(None)
-    await asyncio.wait_for(flushing, 2)
+    await asyncio.wait_for(flushing, 60)
 
 
 async def test_flush_waits_for_changes_and_not_for_what_comes_later() -> None:
@@ -85,7 +85,7 @@ async def test_flush_waits_for_changes_and_not_for_what_comes_later() -> None:
     assert buffer.num_waiting == 3
     for sent in broker.sent[:2]:
         sent.set_result(None)
-    await asyncio.wait_for(flushing, 2)
+    await asyncio.wait_for(flushing, 60)
     assert buffer.num_waiting == 1
 
 
