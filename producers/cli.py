@@ -225,10 +225,10 @@ def guard_set(
     as_json: JsonOption = False,
 ) -> None:
     """Set limits. What is not named stays as it is; agents know within two seconds."""
-    from producers.gateway.guard_admin import change_policy, say_policies
+    from producers.gateway.guard_admin import change_by_text, say_policies
 
     engine = make_engine(StackSettings())
-    changed = change_policy(
+    changed = change_by_text(
         engine,
         tenant,
         agent,
@@ -241,11 +241,28 @@ def guard_set(
 
 @guard_app.command("show")
 @_plain_errors
-def guard_show(as_json: JsonOption = False) -> None:
+def guard_show(
+    tenant: Annotated[str | None, typer.Option(help="Only of this tenant.")] = None,
+    agent: Annotated[str | None, typer.Option(help="Only of this OpenClaw install.")] = None,
+    as_json: JsonOption = False,
+) -> None:
     """Show the policy of every agent that has one."""
-    from producers.gateway.guard_admin import all_policies, say_policies
+    from producers.gateway.guard_admin import say_policies
+    from producers.gateway.guard_policies import list_policies
 
-    typer.echo(say_policies(all_policies(make_engine(StackSettings())), as_json=as_json))
+    typer.echo(say_policies(list_policies(make_engine(StackSettings()), tenant, agent), as_json=as_json))
+
+
+@guard_app.command("remove")
+@_plain_errors
+def guard_remove(tenant: TenantOption, agent: AgentOption) -> None:
+    """Take an agent's policy away: no limits, the last word holds; agents know within two seconds."""
+    from producers.gateway.guard_policies import remove_policy
+
+    if not remove_policy(make_engine(StackSettings()), tenant, agent):
+        typer.secho(f"agent {agent} of {tenant} has no policy", fg="red", err=True)
+        raise typer.Exit(1)
+    typer.echo(f"removed the policy of {agent} of {tenant}")
 
 
 @guard_app.command("verdict")

@@ -38,6 +38,11 @@ class Caller:
         name = f"key:{principal.key_id}"
         return cls(Scope(principal.tenant_id), ROLE_OF_SCOPE[principal.scope], name, name)
 
+    @property
+    def label(self) -> str:
+        """Name for people, with the id that the audit log knows when it is another."""
+        return self.name if self.name == self.actor else f"{self.name} ({self.actor})"
+
     def may(self, role: Role) -> bool:
         """Whether this role is enough for what needs ``role``."""
         return ROLES.index(self.role) >= ROLES.index(role)

@@ -1,4 +1,4 @@
-"""Sends what people tell agents: stand still, go on.
+"""Sends what people tell agents: stand still, go on; and knows who did.
 
 Upstream: stream_jobs.admin.
 Downstream: api/routers/guard.py.
@@ -6,6 +6,7 @@ Guarantee: returns when the broker has it; who and why stand in the guard's audi
 """
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 import structlog
@@ -16,6 +17,7 @@ from api.repositories.control import note, transact
 from api.repositories.scope import Scope
 from api.views.guard import row_of
 from infra.runtime.database import DatabaseAway
+from infra.runtime.guard_audit import who_told
 from producers.contracts.guard import GuardAction
 from stream_jobs.admin import MAX_HOURS, RELEASE_HOURS, BudgetsSettings, order_agent
 
@@ -38,8 +40,13 @@ class OrdersRepository:
         reason: str,
         hours: float | None,
         actor: str,
+        who: str,
     ) -> dict[str, Any]:
         """Send an order about an agent, or about one of its runs; return the verdict as a row.
+
+        Args:
+            actor: what the audit log calls the caller.
+            who: the same for people.
 
         Raises:
             KafkaAway: the broker has not taken it.
@@ -55,7 +62,7 @@ class OrdersRepository:
                 reason=reason,
                 hours=hours or (RELEASE_HOURS if action == "release" else MAX_HOURS),
                 run_id=run_id,
-                who=actor,
+                who=who,
             )
             return row_of(sent.message, from_us)
 
@@ -72,3 +79,11 @@ class OrdersRepository:
             # The agent is told already; an error now would make somebody send it again.
             _log.error("order_not_noted", actor=actor, verdict_id=row["verdict_id"], reason=str(error))
         return row
+
+    async def find_who(self, scope: Scope, verdict_ids: Sequence[str]) -> dict[str, str]:
+        """Return who sent these verdicts, by verdict; those of budgets and rules are left out.
+
+        Raises:
+            DatabaseAway: Postgres does not answer, or was not migrated.
+        """
+        return await transact(self._engine, lambda connection: who_told(connection, scope.tenant_id, verdict_ids))

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from sqlalchemy import Connection, Engine
 
 from api.kit.cursor import to_us
+from api.kit.values import json_value
 from api.repositories.control import note, transact
 from api.repositories.scope import Scope
 from producers.contracts.pricing.book import PriceBook, noon_us
@@ -107,7 +108,7 @@ class PricesRepository:
 
         def work(connection: Connection) -> PriceOverride:
             self._check_room(scope.tenant_id)
-            details = {name: str(value) for name, value in values.items() if value is not None}
+            details = json_value({name: value for name, value in values.items() if value is not None})
             note(connection, scope.tenant_id, actor, "price.set", f"{row.provider}/{row.model}", details)
             self._write(lambda: set_price(self._path, {**values, "tenant_id": scope.tenant_id}))
             return row
@@ -180,7 +181,7 @@ class PricesRepository:
             _log.error("price_file_not_written", file=str(self._path), reason=str(error))
             raise PricesBroken(_BROKEN) from None
         except CannotWrite as error:
-            raise InvalidPrice(str(error).removeprefix(f"{self._path}: ")) from None
+            raise _invalid(str(error).removeprefix(f"{self._path}: ")) from None
 
     def _book(self, tenant_id: str) -> PriceBook:
         try:
@@ -202,15 +203,19 @@ class PricesRepository:
 
 def _checked(values: dict[str, Any], tenant_id: str) -> PriceOverride:
     try:
-        return PriceOverride.model_validate({**values, "tenant_id": tenant_id})
+        return PriceOverride.model_validate({**values, "tiers": values["tiers"] or (), "tenant_id": tenant_id})
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         message = first["msg"].removeprefix("Value error, ")
         if first["loc"]:
-            raise InvalidPrice(message, str(first["loc"][0])) from None
-        # What concerns several fields begins with the one that is to be changed.
-        name = message.replace(":", " ").partition(" ")[0]
-        raise InvalidPrice(message, name if name in PriceOverride.model_fields else "") from None
+            raise InvalidPrice(message, ".".join(map(str, first["loc"]))) from None
+        raise _invalid(message) from None
+
+
+def _invalid(message: str) -> InvalidPrice:
+    # What concerns several fields begins with the one that is to be changed.
+    name = message.replace(":", " ").partition(" ")[0]
+    return InvalidPrice(message, name if name in PriceOverride.model_fields else "")
 
 
 def _one(book: PriceBook, provider: str, model: str, tenant_id: str, at_us: int) -> dict[str, Any]:

@@ -9,7 +9,7 @@ Guarantee: an order is answered when the broker has it, with who and why written
 import asyncio
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request
 
@@ -20,7 +20,6 @@ from api.repositories.scope import Scope
 from api.routers.window import NO_CONTROLS, CursorText, FromAt, ToAt, in_utc
 from api.schemas.budgets import (
     BudgetItem,
-    GuardPolicyItem,
     GuardStateItem,
     HaltRequest,
     OrderAnswer,
@@ -28,6 +27,7 @@ from api.schemas.budgets import (
     VerdictItem,
     VerdictPage,
 )
+from api.schemas.policies import GuardPolicyItem
 from api.services import ScopeDep, Services, ServicesDep, while_connected
 from api.views.guard import Row, hardest, in_force, newest_of_each, row_of, said_by
 from infra.runtime.kafka import KafkaAway
@@ -76,7 +76,7 @@ async def list_verdicts(
         and (behind is None or (row["issued_at"], row["agent_id"], row["verdict_id"]) < behind)
     ]
     found = newest_of_each([*stored, *live])
-    items = [_item(row) for row in found[:limit]]
+    items = await _items(scope, services, found[:limit])
     if len(found) <= limit:
         return VerdictPage(items=items, next_cursor=None)
     last = items[-1]
@@ -148,27 +148,33 @@ async def _order(
     await _check_agent(request, caller.scope, services, agent_id)
     try:
         row = await services.orders.send(
-            caller.scope, agent_id, run_id, action=action, reason=reason, hours=hours, actor=caller.actor
+            caller.scope,
+            agent_id,
+            run_id,
+            action=action,
+            reason=reason,
+            hours=hours,
+            actor=caller.actor,
+            who=caller.label,
         )
     except KafkaAway as error:
         raise unavailable("Kafka does not answer; the agent was not told", retry_after_s=_RETRY_AFTER_S) from error
-    return OrderAnswer(verdict=_item(row), ordered_by=caller.actor)
+    return OrderAnswer(verdict=_item(row, caller.label), ordered_by=caller.actor)
 
 
 async def _guard(scope: Scope, services: Services, agent_id: str) -> GuardStateItem:
     now = datetime.now(UTC)
     stored, policies, budgets = await asyncio.gather(
         services.verdicts.list_standing(scope, agent_id, now=now, releases_since=now - _RELEASES_REACH),
-        services.policies.list_limits(scope, agent_id),
+        services.policies.list_all(scope, agent_id),
         services.budgets.list_all(scope),
     )
     standing = in_force([*stored, *_live_rows(services, scope, agent_id)], now)
-    policy: Any = policies[0] if policies else None
     return GuardStateItem(
         agent_id=agent_id,
         state=hardest(standing),
-        policy=policy and GuardPolicyItem(**{name: getattr(policy, name) for name in GuardPolicyItem.model_fields}),
-        verdicts=[_item(row) for row in standing],
+        policy=GuardPolicyItem.of(policies[0]) if policies else None,
+        verdicts=await _items(scope, services, standing),
         budgets=[BudgetItem(**it) for it in budgets if it["agent_id"] in (None, agent_id)],
     )
 
@@ -178,8 +184,15 @@ def _live_rows(services: Services, scope: Scope, agent_id: str | None) -> Iterab
     return [row_of(it, from_us) for it in told if agent_id in (None, it.agent_id)]
 
 
-def _item(row: Row) -> VerdictItem:
-    return VerdictItem(**row, said_by=said_by(row["verdict_id"]))
+async def _items(scope: Scope, services: Services, rows: Iterable[Row]) -> list[VerdictItem]:
+    found = list(rows)
+    by_people = [row["verdict_id"] for row in found if said_by(row["verdict_id"]) == "person"]
+    who = await services.orders.find_who(scope, by_people) if by_people else {}
+    return [_item(row, who.get(row["verdict_id"])) for row in found]
+
+
+def _item(row: Row, ordered_by: str | None) -> VerdictItem:
+    return VerdictItem(**row, said_by=said_by(row["verdict_id"]), ordered_by=ordered_by)
 
 
 async def _check_agent(request: Request, scope: Scope, services: Services, agent_id: str) -> None:

@@ -7,7 +7,7 @@ keep their cost until somebody has them priced again (api/routers/reprices.py).
 """
 
 from datetime import UTC, date, datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
 
@@ -22,10 +22,11 @@ from api.schemas.prices import (
     PriceOverrideFields,
     PriceOverrideItem,
     PriceOverrideList,
+    PriceTierFields,
 )
 from api.services import ScopeDep, ServicesDep
 from infra.runtime.problem import FieldError, Problem, invalid, not_found, problem_responses, unavailable
-from producers.contracts.pricing.overrides import PriceOverride
+from producers.contracts.pricing.overrides import PriceOverride, PriceTier
 
 router = APIRouter(prefix="/v1/prices", tags=["prices"])
 
@@ -88,7 +89,7 @@ async def list_overrides(scope: ScopeDep, services: ServicesDep) -> PriceOverrid
 
 @router.put("/overrides", summary="Write a price down", responses=_READ)
 async def set_override(caller: AdminDep, services: ServicesDep, wanted: PriceOverrideFields) -> PriceOverrideItem:
-    """Write a price down for the tenant, in place of its own one for the same model and first day.
+    """Write a price down for the tenant, in place of its own one for the same model and first day, tiers and all.
 
     Gateway and stitcher read it within seconds.
     """
@@ -131,10 +132,14 @@ async def check_override(caller: OperatorDep, services: ServicesDep, wanted: Pri
 
 
 def _override(row: PriceOverride) -> PriceOverrideItem:
-    rates = {name: None if (usd := getattr(row, name)) is None else f"{usd:f}" for name in _RATES}
     names = ("provider", "model", "effective_from", "effective_until", "source")
+    tiers = [PriceTierFields(above_prompt_tokens=it.above_prompt_tokens, **_rates(it)) for it in row.tiers]
     rest = {name: getattr(row, name) for name in names}
-    return PriceOverrideItem(**rest, **rates, is_own=row.tenant_id is not None, num_tiers=len(row.tiers))
+    return PriceOverrideItem(**rest, **_rates(row), is_own=row.tenant_id is not None, tiers=tiers)
+
+
+def _rates(row: PriceOverride | PriceTier) -> dict[str, Any]:
+    return {name: None if (usd := getattr(row, name)) is None else f"{usd:f}" for name in _RATES}
 
 
 def _invalid(error: InvalidPrice) -> Problem:

@@ -1,6 +1,6 @@
 """What the routes of budgets and of the guard take and answer.
 
-Upstream: stream_jobs.admin; the view of verdicts; the policies of agents.
+Upstream: stream_jobs.admin; the view of verdicts; api/schemas/policies.py.
 Downstream: OpenAPI, the web UI, clients.
 Guarantee: amounts are decimal text, in dollars or in tokens as ``unit`` says; what cannot be is refused by name.
 """
@@ -11,8 +11,9 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.schemas.common import Answer, Usd
-from producers.contracts.guard import GuardAction, GuardPosture, GuardScope, LimitAction
+from api.schemas.common import Answer
+from api.schemas.policies import AGENT_ID, GuardPolicyItem
+from producers.contracts.guard import GuardAction, GuardScope
 from stream_jobs.contracts.budget import (
     LIMIT_DECIMALS,
     MAX_GRACE_PERCENT,
@@ -23,7 +24,7 @@ from stream_jobs.contracts.budget import (
 )
 
 MAX_HALT_HOURS = 168
-AgentName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
+AgentName = Annotated[str, Field(pattern=AGENT_ID)]
 _PRINTABLE = r"^[^\x00-\x1f]+$"
 
 
@@ -97,6 +98,9 @@ class VerdictItem(Answer):
     reason: str = Field(description="Plain sentence that the user may be shown.")
     alert_id: str | None = Field(description="The alert that led to it.")
     said_by: Literal["person", "budget", "rule"] = Field(description="Who decided it.")
+    ordered_by: str | None = Field(
+        description="Which person: name and id, user@host at the command line, or key:…; null for budgets and rules."
+    )
     issued_at: datetime = Field(description="When it was decided (UTC).")
     expires_at: datetime = Field(description="When it lapses by itself (UTC).")
 
@@ -106,16 +110,6 @@ class VerdictPage(Answer):
 
     items: list[VerdictItem] = Field(description="Verdicts of this page.")
     next_cursor: str | None = Field(description="Send it as `cursor` for the next page; null on the last one.")
-
-
-class GuardPolicyItem(Answer):
-    """What one agent may spend, as `clawtrace guard set` has it."""
-
-    posture: GuardPosture = Field(description="What holds while the server is away: the last word, open or closed.")
-    action: LimitAction = Field(description="What happens at a limit.")
-    run_limit_usd: Usd = Field(description="For a run with all its sub-agents; null: no limit.")
-    session_limit_usd: Usd = Field(description="For all runs of a session; null: no limit.")
-    agent_day_limit_usd: Usd = Field(description="For the agent, per day (UTC); null: no limit.")
 
 
 class GuardStateItem(Answer):

@@ -14,6 +14,8 @@ from api.schemas.common import Answer
 
 _NAME = r"^[^\x00-\x1f]+$"
 PriceText = Annotated[str, Field(max_length=32, examples=["0.30"])]
+MAX_TIERS = 20
+MAX_PROMPT_TOKENS = 1_000_000_000
 RepriceKind = Literal["dry_run", "apply"]
 RepriceState = Literal["running", "done", "failed"]
 
@@ -57,6 +59,21 @@ class PriceDetail(PriceItem):
     looked_for: list[str] = Field(description="Under which names it was looked for in the lists.")
 
 
+class PriceTierFields(BaseModel):
+    """What a call costs whose whole prompt (fresh, read and written) is longer, in dollars per million tokens."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    above_prompt_tokens: int = Field(ge=1, le=MAX_PROMPT_TOKENS, description="Longer than so many tokens.")
+    input_usd_per_mtok: PriceText = Field(description="Fresh input.")
+    output_usd_per_mtok: PriceText = Field(description="Output, reasoning included.")
+    cache_read_usd_per_mtok: PriceText | None = Field(None, description="Read; named if the price names it.")
+    cache_write_usd_per_mtok: PriceText | None = Field(None, description="Written; named if the price names it.")
+    cache_write_1h_usd_per_mtok: PriceText | None = Field(
+        None, description="Written for an hour; named if the price names it."
+    )
+
+
 class PriceOverrideFields(BaseModel):
     """One price that somebody wrote down, in dollars per million tokens."""
 
@@ -78,13 +95,21 @@ class PriceOverrideFields(BaseModel):
     effective_from: date | None = Field(None, description="First day (UTC); without it always.")
     effective_until: date | None = Field(None, description="First day on which it holds no more.")
     source: str | None = Field(None, max_length=500, pattern=_NAME, description="Where the price is from.")
+    tiers: list[PriceTierFields] | None = Field(
+        None,
+        max_length=MAX_TIERS,
+        description="Prices of longer prompts, rising; a tier counts for the whole call. Without it (or null) a price "
+        "that has tiers is not replaced; [] takes them away.",
+    )
 
 
 class PriceOverrideItem(PriceOverrideFields):
     """One price that somebody wrote down."""
 
     is_own: bool = Field(description="False: the install's, for all tenants; only its operator changes it.")
-    num_tiers: int = Field(description="Prices of longer prompts that it has besides.")
+    tiers: list[PriceTierFields] = Field(
+        description="Prices of longer prompts, rising; a tier counts for the whole call."
+    )
 
 
 class PriceOverrideList(Answer):

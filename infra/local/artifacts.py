@@ -1,7 +1,7 @@
 """The Java programs of the local stack: downloaded by the lock, checked, unpacked once per user.
 
 Upstream: maven.lock, the repositories that jgo knows.
-Downstream: kafka.py and trino.py build their class paths from the cache folder.
+Downstream: kafka.py and trino.py build their class paths from the cache folder; people's SQL tools take the driver.
 Guarantee: what is used has the checksum of the lock; a second checkout or home downloads nothing.
 """
 
@@ -29,6 +29,7 @@ NEEDED_FREE_BYTES = 3_000_000_000
 NEEDED_WARM_BYTES = 500_000_000
 TRINO_GROUP = "io.trino"
 SERVER_ARTIFACT = "trino-server-core"
+DRIVER_ARTIFACT = "trino-jdbc"
 # What the server archive brings and we do not use only costs time at start.
 UNUSED_TRINO_FOLDERS = (
     "plugin/geospatial",
@@ -45,6 +46,14 @@ def _locked() -> tuple[LockedArtifact, ...]:
     return tuple(read_lock())
 
 
+def _archives() -> list[LockedArtifact]:
+    return [item for item in _locked() if item.group == TRINO_GROUP and item.name != DRIVER_ARTIFACT]
+
+
+def _driver() -> LockedArtifact:
+    return next(item for item in _locked() if item.name == DRIVER_ARTIFACT)
+
+
 def kafka_jars(layout: Layout) -> list[Path]:
     """Class path of Kafka."""
     return [layout.maven / item.repository_path for item in _locked() if item.group != TRINO_GROUP]
@@ -52,7 +61,7 @@ def kafka_jars(layout: Layout) -> list[Path]:
 
 def trino_folder(layout: Layout) -> Path:
     """Unpacked Trino; its name says which archives it was made from."""
-    archives = [item for item in _locked() if item.group == TRINO_GROUP]
+    archives = _archives()
     recipe = "\n".join([item.sha256 for item in archives] + list(UNUSED_TRINO_FOLDERS))
     version = next(item.version for item in archives if item.name == SERVER_ARTIFACT)
     return layout.cache / f"trino-{version}-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
@@ -64,7 +73,7 @@ def ensure_artifacts(layout: Layout, progress: Progress) -> None:
     Raises:
         StackError: no room, no network, or a wrong checksum.
     """
-    missing = [item for item in _locked() if not _is_present(layout, item)]
+    missing = [item for item in _locked() if item != _driver() and not _is_present(layout, item)]
     unpacked = trino_folder(layout)
     if unpacked.exists():
         # The archives are only the way to the unpacked folder.
@@ -76,6 +85,19 @@ def ensure_artifacts(layout: Layout, progress: Progress) -> None:
     if not unpacked.exists():
         progress.say("unpacking Trino")
         _unpack_trino(layout, unpacked)
+
+
+def ensure_driver(layout: Layout, progress: Progress) -> Path:
+    """Download Trino's JDBC driver if it is missing, and return where it is; the stack itself needs none.
+
+    Raises:
+        StackError: no room, no network, or a wrong checksum.
+    """
+    driver = _driver()
+    if not _is_present(layout, driver):
+        check_free_space(layout.cache, driver.size_bytes)
+        _download_all(layout, [driver], progress)
+    return layout.maven / driver.repository_path
 
 
 def check_free_space(folder: Path, needed_bytes: int) -> None:
@@ -122,7 +144,7 @@ def _unpack_trino(layout: Layout, target: Path) -> None:
     """Unpack the server without unused plugins, and the Iceberg plugin into it."""
     draft = target.with_name(target.name + ".new")
     shutil.rmtree(draft, ignore_errors=True)
-    archives = [item for item in _locked() if item.group == TRINO_GROUP]
+    archives = _archives()
     # The server first: it makes the folder that the plugins go into.
     for item in sorted(archives, key=lambda archive: archive.name != SERVER_ARTIFACT):
         archive = layout.maven / item.repository_path

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy.engine import make_url
 
-from infra.local.artifacts import ensure_artifacts
+from infra.local.artifacts import ensure_artifacts, ensure_driver
 from infra.local.down import take_down
 from infra.local.errors import StackError
 from infra.local.layout import Layout
@@ -146,10 +146,17 @@ def logs(
 
 
 @app.command()
-def fetch() -> None:
+def fetch(
+    jdbc: Annotated[
+        bool, typer.Option("--jdbc", help="Only Trino's JDBC driver, for SQL tools; prints where it is.")
+    ] = False,
+) -> None:
     """Download everything the local stack needs."""
     progress = Progress()
     with _plain_errors():
+        if jdbc:
+            print(ensure_driver(Layout.of(StackSettings()), progress))
+            return
         ensure_artifacts(Layout.of(StackSettings()), progress)
     progress.say("everything is there")
 

@@ -19,7 +19,12 @@ LOGGING_CORE = "log4j-core"
 # Kafka logs to slf4j 1.7; the binding is taken in the version of the log4j-core that Kafka brings, and not
 # resolved together with Kafka, because its own list of versions would then replace Kafka's.
 LOGGING_BINDING = ("org.apache.logging.log4j", "log4j-slf4j-impl")
-TRINO_ROOTS = (("io.trino", "trino-server-core", "476", "tar.gz"), ("io.trino", "trino-iceberg", "476", "zip"))
+TRINO_ROOTS = (
+    ("io.trino", "trino-server-core", "476", "tar.gz"),
+    ("io.trino", "trino-iceberg", "476", "zip"),
+    # For people's SQL tools, and for the test that tries one.
+    ("io.trino", "trino-jdbc", "476", "jar"),
+)
 RUNTIME_SCOPES = (None, "", "compile", "runtime")
 TIMEOUT_S = 60
 HEADER = """\

@@ -73,6 +73,15 @@ def note_order(engine: Engine, order: GuardOrder) -> None:
         connection.execute(guard_audit.insert().values(**{name: getattr(order, name) for name in columns}))
 
 
+def who_told(connection: Connection, tenant_id: str, verdict_ids: Sequence[str]) -> dict[str, str]:
+    """Return who sent verdicts of a tenant, by verdict; those that nobody wrote down are left out."""
+    columns = guard_audit.c
+    statement = sa.select(columns.verdict_id, columns.who).where(
+        columns.tenant_id == tenant_id, columns.verdict_id.in_(verdict_ids)
+    )
+    return {row.verdict_id: row.who for row in connection.execute(statement)}
+
+
 def orders_after(connection: Connection, last_id: int) -> Sequence[GuardOrder]:
     """Return what was written after a row, oldest first."""
     rows = connection.execute(

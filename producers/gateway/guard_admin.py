@@ -22,7 +22,6 @@ from infra.runtime.guard_audit import GuardOrder, note_order, who_is_there
 from producers.contracts.guard import (
     GuardAction,
     GuardMessage,
-    GuardPolicy,
     GuardPosture,
     GuardScope,
     InvalidPolicy,
@@ -30,7 +29,7 @@ from producers.contracts.guard import (
     Verdict,
 )
 from producers.gateway.guard_feed import send_guard_message
-from producers.gateway.guard_policies import StoredPolicy, check_agent, find_policy, list_policies, set_policy
+from producers.gateway.guard_policies import StoredPolicy, change_policy, check_agent
 from producers.settings import GatewaySettings
 
 NO_LIMIT: Final = "none"
@@ -58,7 +57,7 @@ class SentVerdict:
         return f"sent {verdict.verdict_id}: {what}, until {until}{missing}"
 
 
-def change_policy(
+def change_by_text(
     engine: Engine,
     tenant_id: str,
     agent_id: str,
@@ -73,25 +72,9 @@ def change_policy(
         InvalidPolicy: an amount, the tenant or the agent cannot be.
         DatabaseAway: Postgres does not answer or was not migrated.
     """
-    check_agent(tenant_id, agent_id)
     changes: dict[str, Any] = {name: _amount(name, text) for name, text in limits.items() if text is not None}
     changes |= {name: value for name, value in (("action", action), ("posture", posture)) if value is not None}
-    before = find_policy(engine, tenant_id, agent_id)
-    set_policy(
-        engine, tenant_id, agent_id, msgspec.structs.replace(before.policy if before else GuardPolicy(), **changes)
-    )
-    after = find_policy(engine, tenant_id, agent_id)
-    assert after is not None
-    return after
-
-
-def all_policies(engine: Engine) -> list[StoredPolicy]:
-    """Return every policy.
-
-    Raises:
-        DatabaseAway: Postgres does not answer or was not migrated.
-    """
-    return list_policies(engine)
+    return change_policy(engine, tenant_id, agent_id, changes)
 
 
 def say_policies(policies: Sequence[StoredPolicy], *, as_json: bool) -> str:

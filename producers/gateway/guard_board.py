@@ -25,7 +25,13 @@ from infra.runtime.problem import too_busy, unavailable
 from producers.contracts.guard import GuardMessage, GuardPolicy, GuardState, Verdict
 from producers.gateway.guard_feed import GuardFeed
 from producers.gateway.guard_ledger import Agent, GuardLedger
-from producers.gateway.guard_policies import StoredPolicy, changed_policies, database_now, find_policy
+from producers.gateway.guard_policies import (
+    NO_POLICY,
+    StoredPolicy,
+    changed_policies,
+    database_now,
+    find_policy,
+)
 from producers.gateway.guard_prices import PriceList
 from producers.metrics import GUARD_WAITING
 from producers.settings import GatewaySettings
@@ -36,7 +42,6 @@ LOOK_EVERY_S: Final = 1.0
 MAX_AGENTS: Final = 10_000
 MAX_WAITING_PER_AGENT: Final = 16
 RETRY_S: Final = 2
-NO_POLICY: Final = GuardPolicy()
 
 _encode = msgspec.json.Encoder().encode
 

@@ -9,7 +9,7 @@ Guarantee: exit code 0 when it was done, 1 when something is away, wrong or unkn
 import json
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -83,6 +83,16 @@ def set_price(
             "--cache-write-1h", help="Of what is kept for an hour; default: as written, twice input for Claude."
         ),
     ] = None,
+    tiers: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--tier",
+            metavar="TOKENS:PRICES",
+            help="Of calls whose whole prompt is longer, as 200000:input=6,output=22.50,cache-read=0.60; more than "
+            "once for several.",
+        ),
+    ] = None,
+    no_tiers: Annotated[bool, typer.Option("--no-tiers", help="Take the tiers away that the row has.")] = False,
     effective_from: Annotated[str, typer.Option("--from", help="First day (UTC); default: always.")] = "",
     effective_until: Annotated[str, typer.Option("--until", help="First day on which it holds no more.")] = "",
     tenant: Annotated[str | None, typer.Option(help="Only for this tenant; default: for all.")] = None,
@@ -90,7 +100,7 @@ def set_price(
     file: FileOption = None,
 ) -> None:
     """Write a price into the price file; gateway and stitcher read it within seconds. Calls of the past keep theirs."""
-    from stream_jobs.prices.price_file import CannotWrite
+    from stream_jobs.prices.price_file import CannotWrite, HasTiers
     from stream_jobs.prices.price_file import set_price as write_price
 
     path = file or _price_file()
@@ -106,9 +116,12 @@ def set_price(
         "effective_until": _day(effective_until, "--until") if effective_until else None,
         "tenant_id": tenant,
         "source": source,
+        "tiers": [_tier(text) for text in tiers] if tiers else [] if no_tiers else None,
     }
     try:
         is_new = write_price(path, fields)
+    except HasTiers as error:
+        _stop(f"{error} (--tier, --no-tiers)")
     except (CannotWrite, OSError) as error:
         _stop(error)
     typer.echo(f"{'added' if is_new else 'changed'} {provider}/{model} in {path}")
@@ -185,6 +198,19 @@ def reprice(
             else "nothing was changed; add --apply (with --agent and --key) to do it",
             err=True,
         )
+
+
+def _tier(text: str) -> dict[str, Any]:
+    above, _, prices = text.partition(":")
+    try:
+        named = dict(price.split("=", 1) for price in prices.split(","))
+        return {"above_prompt_tokens": int(above)} | {
+            f"{name.strip().replace('-', '_')}_usd_per_mtok": usd.strip() for name, usd in named.items()
+        }
+    except ValueError:
+        raise typer.BadParameter(
+            f"{text!r}: write tokens and prices as 200000:input=6,output=22.50", param_hint="--tier"
+        ) from None
 
 
 def _price_file() -> Path:

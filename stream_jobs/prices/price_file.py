@@ -10,7 +10,7 @@ import fcntl
 import os
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
@@ -30,6 +30,10 @@ class FileFault(CannotWrite):
     """The file as it is stands in the way, whatever the price."""
 
 
+class HasTiers(CannotWrite):
+    """The row to be replaced has tiers, and nothing is said of them."""
+
+
 def read_rows(path: Path) -> list[PriceOverride]:
     """Return the rows of a price file; no file is an empty one.
 
@@ -42,8 +46,12 @@ def read_rows(path: Path) -> list[PriceOverride]:
 def set_price(path: Path, fields: dict[str, Any]) -> bool:
     """Add a row, or put it in the place of the one for the same model, tenant and first day; return whether it was new.
 
+    Args:
+        fields: as in PriceOverride; without ``tiers`` (or None) a row that has some is not replaced, so that nobody
+            who knows nothing of them takes them away; none at all is [].
+
     Raises:
-        CannotWrite: the price is wrong, or the row there has tiers; as FileFault: the file is wrong.
+        CannotWrite: the price is wrong; as HasTiers: the row there has some; as FileFault: the file is wrong.
     """
     block = _block_of(fields)
     try:
@@ -51,7 +59,7 @@ def set_price(path: Path, fields: dict[str, Any]) -> bool:
     except ValueError as error:
         raise CannotWrite(str(error)) from None
     with _turn(path):
-        return _set(path, row, block)
+        return _set(path, row, block, knows_tiers=fields.get("tiers") is not None)
 
 
 def remove_price(path: Path, *, provider: str, model: str, tenant_id: str | None, effective_from: date | None) -> bool:
@@ -83,14 +91,17 @@ def _read(path: Path) -> tuple[str, list[PriceOverride], list[int]]:
     return text, rows, starts
 
 
-def _set(path: Path, row: PriceOverride, block: str) -> bool:
+def _set(path: Path, row: PriceOverride, block: str, *, knows_tiers: bool) -> bool:
     text, rows, starts = _read(path)
     place = next((number for number, it in enumerate(rows) if _place(it) == _place(row)), None)
     if place is None:
         changed = f"{text.rstrip()}\n\n{block}" if text.strip() else block
     else:
-        if rows[place].tiers:
-            raise CannotWrite(f"{path}: {row.provider}/{row.model} has tiers there; edit it by hand")
+        if rows[place].tiers and not knows_tiers:
+            raise HasTiers(
+                f"tiers: {row.provider}/{row.model} has prices of longer prompts; name them again, or say that there "
+                "shall be none"
+            )
         end = starts[place + 1] if place + 1 < len(starts) else len(text)
         changed = text[: starts[place]] + block + _trailer(text[starts[place] : end]) + text[end:]
     _replace(path, changed)
@@ -114,11 +125,23 @@ def _place(row: PriceOverride) -> tuple[object, ...]:
 
 
 def _block_of(fields: dict[str, Any]) -> str:
-    lines = ["[[price]]"]
-    for name, value in fields.items():
-        if value is not None:
-            lines.append(f"{name} = {value.isoformat() if isinstance(value, date) else _quoted(str(value))}")
+    lines = ["[[price]]", *_lines_of({name: value for name, value in fields.items() if name != "tiers"})]
+    for tier in fields.get("tiers") or ():
+        lines += ["", "[[price.tiers]]", *_lines_of(tier)]
     return "\n".join(lines) + "\n"
+
+
+def _lines_of(fields: Mapping[str, Any]) -> Iterator[str]:
+    for name, value in fields.items():
+        match value:
+            case None:
+                continue
+            case date():
+                yield f"{name} = {value.isoformat()}"
+            case int():
+                yield f"{name} = {value}"
+            case _:
+                yield f"{name} = {_quoted(str(value))}"
 
 
 def _quoted(text: str) -> str:

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import secrets
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -55,7 +56,7 @@ def setup(stack: StackSettings, read_key: Callable[[str, str], str]) -> Iterator
             tenant_id = new_tenant_id()
             made = Setup(api, provider, tenant_id, Client(api, read_key(tenant_id, "admin")))
             yield made
-            # A person who is a member of several tenants gets into the oldest: the next test invites the same one.
+            # The next test invites the same person.
             for member in made.admin.get("/v1/members").json()["items"]:
                 made.remove(member["member_id"])
 
@@ -82,12 +83,15 @@ def come_back(browser: httpx2.Client, query: str) -> httpx2.Response:
     return browser.get(f"/v1/session/oidc/callback?{query}")
 
 
-ADA = {"sub": "ada-1", "email": "Ada@Example.org", "email_verified": True, "name": "Ada L."}
+# A person who is a member of several tenants gets into the oldest: one of these tests must not meet another run's.
+_RUN = secrets.token_hex(4)
+ADA_MAIL, ADA_ID = f"ada-{_RUN}@example.org", f"ada-{_RUN}"
+ADA = {"sub": ADA_ID, "email": ADA_MAIL.title(), "email_verified": True, "name": "Ada L."}
 
 
 def test_an_invited_person_gets_in(setup: Setup, browser: httpx2.Client) -> None:
     assert browser.get("/v1/session/methods").json()["oidc"] is True
-    setup.invite("ada@example.org", "operator")
+    setup.invite(ADA_MAIL, "operator")
     setup.provider.person = ADA
     done = come_back(browser, ask(browser, next="/traces?x=1"))
     assert (done.status_code, done.headers["location"]) == (303, "/traces?x=1")
@@ -95,41 +99,46 @@ def test_an_invited_person_gets_in(setup: Setup, browser: httpx2.Client) -> None
     who = browser.get("/v1/session").json()
     assert (who["tenant_id"], who["role"], who["name"]) == (setup.tenant_id, "operator", "Ada L.")
     entries = setup.admin.get("/v1/audit").json()["items"]
-    assert ("session.start", "ada@example.org") in {(entry["action"], entry["actor"]) for entry in entries}
+    assert ("session.start", ADA_MAIL) in {(entry["action"], entry["actor"]) for entry in entries}
+    # An order of hers bears her name, for everybody.
+    setup.admin.send("POST", "/v1/keys", {"scope": "ingest", "agent_id": "mac"})
+    order = {"json": {"reason": "it loops"}, "headers": {"x-clawtrace-ui": "1"}}
+    ordered = browser.post("/v1/agents/mac/halt", **order).json()  # type: ignore[arg-type]
+    assert (ordered["ordered_by"], ordered["verdict"]["ordered_by"]) == (ADA_MAIL, f"Ada L. ({ADA_MAIL})")
     # A role that was lowered counts at once, one that was raised at the next login.
-    setup.invite("ada@example.org", "viewer")
+    setup.invite(ADA_MAIL, "viewer")
     wait_until(lambda: browser.get("/v1/session").json()["role"], lambda role: role == "viewer", "role")
-    setup.invite("ada@example.org", "admin")
+    setup.invite(ADA_MAIL, "admin")
     wait_until(lambda: browser.get("/v1/session").json()["role"], lambda role: role == "operator", "role")
 
 
 def test_a_person_may_be_invited_by_subject(setup: Setup, browser: httpx2.Client) -> None:
-    setup.invite("ada-1", "viewer")
-    setup.provider.person = {"sub": "ada-1"}
+    setup.invite(ADA_ID, "viewer")
+    setup.provider.person = {"sub": ADA_ID}
     assert come_back(browser, ask(browser)).status_code == 303
-    assert browser.get("/v1/session").json()["name"] == "ada-1"
+    assert browser.get("/v1/session").json()["name"] == ADA_ID
 
 
 @pytest.mark.parametrize(
     "person",
     [
         {"sub": "stranger", "email": "bob@example.org", "email_verified": True},
-        {"sub": "x", "email": "ada@example.org", "email_verified": False},
-        {"sub": "x", "email": "ada@example.org"},
-        {"sub": "ada@example.org"},
+        {"sub": "x", "email": ADA_MAIL, "email_verified": False},
+        {"sub": "x", "email": ADA_MAIL},
+        {"sub": ADA_MAIL},
         {"sub": "ADA-1"},
     ],
 )
 def test_who_was_not_invited_stays_out(setup: Setup, browser: httpx2.Client, person: dict[str, Any]) -> None:
-    setup.invite("ada@example.org", "viewer")
-    setup.invite("ada-1", "viewer")
+    setup.invite(ADA_MAIL, "viewer")
+    setup.invite(ADA_ID, "viewer")
     setup.provider.person = person
     assert come_back(browser, ask(browser)).status_code == 403
     assert browser.get("/v1/session").status_code == 401
 
 
 def test_another_tenants_invitation_does_not_open_this_one(setup: Setup, browser: httpx2.Client) -> None:
-    setup.invite("ada@example.org", "viewer")
+    setup.invite(ADA_MAIL, "viewer")
     setup.provider.person = ADA
     assert come_back(browser, ask(browser, tenant_id=new_tenant_id())).status_code == 403
     assert come_back(browser, ask(browser, tenant_id=setup.tenant_id)).status_code == 303
@@ -161,7 +170,7 @@ BENT: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("bent", BENT)
 def test_a_token_that_does_not_count_lets_nobody_in(setup: Setup, browser: httpx2.Client, bent: str) -> None:
-    setup.invite("ada@example.org", "admin")
+    setup.invite(ADA_MAIL, "admin")
     setup.provider.person = ADA
     query = ask(browser)
     for name, value in BENT[bent].items():
@@ -173,7 +182,7 @@ def test_a_token_that_does_not_count_lets_nobody_in(setup: Setup, browser: httpx
 
 
 def test_only_the_browser_that_asked_gets_the_answer(setup: Setup, browser: httpx2.Client) -> None:
-    setup.invite("ada@example.org", "viewer")
+    setup.invite(ADA_MAIL, "viewer")
     setup.provider.person = ADA
     query = ask(browser)
     with httpx2.Client(base_url=setup.api.base_url, timeout=60, trust_env=False) as victim:
@@ -200,7 +209,7 @@ def test_nobody_is_sent_elsewhere_afterwards(browser: httpx2.Client, path: str) 
 
 
 def test_a_new_key_of_the_provider_is_found(setup: Setup, browser: httpx2.Client) -> None:
-    setup.invite("ada@example.org", "viewer")
+    setup.invite(ADA_MAIL, "viewer")
     setup.provider.person = ADA
     setup.provider.key, setup.provider.key_id = rsa.generate_private_key(65537, 2048), "new"
     assert come_back(browser, ask(browser)).status_code == 303
@@ -223,7 +232,7 @@ def test_a_provider_that_answers_wrongly_is_not_used(
 
 
 def test_a_member_who_is_removed_loses_session_and_stream(setup: Setup, browser: httpx2.Client) -> None:
-    setup.invite("ada@example.org", "viewer")
+    setup.invite(ADA_MAIL, "viewer")
     setup.provider.person = ADA
     come_back(browser, ask(browser))
     cookie = f"clawtrace_session={browser.cookies['clawtrace_session']}"
@@ -235,7 +244,7 @@ def test_a_member_who_is_removed_loses_session_and_stream(setup: Setup, browser:
 
         wait_until(status, lambda found: found == 200, "the live window is there")
     with watching(setup.api.base_url, {"cookie": cookie}) as watcher:
-        setup.remove("ada@example.org")
+        setup.remove(ADA_MAIL)
         began_s = time.monotonic()
         # What is promised is in tests/unit/api/test_promises.py; the rest is for a busy machine.
         assert watcher.is_over.wait(DEADLINE_S), "the stream goes on"

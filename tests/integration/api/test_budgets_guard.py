@@ -102,7 +102,7 @@ def test_the_keeper_acts_on_a_budget_of_the_api(people: People, doors: Doors, in
 
     told = wait_until(guard, lambda found: found["state"] == "abort", "the agent is told")
     assert [it["budget_id"] for it in told["budgets"]] == [budget["budget_id"]]
-    assert {it["said_by"] for it in told["verdicts"]} == {"budget"}
+    assert {(it["said_by"], it["ordered_by"]) for it in told["verdicts"]} == {("budget", None)}
     verdicts = people.viewer.get("/v1/verdicts", agent_id=AGENT).json()["items"]
     assert told["verdicts"][0]["verdict_id"] in {it["verdict_id"] for it in verdicts}
 
@@ -132,11 +132,14 @@ def test_an_agent_and_a_run_are_halted_and_released(
     verdict = halted.json()["verdict"]
     assert (verdict["scope"], verdict["scope_id"], verdict["action"]) == ("agent", AGENT, "abort")
     assert (verdict["said_by"], verdict["reason"]) == ("person", body["reason"])
+    # A viewer may know who did it, without the audit log.
+    by = f"key:{people.operator.key.split('_')[2]}"
+    assert (verdict["ordered_by"], halted.json()["ordered_by"]) == (by, by)
     wait_until(at_gateway, lambda found: ("agent", AGENT, "abort") in found, "the gateway has it")
     wait_until(
-        lambda: people.viewer.get(f"/v1/agents/{AGENT}/guard").json()["state"],
-        lambda state: state == "abort",
-        "the API shows it",
+        lambda: people.viewer.get(f"/v1/agents/{AGENT}/guard").json(),
+        lambda guard: (guard["state"], [it["ordered_by"] for it in guard["verdicts"]]) == ("abort", [by]),
+        "the API shows it, and by whom",
     )
     assert [it["verdict_id"] for it in wait_until(verdicts, bool, "it is listed")] == [verdict["verdict_id"]]
 
@@ -151,6 +154,7 @@ def test_an_agent_and_a_run_are_halted_and_released(
 
     found = wait_until(verdicts, lambda items: len(items) == 4, "all four are listed")
     assert [it["action"] for it in found] == ["release", "release", "abort", "abort"]
+    assert [it["ordered_by"] for it in found] == [by] * 4
     pages, cursor = [], ""
     while cursor is not None:
         page = people.viewer.get("/v1/verdicts", limit=1, **({"cursor": cursor} if cursor else {})).json()

@@ -34,6 +34,7 @@ input_usd_per_mtok = "1"
 output_usd_per_mtok = "2"
 """
 OWN = {"provider": "acme", "model": "big", "input_usd_per_mtok": "0.30", "output_usd_per_mtok": "1.20"}
+TIER = {"above_prompt_tokens": 200_000, "input_usd_per_mtok": "0.60", "output_usd_per_mtok": "1.80"}
 AGENT = "laptop"
 
 
@@ -122,6 +123,32 @@ def test_a_tenants_own_price_holds_for_it_alone(crew: People, price_file: Path) 
     assert (len(crew.audited("price.set")), len(crew.audited("price.remove"))) == (2, 2)
 
 
+def test_a_price_has_tiers_and_an_hours_writes(crew: People, price_file: Path) -> None:
+    tier = {**TIER, "cache_write_usd_per_mtok": "0.75", "cache_write_1h_usd_per_mtok": "1.20"}
+    rates = {"cache_write_usd_per_mtok": "0.375", "cache_write_1h_usd_per_mtok": "0.60"}
+    written = put(crew.admin, **rates, tiers=[tier])
+    assert written.status_code == 200, written.text
+    assert written.json()["tiers"] == [{**tier, "cache_read_usd_per_mtok": None}]
+    assert [it["tiers"] for it in overrides(crew.viewer)] == [[], written.json()["tiers"]]
+    found = lookup(crew.viewer)
+    assert (found["cache_write"], found["cache_write_1h"]) == ("0.375", "0.6")
+    assert found["tiers"] == [
+        {"above_prompt_tokens": 200_000, "input": "0.6", "output": "1.8", "cache_read": "0.6", "cache_write": "0.75",
+         "cache_write_1h": "1.2"}
+    ]  # fmt: skip
+    (entry,) = crew.audited("price.set")
+    assert entry["details"]["tiers"][0]["above_prompt_tokens"] == 200_000
+    # A client that knows nothing of tiers takes none away.
+    kept = put(crew.admin)
+    assert (kept.status_code, [it["field"] for it in kept.json()["errors"]]) == (422, ["body.tiers"])
+    tried = crew.operator.send("POST", "/v1/prices/overrides/check", {**OWN, "tiers": [TIER]}).json()
+    assert [it["input"] for it in tried["after"]["tiers"]] == ["0.6"]
+    without = put(crew.admin, tiers=[])
+    assert (without.status_code, without.json()["tiers"], lookup(crew.viewer)["tiers"]) == (200, [], [])
+    assert crew.admin.send("DELETE", "/v1/prices/overrides", provider="acme", model="big").status_code == 204
+    assert price_file.read_text().rstrip() == FOR_ALL.rstrip()
+
+
 def test_a_price_is_tried_without_being_written(crew: People, price_file: Path) -> None:
     before = price_file.read_text()
     tried = crew.operator.send("POST", "/v1/prices/overrides/check", OWN)
@@ -145,6 +172,11 @@ def test_a_price_is_tried_without_being_written(crew: People, price_file: Path) 
         ({"effective_from": "2026-02-02", "effective_until": "2026-02-01"}, "body.effective_until"),
         ({"effective_from": "soon"}, "body.effective_from"),
         ({"tenant_id": "someoneelse"}, "body.tenant_id"),
+        ({"tiers": [{**TIER, "above_prompt_tokens": 0}]}, "body.tiers.0.above_prompt_tokens"),
+        ({"tiers": [TIER, {**TIER, "output_usd_per_mtok": "x"}]}, "body.tiers.1.output_usd_per_mtok"),
+        ({"tiers": [TIER, TIER]}, "body.tiers"),
+        ({"tiers": [{**TIER, "cache_read_usd_per_mtok": "0.1"}]}, "body.tiers"),
+        ({"tiers": [{**TIER, "what": "1"}]}, "body.tiers.0.what"),
     ],
 )
 def test_a_price_that_cannot_be_is_refused_by_name(
@@ -195,7 +227,9 @@ def test_history_is_priced_again_dry_and_then_for_good(people: People, doors: Do
 
     def calls() -> list[list[Any]]:
         sql = """
-            SELECT model, provider, price_id, cost_usd FROM spans
+            SELECT model, provider, price_id, cost_usd, input_tokens + cache_read_tokens + cache_write_tokens,
+              output_tokens
+            FROM spans
             WHERE kind = 'model_call' AND cost_usd IS NOT NULL ORDER BY started_at, span_id
         """
         rows: list[list[Any]] = people.viewer.sql(sql).json()["rows"]
@@ -213,7 +247,11 @@ def test_history_is_priced_again_dry_and_then_for_good(people: People, doors: Do
 
     named = {"provider": provider, "model": model}
     rates = {"input_usd_per_mtok": "100", "output_usd_per_mtok": "200"}
-    assert put(people.admin, **named, **rates).status_code == 200
+    prompts = sorted({row[4] for row in before if row[0] == model})
+    # The shortest prompt costs that, the longer ones more.
+    tier = {"above_prompt_tokens": prompts[0], "input_usd_per_mtok": "300", "output_usd_per_mtok": "700"}
+    assert len(prompts) > 1
+    assert put(people.admin, **named, **rates, tiers=[tier]).status_code == 200
     written_at_s = time.monotonic()
     try:
         dry = finished(people.operator, people.operator.send("POST", "/v1/prices/reprices", body))
@@ -236,6 +274,9 @@ def test_history_is_priced_again_dry_and_then_for_good(people: People, doors: Do
             lambda rows: not {row[2] for row in rows if row[0] == model} & {row[2] for row in before},
             "the tables have the new price",
         )
+        for _, _, _, cost_usd, prompt, output in (row for row in after if row[0] == model):
+            wanted = (300 * prompt + 700 * output) if prompt > prompts[0] else (100 * prompt + 200 * output)
+            assert Decimal(cost_usd) == Decimal(wanted) / 1_000_000
         total = sum(Decimal(row[3]) for row in after if row[0] == model)
         assert total == Decimal(done["now_usd"])
         # An apply is no dry run, and the key that it was done with opens nothing any more.

@@ -139,8 +139,9 @@ VALUES = (
 def test_tabs_csv_and_json(run: Callable[..., Result]) -> None:
     lines = run("SELECT name, status FROM traces").stdout.splitlines()
     assert lines == ["name\tstatus", 'a "name", with lines\tok']
-    rows = list(csv.reader(io.StringIO(run("SELECT name, status FROM traces", "--format", "csv").stdout, newline="")))
-    assert rows == [["name", "status"], ['a "name", with\nlines', "ok"]]
+    text = run("SELECT name, '=1+1' AS a, -num_spans - 1 AS b FROM traces", "--format", "csv").stdout
+    rows = list(csv.reader(io.StringIO(text, newline="")))
+    assert rows == [["name", "a", "b"], ['a "name", with\nlines', "'=1+1", "-1"]]
     document = json.loads(run("-", "--json", input="SELECT sum(cost_usd) AS cost_usd FROM spans").stdout)
     assert (document["rows"], document["truncated"]) == ([["0.123"]], False)
     assert set(document["snapshots"]) == {"silver.spans"}

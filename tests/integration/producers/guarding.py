@@ -11,10 +11,13 @@ from decimal import Decimal
 from typing import Any
 
 import httpx2
+import msgspec
+from sqlalchemy import Engine
 
 from infra.runtime.settings import StackSettings
 from producers.contracts.guard import GuardMessage, GuardPolicy, Verdict
 from producers.gateway.guard_admin import send_verdict
+from producers.gateway.guard_policies import change_policy
 from producers.settings import GatewaySettings
 from tests.integration.producers.conftest import READY_WITHIN_S, Gateway, wait_for
 
@@ -82,6 +85,11 @@ def new_agent() -> str:
 def policy(run_usd: str | None) -> GuardPolicy:
     """Make a policy with this limit of a run."""
     return GuardPolicy(run_limit_usd=None if run_usd is None else Decimal(run_usd))
+
+
+def set_policy(engine: Engine, tenant_id: str, agent_id: str, policy: GuardPolicy) -> None:
+    """Set all of a policy."""
+    change_policy(engine, tenant_id, agent_id, msgspec.structs.asdict(policy))
 
 
 def settings_of(stack: StackSettings, gateway: Gateway) -> GatewaySettings:

@@ -18,7 +18,6 @@ from infra.runtime.settings import StackSettings
 from producers.contracts.guard import Allowance, GuardMessage
 from producers.contracts.topics import GUARD
 from producers.gateway.guard_feed import send_guard_message
-from producers.gateway.guard_policies import set_policy
 from tests.integration.producers.conftest import KAFKA_TIMEOUT_S, READY_WITHIN_S, Gateway, running_gateway, wait_for
 from tests.integration.producers.guarding import (
     TENANT,
@@ -28,6 +27,7 @@ from tests.integration.producers.guarding import (
     get,
     new_agent,
     policy,
+    set_policy,
     settings_of,
     state_of,
     stream_of,

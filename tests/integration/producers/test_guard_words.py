@@ -18,7 +18,6 @@ from sqlalchemy import Engine
 from infra.runtime.settings import StackSettings
 from producers.contracts.guard import Verdict
 from producers.gateway.guard_feed import send_guard_message
-from producers.gateway.guard_policies import set_policy
 from tests.captures import ROOT
 from tests.integration.producers.conftest import Gateway, wait_for
 from tests.integration.producers.guarding import (
@@ -28,6 +27,7 @@ from tests.integration.producers.guarding import (
     new_agent,
     of_budget,
     policy,
+    set_policy,
     settings_of,
     state_of,
     stream_of,

@@ -50,6 +50,36 @@ def test_show_tells_tiers_and_hours(file: Path) -> None:
     assert (peak, quiet) == ("1.32", "0.66")
 
 
+def test_tiers_are_set_and_shown(file: Path) -> None:
+    words = ("fake", "m", "--input", "3", "--output", "15", "--cache-read", "0.30", "--file", file)
+    tier = ("--tier", "200000:input=6, output=22.50,cache-read=0.60")
+    assert run("set", *words, *tier).exit_code == 0
+    shown = run("show", "fake", "m", "--file", file)
+    assert "above 200000 prompt tokens: input 6, cache read 0.6, cache write 6" in shown.stdout
+    kept = run("set", *words)
+    assert (kept.exit_code, "--no-tiers" in kept.stderr) == (1, True)
+    assert run("set", *words, "--no-tiers").exit_code == 0
+    assert "above" not in run("show", "fake", "m", "--file", file).stdout
+
+
+@pytest.mark.parametrize(
+    ("tier", "said"),
+    [
+        ("many:input=1,output=2", "write tokens and prices as"),
+        ("200000:input", "write tokens and prices as"),
+        ("200000", "write tokens and prices as"),
+        ("200000:input=1", "tiers.1.output_usd_per_mtok: is missing"),
+        ("200000:input=1,output=2,reasoning=3", "there is no such field"),
+        ("0:input=1,output=2", "must be above 0"),
+    ],
+)
+def test_a_tier_that_cannot_be_is_refused(file: Path, tier: str, said: str) -> None:
+    refused = run("set", "fake", "m", "--input", "3", "--output", "15", "--tier", tier, "--file", file)
+    assert refused.exit_code != 0
+    assert said in " ".join(refused.stderr.replace("│", " ").split())
+    assert not file.exists()
+
+
 def test_an_unknown_model_is_said_with_the_way_out(file: Path) -> None:
     result = run("show", "openai", "gpt-99-latest", "--file", file)
     assert result.exit_code == 1

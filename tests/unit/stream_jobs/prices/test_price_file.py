@@ -78,7 +78,7 @@ def test_a_file_is_made_where_there_is_none(tmp_path: Path) -> None:
             FILE.split("\n# the second")[0]
             + '[[price.tiers]]\nabove_prompt_tokens = 5\ninput_usd_per_mtok = "1"\noutput_usd_per_mtok = "2"\n',
             {},
-            "has tiers there; edit it by hand",
+            "tiers: fake/m has prices of longer prompts",
         ),
     ],
 )
@@ -89,6 +89,30 @@ def test_what_cannot_be_is_not_written(path: Path, before: str, wanted: dict[str
     assert said in str(refused.value)
     assert path.read_text() == before
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_tiers_are_written_replaced_and_taken_away(path: Path) -> None:
+    first = {"above_prompt_tokens": 1_000, "input_usd_per_mtok": "18", "output_usd_per_mtok": "16"}
+    second = {"above_prompt_tokens": 200_000, "input_usd_per_mtok": "27", "output_usd_per_mtok": "24"}
+
+    def tiers() -> list[tuple[int, str]]:
+        rows = {row.model: row for row in parse_overrides(path.read_text())}
+        assert set(rows) == {"m", "n"}
+        return [(it.above_prompt_tokens, str(it.input_usd_per_mtok)) for it in rows["m"].tiers]
+
+    assert not set_price(path, fields(tiers=[first, second]))
+    assert tiers() == [(1_000, "18"), (200_000, "27")]
+    assert "\n# the second\n[[price]]\n" in path.read_text()
+    assert not set_price(path, fields(tiers=[second]))
+    assert tiers() == [(200_000, "27")]
+    # Who knows nothing of tiers takes none away.
+    with pytest.raises(CannotWrite, match="name them again"):
+        set_price(path, fields())
+    assert tiers() == [(200_000, "27")]
+    assert not set_price(path, fields(tiers=[]))
+    assert tiers() == []
+    with pytest.raises(CannotWrite, match=r"tiers\.2\.input_usd_per_mtok: is missing"):
+        set_price(path, fields(tiers=[first, {**second, "input_usd_per_mtok": None}]))
 
 
 def test_a_row_is_taken_out_and_the_rest_stays(path: Path) -> None:
