@@ -5,9 +5,17 @@ Downstream: every module of lakehouse.
 Guarantee: the defaults are those of one machine; a test or a second stack changes names without touching code.
 """
 
-from pydantic import Field
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
 
 from infra.runtime.settings import StackSettings
+from lakehouse.contracts.retention import default_days
+
+
+def _check_days(days: dict[str, int]) -> dict[str, int]:
+    default_days(days)
+    return days
 
 
 class LakeSettings(StackSettings):
@@ -17,6 +25,11 @@ class LakeSettings(StackSettings):
     view_namespace: str = Field(default="clawtrace", description="Iceberg namespace of the views for people.")
     maintenance_user: str = Field(
         default="maintenance", description="Trino user that owns the views and runs the upkeep."
+    )
+    retention_days: Annotated[dict[str, int], AfterValidator(_check_days)] = Field(
+        default={},
+        description="Days that rows stay, by table, as JSON, for tenants that set none of their own. Without it "
+        "events 30, verdicts 90, and spans, edges, traces, alerts and cards 400.",
     )
 
 
