@@ -70,6 +70,11 @@ class SinkSettings(LakeSettings):
 class UpkeepSettings(LakeSettings):
     """How often the tables are looked after."""
 
+    upkeep_retention_seconds: float = Field(
+        default=3600.0,
+        gt=0,
+        description="Time between two deletions of rows that are older than their tenant keeps them.",
+    )
     upkeep_expire_seconds: float = Field(default=300.0, gt=0, description="Time between two expiries of snapshots.")
     upkeep_snapshot_retention: str = Field(
         default="10m", description="Age at which snapshots expire, as Trino writes durations."

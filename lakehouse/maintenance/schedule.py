@@ -62,6 +62,7 @@ class UpkeepProcess:
         now = time.monotonic()
         settings = self._settings
         turns = [
+            _Turn("delete_old_rows", settings.upkeep_retention_seconds, now + settings.upkeep_retention_seconds),
             _Turn("optimize", settings.upkeep_optimize_seconds, now + settings.upkeep_optimize_seconds),
             _Turn("expire_snapshots", settings.upkeep_expire_seconds, now + settings.upkeep_expire_seconds),
             _Turn(

@@ -54,7 +54,7 @@ class StoppedWaiting(Exception):
     """The process was asked to end while the catalog was away."""
 
 
-class _CommitTransaction(Transaction):
+class CommitTransaction(Transaction):
     """A transaction that computes its metadata once per change.
 
     pyiceberg computes it anew at each of some forty looks during one commit, each time copying the list of
@@ -165,7 +165,7 @@ class TableCommitter:
     def _swap(self, files: list[DataFile], wanted: TableProgress) -> None:
         """Commit against the head we know. Always makes a snapshot, because only that is compared."""
         state = wanted.to_json()
-        transaction = _CommitTransaction(self._table)
+        transaction = CommitTransaction(self._table)
         transaction.set_properties({PROPERTY: state})
         snapshot = transaction.update_snapshot(snapshot_properties={PROPERTY: state})
         with snapshot.merge_append() as append:
