@@ -36,16 +36,20 @@ class ErasuresRepository:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    async def ask(self, scope: Scope, what: JobScope, target: str, reason: str, *, actor: str) -> dict[str, Any]:
-        """Make a job.
+    async def ask(
+        self, scope: Scope, what: JobScope, target: str, *, agent_id: str | None, reason: str, actor: str
+    ) -> dict[str, Any]:
+        """Make a job; without ``agent_id`` it is about every install of the tenant.
 
         Raises:
             ErasureBusy: the same is being erased already.
         """
 
         def work(connection: Connection) -> dict[str, Any]:
-            row = erasure_jobs.ask(connection, scope.tenant_id, what, target, reason, who=actor)
-            details = {"scope": what, "id": target, "reason": reason}
+            row = erasure_jobs.ask(
+                connection, scope.tenant_id, what, target, agent_id=agent_id or "", reason=reason, who=actor
+            )
+            details = {"scope": what, "id": target, "agent_id": agent_id, "reason": reason}
             note(connection, scope.tenant_id, actor, "erasure.ask", row["erasure_id"], details)
             return _shown(row)
 
@@ -65,4 +69,4 @@ class ErasuresRepository:
 
 
 def _shown(row: dict[str, Any]) -> dict[str, Any]:
-    return {**{name: row[name] for name in _NAMES}, "id": row["target"]}
+    return {**{name: row[name] for name in _NAMES}, "id": row["target"], "agent_id": row["agent_id"] or None}

@@ -33,8 +33,18 @@ async def start_erasure(
     if wanted.scope == "tenant" and wanted.id != caller.scope.tenant_id:
         message = "to erase the tenant, give its own id"
         raise invalid(f"body.id: {message}", FieldError("body.id", message))
+    if wanted.scope == "tenant" and wanted.agent_id is not None:
+        message = "the tenant is erased with all its installs"
+        raise invalid(f"body.agent_id: {message}", FieldError("body.agent_id", message))
     try:
-        row = await services.erasures.ask(caller.scope, wanted.scope, wanted.id, wanted.reason, actor=caller.actor)
+        row = await services.erasures.ask(
+            caller.scope,
+            wanted.scope,
+            wanted.id,
+            agent_id=wanted.agent_id,
+            reason=wanted.reason,
+            actor=caller.actor,
+        )
     except ErasureBusy as error:
         raise conflict(str(error)) from None
     response.headers["location"] = f"/v1/erasures/{row['erasure_id']}"

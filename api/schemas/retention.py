@@ -58,6 +58,11 @@ class ErasureRequest(BaseModel):
         pattern=_NO_CONTROLS,
         description="Trace id; session key or session id; for the tenant its own id, so that nobody does it unawares.",
     )
+    agent_id: str | None = Field(
+        None,
+        pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$",
+        description="Only of this OpenClaw install; without it of all: two installs may have sessions of one key.",
+    )
     reason: str = Field("", max_length=500, pattern=r"^[^\x00-\x1f]*$", description="Why; it is kept with the receipt.")
 
 
@@ -67,6 +72,7 @@ class ErasureJob(Answer):
     erasure_id: str = Field(description="Names it.")
     scope: ErasureScope = Field(description="trace, session or tenant.")
     id: str = Field(description="Which one.")
+    agent_id: str | None = Field(description="Only of this OpenClaw install; null: of all.")
     reason: str = Field(description="Why.")
     state: ErasureState = Field(
         description="asked: nobody can read it through the API's live window and nothing of it is stored any more; "

@@ -18,7 +18,7 @@ from sqlalchemy.dialects.postgresql import JSONB, insert
 
 from infra.runtime.access_keys import access_keys
 from infra.runtime.database import SCHEMA
-from infra.runtime.tombstones import Tombstone, add_tombstones
+from infra.runtime.tombstones import ALWAYS_US, Tombstone, add_tombstones
 
 JobScope = Literal["trace", "session", "tenant"]
 MAX_LISTED: Final = 50
@@ -33,6 +33,7 @@ _jobs: Final = sa.table(
             "tenant_id",
             "scope",
             "target",
+            "agent_id",
             "reason",
             "state",
             "asked_by",
@@ -54,9 +55,16 @@ class ErasureBusy(Exception):
 
 
 def ask(
-    connection: Connection, tenant_id: str, scope: JobScope, target: str, reason: str, *, who: str
+    connection: Connection,
+    tenant_id: str,
+    scope: JobScope,
+    target: str,
+    *,
+    agent_id: str = "",
+    reason: str = "",
+    who: str,
 ) -> dict[str, Any]:
-    """Make a job and its tombstone. A tenant's keys for sending are revoked with it.
+    """Make a job and its tombstone; an empty ``agent_id`` means every install. A tenant's keys for sending are revoked.
 
     Raises:
         ErasureBusy: the same is being erased already.
@@ -66,6 +74,7 @@ def ask(
         "tenant_id": tenant_id,
         "scope": scope,
         "target": target,
+        "agent_id": agent_id,
         "reason": reason,
         "asked_by": who,
         "state": "asked",
@@ -79,11 +88,14 @@ def ask(
             columns.tenant_id == tenant_id,
             columns.scope == scope,
             columns.target == target,
+            columns.agent_id == agent_id,
             columns.state.in_(_OPEN),
         )
         raise ErasureBusy(f"the erasure {connection.scalar(running)} of the same is not done yet")
-    before_us = time.time_ns() // 1_000 if scope == "session" else None
-    add_tombstones(connection, row["erasure_id"], [Tombstone(tenant_id, scope, target, before_us)])
+    # A session goes on under its key, so only what it was until now is erased.
+    before_us = time.time_ns() // 1_000 if scope == "session" else ALWAYS_US
+    stone = Tombstone(tenant_id, scope, target, agent_id, before_us=before_us)
+    add_tombstones(connection, row["erasure_id"], [stone])
     if scope == "tenant":
         keys = access_keys.c
         connection.execute(

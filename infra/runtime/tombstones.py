@@ -2,11 +2,11 @@
 
 Upstream: table ``control.erased``; erasures add to it, nothing takes from it.
 Downstream: the sink stores none of it, the stitcher applies none of it, the live window shows none of it.
-Guarantee: pure but for :func:`read_tombstones` and :func:`add_tombstones`. Whoever knows the newest number (``rev``)
-knows all tombstones: a number is given under a lock that ends with the commit.
+Guarantee: whoever knows the newest number (``rev``) knows all tombstones: a number is given under a lock that ends with
+the commit.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
@@ -16,11 +16,15 @@ from sqlalchemy.dialects.postgresql import insert
 
 from infra.runtime.database import SCHEMA
 
-TombstoneKind = Literal["trace", "run", "session", "tenant"]
+# window: what names neither trace nor run, in a session and a stretch of time. OpenClaw writes messages so.
+TombstoneKind = Literal["trace", "run", "session", "window", "tenant"]
+# As an instant (UTC, microseconds): at all times.
+ALWAYS_US: Final = (1 << 63) - 1
 
 _erased: Final = sa.table(
     "erased",
-    *(sa.column(name, sa.Text) for name in ("tenant_id", "kind", "target", "erasure_id")),
+    *(sa.column(name, sa.Text) for name in ("tenant_id", "kind", "target", "agent_id", "erasure_id")),
+    sa.column("after_us", sa.BigInteger),
     sa.column("before_us", sa.BigInteger),
     schema=SCHEMA,
 )
@@ -29,15 +33,22 @@ _head: Final = sa.table("erased_head", sa.column("rev", sa.BigInteger), schema=S
 
 @dataclass(frozen=True, slots=True)
 class Tombstone:
-    """One thing that was erased.
+    """One thing that was erased: a trace, a run, a session, a window of a session, or the tenant itself.
 
-    ``before_us`` (UTC, microseconds) limits a session, which goes on under its key: what happened before is erased.
+    ``target`` is its id; of a session the key or the id. An empty ``agent_id`` stands for every install. Of sessions
+    and windows only what happened in [after_us, before_us) (UTC, microseconds) is erased: sessions go on.
     """
 
     tenant_id: str
     kind: TombstoneKind
     target: str
-    before_us: int | None = None
+    agent_id: str = ""
+    after_us: int = 0
+    before_us: int = ALWAYS_US
+
+    def fits(self, agent_id: str, at_us: int) -> bool:
+        """Whether an install and an instant are those of the tombstone."""
+        return self.agent_id in ("", agent_id) and self.after_us <= at_us < self.before_us
 
 
 @dataclass(frozen=True)
@@ -45,93 +56,86 @@ class Tombstones:
     """All tombstones up to a number."""
 
     rev: int = 0
-    tenants: frozenset[str] = frozenset()
-    _of_tenant: dict[str, dict[tuple[TombstoneKind, str], int | None]] = field(default_factory=dict)
+    _of_tenant: Mapping[str, tuple[Tombstone, ...]] = field(default_factory=dict)
+    _by_target: Mapping[tuple[str, TombstoneKind, str], tuple[Tombstone, ...]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, rev: int, stones: Iterable[Tombstone]) -> "Tombstones":
         """Sort tombstones for look-up."""
-        of_tenant: dict[str, dict[tuple[TombstoneKind, str], int | None]] = {}
+        of_tenant: dict[str, tuple[Tombstone, ...]] = {}
+        by_target: dict[tuple[str, TombstoneKind, str], tuple[Tombstone, ...]] = {}
         for stone in stones:
-            of_tenant.setdefault(stone.tenant_id, {})[stone.kind, stone.target] = stone.before_us
-        tenants = frozenset(tenant for tenant, kinds in of_tenant.items() if ("tenant", tenant) in kinds)
-        return cls(rev, tenants, of_tenant)
+            of_tenant[stone.tenant_id] = (*of_tenant.get(stone.tenant_id, ()), stone)
+            key = (stone.tenant_id, stone.kind, stone.target)
+            by_target[key] = (*by_target.get(key, ()), stone)
+        return cls(rev, of_tenant, by_target)
 
-    def concerns(self, tenant_id: str) -> bool:
-        """Whether anything of the tenant was ever erased; for nearly all nothing else need be asked."""
-        return tenant_id in self._of_tenant
+    @property
+    def tenants(self) -> frozenset[str]:
+        """Tenants of which anything was ever erased; of the others nothing else need be asked."""
+        return frozenset(self._of_tenant)
 
-    def covers(
+    def of_tenant(self, tenant_id: str, kind: TombstoneKind) -> tuple[Tombstone, ...]:
+        """Tombstones of one kind of a tenant."""
+        return tuple(stone for stone in self._of_tenant.get(tenant_id, ()) if stone.kind == kind)
+
+    def has_tenant(self, tenant_id: str) -> bool:
+        """Whether all of the tenant was erased."""
+        return (tenant_id, "tenant", tenant_id) in self._by_target
+
+    def cover(
         self,
         tenant_id: str,
+        agent_id: str,
+        at_us: int,
         *,
         trace_id: str | None = None,
         run_id: str | None = None,
         sessions: Iterable[str | None] = (),
-        at_us: int | None = None,
     ) -> bool:
-        """Whether something with these names was erased.
+        """Whether something with these names, which happened or began then, was erased.
 
-        ``sessions`` are its session key and session id; ``at_us`` is when it happened or began (UTC, microseconds),
-        None when that is not known, which does not save it.
+        ``sessions`` are its session key and its session id.
         """
-        kinds = self._of_tenant.get(tenant_id)
-        if kinds is None:
+        if tenant_id not in self._of_tenant:
             return False
-        if tenant_id in self.tenants:
+        if self.has_tenant(tenant_id):
             return True
-        if trace_id is not None and ("trace", trace_id) in kinds:
-            return True
-        if run_id is not None and ("run", run_id) in kinds:
-            return True
-        for session in sessions:
-            if session is not None and ("session", session) in kinds:
-                before_us = kinds["session", session]
-                if before_us is None or at_us is None or at_us < before_us:
-                    return True
-        return False
+        named: list[tuple[TombstoneKind, str | None]] = [("trace", trace_id), ("run", run_id)]
+        named += [("session", session) for session in sessions]
+        if trace_id is None and run_id is None:
+            named += [("window", session) for session in sessions]
+        return any(
+            stone.fits(agent_id, at_us)
+            for kind, target in named
+            if target is not None
+            for stone in self._by_target.get((tenant_id, kind, target), ())
+        )
 
 
 NO_TOMBSTONES: Final = Tombstones()
 
 
-def read_rev(connection: Connection) -> int:
-    """Number of the newest tombstone; 0 when there never was one."""
-    return int(connection.execute(sa.select(_head.c.rev)).scalar_one())
-
-
 def read_tombstones(connection: Connection, known: Tombstones = NO_TOMBSTONES) -> Tombstones:
     """Return all tombstones; those that are known, when there are no new ones."""
-    rev = read_rev(connection)
+    rev = int(connection.execute(sa.select(_head.c.rev)).scalar_one())
     if rev == known.rev:
         return known
-    columns = _erased.c
-    rows = connection.execute(sa.select(columns.tenant_id, columns.kind, columns.target, columns.before_us))
+    names = ("tenant_id", "kind", "target", "agent_id", "after_us", "before_us")
+    rows = connection.execute(sa.select(*(_erased.c[name] for name in names)))
     return Tombstones.of(rev, (Tombstone(*row) for row in rows))
 
 
 def add_tombstones(connection: Connection, erasure_id: str, stones: Iterable[Tombstone]) -> None:
-    """Store tombstones in the caller's transaction; one that is there already grows, and never shrinks."""
-    # First the lock of the head: numbers follow the order of the commits.
-    connection.execute(sa.update(_head).values(rev=_head.c.rev + 1))
+    """Store tombstones in the caller's transaction; one that is there already may reach further, never less far."""
     rows = [
-        {
-            "tenant_id": stone.tenant_id,
-            "kind": stone.kind,
-            "target": stone.target,
-            "before_us": stone.before_us,
-            "erasure_id": erasure_id,
-        }
-        for stone in stones
+        {name: getattr(stone, name) for name in Tombstone.__slots__} | {"erasure_id": erasure_id} for stone in stones
     ]
     if not rows:
         return
+    # First the lock of the head: numbers follow the order of the commits.
+    connection.execute(sa.update(_head).values(rev=_head.c.rev + 1))
     statement = insert(_erased)
-    # GREATEST would pass NULL, which means for ever, over.
-    later = sa.case(
-        (sa.or_(_erased.c.before_us.is_(None), statement.excluded.before_us.is_(None)), sa.null()),
-        else_=sa.func.greatest(_erased.c.before_us, statement.excluded.before_us),
-    )
-    connection.execute(
-        statement.on_conflict_do_update(index_elements=["tenant_id", "kind", "target"], set_={"before_us": later}), rows
-    )
+    key = ["tenant_id", "kind", "target", "agent_id", "after_us"]
+    reach = {"before_us": sa.func.greatest(_erased.c.before_us, statement.excluded.before_us)}
+    connection.execute(statement.on_conflict_do_update(index_elements=key, set_=reach), rows)

@@ -36,6 +36,7 @@ def upgrade() -> None:
         sa.Column("tenant_id", sa.Text, nullable=False),
         sa.Column("scope", sa.Text, nullable=False),
         sa.Column("target", sa.Text, nullable=False),
+        sa.Column("agent_id", sa.Text, nullable=False),
         sa.Column("reason", sa.Text, nullable=False),
         sa.Column("state", sa.Text, nullable=False, server_default="asked"),
         sa.Column("asked_by", sa.Text, nullable=False),
@@ -55,7 +56,7 @@ def upgrade() -> None:
     op.create_index(
         "erasures_one_runs",
         "erasures",
-        ["tenant_id", "scope", "target"],
+        ["tenant_id", "scope", "target", "agent_id"],
         unique=True,
         schema=SCHEMA,
         postgresql_where=sa.text("state IN ('asked', 'running')"),
@@ -65,9 +66,11 @@ def upgrade() -> None:
         sa.Column("tenant_id", sa.Text, primary_key=True),
         sa.Column("kind", sa.Text, primary_key=True),
         sa.Column("target", sa.Text, primary_key=True),
-        sa.Column("before_us", sa.BigInteger),
+        sa.Column("agent_id", sa.Text, primary_key=True),
+        sa.Column("after_us", sa.BigInteger, primary_key=True),
+        sa.Column("before_us", sa.BigInteger, nullable=False),
         sa.Column("erasure_id", sa.Text, nullable=False),
-        sa.CheckConstraint("kind IN ('trace', 'run', 'session', 'tenant')", name="erased_kind_known"),
+        sa.CheckConstraint("kind IN ('trace', 'run', 'session', 'window', 'tenant')", name="erased_kind_known"),
         schema=SCHEMA,
     )
     head = op.create_table(
