@@ -70,10 +70,17 @@ class SinkSettings(LakeSettings):
 class UpkeepSettings(LakeSettings):
     """How often the tables are looked after."""
 
+    topic_prefix: str = Field(
+        default="", description="Put before every topic and group name; several installs can share one cluster."
+    )
+
     upkeep_retention_seconds: float = Field(
         default=3600.0,
         gt=0,
         description="Time between two deletions of rows that are older than their tenant keeps them.",
+    )
+    upkeep_erasure_seconds: float = Field(
+        default=5.0, gt=0, description="How often upkeep looks for erasures that were asked for."
     )
     upkeep_expire_seconds: float = Field(default=300.0, gt=0, description="Time between two expiries of snapshots.")
     upkeep_snapshot_retention: str = Field(

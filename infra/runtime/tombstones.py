@@ -75,6 +75,10 @@ class Tombstones:
         """Tenants of which anything was ever erased; of the others nothing else need be asked."""
         return frozenset(self._of_tenant)
 
+    def news(self, known: "Tombstones") -> bool:
+        """Whether any of these is not among those that are known."""
+        return any(not set(stones) <= set(known._of_tenant.get(it, ())) for it, stones in self._of_tenant.items())
+
     def of_tenant(self, tenant_id: str, kind: TombstoneKind) -> tuple[Tombstone, ...]:
         """Tombstones of one kind of a tenant."""
         return tuple(stone for stone in self._of_tenant.get(tenant_id, ()) if stone.kind == kind)

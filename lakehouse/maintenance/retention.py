@@ -9,14 +9,16 @@ which nobody has to read; of the others the files that may hold such rows are wr
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, time, timedelta
 
-from pyiceberg.expressions import AlwaysFalse, AlwaysTrue, And, BooleanExpression, EqualTo, LessThan
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyiceberg.expressions import LessThan
 from pyiceberg.table import FileScanTask, Table
 from sqlalchemy import Engine
 
 from infra.runtime import retention_rows
 from lakehouse.contracts.retention import AGE_RULES, AgeRule, default_days, oldest_kept
 from lakehouse.contracts.tables import table_named
-from lakehouse.maintenance.row_removal import Removal, remove_rows
+from lakehouse.maintenance.row_removal import Choice, Removal, remove_rows
 
 _EPOCH_DAY = date(1970, 1, 1)
 Days = Mapping[tuple[str, str], int]
@@ -51,17 +53,17 @@ def delete_old_rows(table: Table, rule: AgeRule, own: Days, defaults: Mapping[st
     place_of_tenant = spec.partition.index("tenant_id")
     place_of_day = spec.partition.index(rule.column) if rule.column in spec.partition else None
 
-    def rows_of(task: FileScanTask) -> BooleanExpression:
-        tenant_id = task.file.partition[place_of_tenant]
-        kept = oldest_kept(today, own.get((tenant_id, rule.table), default))
+    def choose(task: FileScanTask) -> Choice:
+        kept = oldest_kept(today, own.get((task.file.partition[place_of_tenant], rule.table), default))
         if place_of_day is None:
-            return And(EqualTo(term="tenant_id", value=tenant_id), LessThan(term=rule.column, value=_begin_of(kept)))
+            # The file holds this tenant's rows only.
+            return lambda rows: pc.less(rows[rule.column], pa.scalar(_begin_of(kept)))
         day = task.file.partition[place_of_day]
-        return AlwaysTrue() if day is not None and _as_date(day) < kept else AlwaysFalse()
+        return day is not None and _as_date(day) < kept
 
     newest = oldest_kept(today, fewest)
     where = LessThan(term=rule.column, value=_begin_of(newest) if place_of_day is None else newest)
-    return remove_rows(table, where, rows_of)
+    return remove_rows(table, where, choose, [rule.column])
 
 
 def _begin_of(day: date) -> datetime:

@@ -7,14 +7,14 @@ write: no delete file says "not this row" beside bytes that are still there. The
 older snapshots until these are expired.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
+import pyarrow as pa
 import pyarrow.compute as pc
 import structlog
-from pyiceberg.expressions import AlwaysFalse, AlwaysTrue, BooleanExpression
-from pyiceberg.expressions.visitors import bind
-from pyiceberg.io.pyarrow import ArrowScan, _dataframe_to_data_files, expression_to_pyarrow
+from pyiceberg.expressions import AlwaysTrue, BooleanExpression
+from pyiceberg.io.pyarrow import ArrowScan, _dataframe_to_data_files
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import FileScanTask, Table
 
@@ -36,19 +36,21 @@ class Removal:
     removed: list[DataFile] = field(default_factory=list)
 
 
-# Which rows of a file go. AlwaysTrue and AlwaysFalse spare a look inside.
-RowsOf = Callable[[FileScanTask], BooleanExpression]
+# Of the rows of a file those that go, as a mask; or all, or none, without a look inside.
+Choice = Callable[[pa.Table], pa.Array | pa.ChunkedArray] | bool
+Choose = Callable[[FileScanTask], Choice]
 
 
 def remove_rows(
-    table: Table, where: BooleanExpression, rows_of: RowsOf | None = None, *, always: bool = False
+    table: Table, where: BooleanExpression, choose: Choose, columns: Sequence[str], *, always: bool = False
 ) -> Removal:
-    """Take the rows out for which ``where`` is true, in one commit.
+    """Take rows out, in one commit.
 
     Args:
         table: is refreshed.
         where: finds the files to look at, by partition and by what is known of their columns.
-        rows_of: says of each such file which rows go; without it those of ``where``.
+        choose: says of each such file which rows go.
+        columns: what the mask needs; files without such rows are not read further.
         always: commit also when there is nothing to take out, so that the head moves.
 
     Raises:
@@ -57,7 +59,7 @@ def remove_rows(
     """
     for round_number in range(1, _MAX_ROUNDS + 1):
         table.refresh()
-        removal = _prepare(table, table.scan(row_filter=where).plan_files(), where, rows_of)
+        removal = _prepare(table, table.scan(row_filter=where).plan_files(), choose, columns)
         if not removal.removed and not always:
             return removal
         try:
@@ -78,22 +80,26 @@ def delete_files(table: Table, files: Iterable[DataFile]) -> None:
         table.io.delete(file.file_path)
 
 
-def _prepare(table: Table, tasks: Iterable[FileScanTask], where: BooleanExpression, rows_of: RowsOf | None) -> Removal:
+def read_file(table: Table, task: FileScanTask, columns: Sequence[str] | None = None) -> pa.Table:
+    """Read one data file as the table's schema has it; only some columns, when they are named."""
+    schema = table.schema() if columns is None else table.schema().select(*columns)
+    return ArrowScan(table.metadata, table.io, schema, AlwaysTrue()).to_table([task])
+
+
+def _prepare(table: Table, tasks: Iterable[FileScanTask], choose: Choose, columns: Sequence[str]) -> Removal:
     removal = Removal()
-    schema = table.schema()
     for task in tasks:
-        rows = rows_of(task) if rows_of is not None else where
-        if rows == AlwaysFalse():
+        choice = choose(task)
+        if choice is False:
             continue
-        if rows == AlwaysTrue():
+        if choice is True:
             removal.removed.append(task.file)
             removal.num_rows += task.file.record_count
             continue
-        every = ArrowScan(table.metadata, table.io, schema, AlwaysTrue()).to_table([task])
-        matching = pc.coalesce(expression_to_pyarrow(bind(schema, rows, case_sensitive=True), schema), pc.scalar(False))
-        kept = every.filter(pc.invert(matching))
-        if kept.num_rows == every.num_rows:
+        if not pc.any(choice(read_file(table, task, columns))).as_py():
             continue
+        every = read_file(table, task)
+        kept = every.filter(pc.invert(pc.fill_null(choice(every), False)))
         removal.removed.append(task.file)
         removal.num_rows += every.num_rows - kept.num_rows
         if kept.num_rows:

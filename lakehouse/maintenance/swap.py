@@ -73,11 +73,12 @@ def swap_files(table: Table, removed: Collection[DataFile], added: Collection[Da
 def _swap(table: Table, removed: Collection[DataFile], added: Collection[DataFile], change_id: str) -> None:
     transaction = CommitTransaction(table)
     snapshot = transaction.update_snapshot(snapshot_properties={CHANGE_PROPERTY: change_id})
-    with snapshot.overwrite() as overwrite:
+    # An append leaves out manifests that only say what was deleted: these hold bounds of the values.
+    with snapshot.overwrite() if removed else snapshot.merge_append() as change:
         for file in removed:
-            overwrite.delete_data_file(file)
+            change.delete_data_file(file)
         for file in added:
-            overwrite.append_data_file(file)
+            change.append_data_file(file)
     transaction.commit_transaction()
 
 
