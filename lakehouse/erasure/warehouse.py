@@ -159,7 +159,12 @@ class TableBytes:
 
     def _named(self) -> set[str]:
         self.table.refresh()
-        return {self._path(location) for location in self.table.inspect.all_data_files()["file_path"].to_pylist()}
+        return {
+            self._path(entry.data_file.file_path)
+            for snapshot in self.table.snapshots()
+            for manifest in snapshot.manifests(self.table.io)
+            for entry in manifest.fetch_manifest_entry(self.table.io, discard_deleted=True)
+        }
 
     def _num_refused(self, path: str, stones: Tombstones) -> int:
         """Rows of a file that were erased; 0 for one that was never finished, or is gone."""
