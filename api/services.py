@@ -105,7 +105,7 @@ async def open_services(settings: ApiSettings) -> AsyncIterator[Services]:
     sessions = SessionStore(database, pepper, lifetime=timedelta(hours=settings.api_session_hours))
     door = Door(keys, sessions, database)
     login = OidcLogin(settings, pepper, sessions) if settings.oidc_issuer else None
-    live = LiveService(settings)
+    live = LiveService(settings, database)
     # What the other processes were told of where things are, as far as it is not the API's own.
     home, port_base = settings.home, settings.port_base
     files = StitcherSettings(home=home, port_base=port_base)

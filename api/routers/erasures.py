@@ -47,6 +47,7 @@ async def start_erasure(
         )
     except ErasureBusy as error:
         raise conflict(str(error)) from None
+    await services.live.forget_erased()
     response.headers["location"] = f"/v1/erasures/{row['erasure_id']}"
     return ErasureJob(**row)
 

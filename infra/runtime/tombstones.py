@@ -96,10 +96,12 @@ class Tombstones:
         trace_id: str | None = None,
         run_id: str | None = None,
         sessions: Iterable[str | None] = (),
+        with_windows: bool = True,
     ) -> bool:
         """Whether something with these names, which happened or began then, was erased.
 
-        ``sessions`` are its session key and its session id.
+        ``sessions`` are its session key and its session id. Windows are asked only for what names neither trace nor
+        run, and not at all where that cannot be a message.
         """
         if tenant_id not in self._of_tenant:
             return False
@@ -107,7 +109,7 @@ class Tombstones:
             return True
         named: list[tuple[TombstoneKind, str | None]] = [("trace", trace_id), ("run", run_id)]
         named += [("session", session) for session in sessions]
-        if trace_id is None and run_id is None:
+        if with_windows and trace_id is None and run_id is None:
             named += [("window", session) for session in sessions]
         return any(
             stone.fits(agent_id, at_us)
