@@ -29,11 +29,13 @@ from api.repositories.budgets import BudgetsRepository
 from api.repositories.cards import CardsRepository
 from api.repositories.channels import ChannelsRepository
 from api.repositories.engine import TrinoEngine
+from api.repositories.erasures import ErasuresRepository
 from api.repositories.orders import OrdersRepository
 from api.repositories.policies import PoliciesRepository
 from api.repositories.priced_calls import PricedCallsRepository
 from api.repositories.prices import PricesRepository
 from api.repositories.reprices import RepricesRepository
+from api.repositories.retention import RetentionRepository
 from api.repositories.rules import RulesRepository
 from api.repositories.scope import Scope
 from api.repositories.sessions import SessionsRepository
@@ -47,6 +49,8 @@ from api.settings import ApiSettings
 from infra.runtime.access_keys import read_pepper
 from infra.runtime.database import make_engine
 from infra.runtime.key_store import KeyStore
+from lakehouse.contracts.retention import default_days
+from lakehouse.settings import LakeSettings
 from stream_jobs.admin import BudgetsSettings, NotifierSettings, StitcherSettings
 
 # How often a long query looks whether its client is still there.
@@ -87,6 +91,8 @@ class Services:
     prices: PricesRepository
     reprices: RepricesRepository
     repricing: Repricing
+    retention: RetentionRepository
+    erasures: ErasuresRepository
 
 
 @asynccontextmanager
@@ -99,10 +105,11 @@ async def open_services(settings: ApiSettings) -> AsyncIterator[Services]:
     sessions = SessionStore(database, pepper, lifetime=timedelta(hours=settings.api_session_hours))
     door = Door(keys, sessions, database)
     login = OidcLogin(settings, pepper, sessions) if settings.oidc_issuer else None
-    live = LiveService(settings)
+    live = LiveService(settings, database)
     # What the other processes were told of where things are, as far as it is not the API's own.
     home, port_base = settings.home, settings.port_base
     files = StitcherSettings(home=home, port_base=port_base)
+    days = default_days(LakeSettings(home=home, port_base=port_base).retention_days)
     access_keys, reprices = KeysRepository(database, pepper), RepricesRepository(database)
     prices = PricesRepository(database, files.prices_file)
     repricing = Repricing(
@@ -142,6 +149,8 @@ async def open_services(settings: ApiSettings) -> AsyncIterator[Services]:
             prices=prices,
             reprices=reprices,
             repricing=repricing,
+            retention=RetentionRepository(database, trino, days),
+            erasures=ErasuresRepository(database),
         )
     finally:
         await repricing.close()

@@ -97,6 +97,58 @@ def upkeep_once(
         raise typer.Exit(1)
 
 
+@lake_app.command("erase")
+def erase(
+    tenant: Annotated[str, typer.Option(help="Whose.")],
+    trace: Annotated[str | None, typer.Option(help="Only this trace.")] = None,
+    session: Annotated[
+        str | None, typer.Option(help="Only this session, by key or id, with its traces until now.")
+    ] = None,
+    agent: Annotated[str | None, typer.Option(help="Only of this OpenClaw install; without it of all.")] = None,
+    reason: Annotated[str, typer.Option(help="Why; it is kept with the receipt.")] = "",
+    yes: Annotated[bool, typer.Option("--yes", help="Needed to erase a whole tenant; there is no way back.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Erase a trace, a session or a whole tenant for good: tables, snapshots, files; prints the receipt."""
+    from lakehouse.erasure.command import NotDone, erase_now
+    from lakehouse.settings import UpkeepSettings
+
+    if trace is not None and session is not None:
+        raise typer.BadParameter("give a trace or a session, not both")
+    if trace is None and session is None:
+        if agent is not None:
+            raise typer.BadParameter("a tenant is erased with all its installs; leave --agent out")
+        if not yes:
+            raise typer.BadParameter(f"this erases all of {tenant}; say --yes when that is meant")
+    configure_logging("lake")
+    with _clear_words("Postgres, Kafka, Trino or the warehouse"):
+        try:
+            receipt = erase_now(
+                UpkeepSettings(),
+                tenant,
+                trace=trace,
+                session=session,
+                agent=agent or "",
+                reason=reason,
+                tell=lambda step: typer.echo(f"  {step}", err=True),
+            )
+        except NotDone as error:
+            typer.echo(str(error), err=True)
+            raise typer.Exit(1) from None
+    if as_json:
+        typer.echo(receipt.model_dump_json(indent=2))
+        return
+    typer.echo(f"erased {receipt.scope} {receipt.id} of {receipt.tenant_id}: {receipt.num_traces} traces")
+    for table in receipt.tables:
+        if table.num_rows:
+            typer.echo(f"  {table.table}: {table.num_rows} rows, {table.num_files_removed} files removed")
+    gone_by = max((topic.gone_by for topic in receipt.topics if topic.gone_by), default=None)
+    if gone_by is not None:
+        typer.echo(f"  topics: the last bytes are gone by {gone_by:%Y-%m-%d %H:%M} UTC; nobody can ask for them")
+    for rest in receipt.elsewhere:
+        typer.echo(f"  not part of it: {rest.place}: {rest.what}; {rest.until}")
+
+
 @sink_app.command("run")
 def run_sink() -> None:
     """Read the topics and commit to the tables until stopped."""

@@ -9,7 +9,7 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from lakehouse.contracts.tables import TABLES
 
-PROCEDURES = ("optimize", "expire_snapshots", "remove_orphan_files")
+PROCEDURES = ("delete_old_rows", "optimize", "expire_snapshots", "remove_orphan_files")
 
 # Counter: records read from the log; a restart reads some again. Tags: topic
 RECORDS = Counter("clawtrace_sink_records_total", "Records read from the log.", ["topic"])
@@ -74,12 +74,25 @@ UPKEEP_FAILURES = Counter("clawtrace_upkeep_failures_total", "Procedures that fa
 UPKEEP_LAST_SUCCESS = Gauge(
     "clawtrace_upkeep_last_success_timestamp_seconds", "Time of the last success.", ["procedure"]
 )
+# Counter: rows that were older than their tenant keeps them. Tags: table
+OLD_ROWS = Counter("clawtrace_upkeep_old_rows_total", "Rows deleted because they were old.", ["table"])
+# Counter: rows that were erased because somebody asked for it. Tags: table
+ERASED_ROWS = Counter("clawtrace_upkeep_erased_rows_total", "Rows erased because somebody asked for it.", ["table"])
+# Counter: tries of erasures by how they ended. Tags: outcome
+ERASURES = Counter("clawtrace_upkeep_erasures_total", "Tries of erasures, by how they ended.", ["outcome"])
+# Counter: rows of what was erased that still came, and were not stored. Tags: table
+REFUSED_ROWS = Counter("clawtrace_sink_refused_rows_total", "Rows of what was erased, not stored.", ["table"])
 
 # A counter that first appears with 1 has, to Prometheus, not risen: what alert rules look at begins with 0.
 for _table in TABLES:
     ROWS.labels(table=_table.name)
+    REFUSED_ROWS.labels(table=_table.name)
+    OLD_ROWS.labels(table=_table.name)
+    ERASED_ROWS.labels(table=_table.name)
     for _procedure in PROCEDURES:
         UPKEEP_FAILURES.labels(procedure=_procedure, table=_table.name)
+for _outcome in ("done", "failed"):
+    ERASURES.labels(outcome=_outcome)
 for _topic in sorted({topic for table in TABLES for topic in table.sources}):
     DEAD_LETTERS.labels(topic=_topic)
     LOST_RECORDS.labels(topic=_topic)

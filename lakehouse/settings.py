@@ -5,9 +5,17 @@ Downstream: every module of lakehouse.
 Guarantee: the defaults are those of one machine; a test or a second stack changes names without touching code.
 """
 
-from pydantic import Field
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
 
 from infra.runtime.settings import StackSettings
+from lakehouse.contracts.retention import default_days
+
+
+def _check_days(days: dict[str, int]) -> dict[str, int]:
+    default_days(days)
+    return days
 
 
 class LakeSettings(StackSettings):
@@ -17,6 +25,11 @@ class LakeSettings(StackSettings):
     view_namespace: str = Field(default="clawtrace", description="Iceberg namespace of the views for people.")
     maintenance_user: str = Field(
         default="maintenance", description="Trino user that owns the views and runs the upkeep."
+    )
+    retention_days: Annotated[dict[str, int], AfterValidator(_check_days)] = Field(
+        default={},
+        description="Days that rows stay, by table, as JSON, for tenants that set none of their own. Without it "
+        "events 30, verdicts 90, and spans, edges, traces, alerts and cards 400.",
     )
 
 
@@ -57,6 +70,18 @@ class SinkSettings(LakeSettings):
 class UpkeepSettings(LakeSettings):
     """How often the tables are looked after."""
 
+    topic_prefix: str = Field(
+        default="", description="Put before every topic and group name; several installs can share one cluster."
+    )
+
+    upkeep_retention_seconds: float = Field(
+        default=3600.0,
+        gt=0,
+        description="Time between two deletions of rows that are older than their tenant keeps them.",
+    )
+    upkeep_erasure_seconds: float = Field(
+        default=5.0, gt=0, description="How often upkeep looks for erasures that were asked for."
+    )
     upkeep_expire_seconds: float = Field(default=300.0, gt=0, description="Time between two expiries of snapshots.")
     upkeep_snapshot_retention: str = Field(
         default="10m", description="Age at which snapshots expire, as Trino writes durations."

@@ -11,11 +11,13 @@ import asyncio
 import threading
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import structlog
 from confluent_kafka import KafkaException
 
+from api.live.erased import ErasedWatch, is_erased
 from api.live.hub import Arrival, LiveHub
 from api.live.position import Position, furthest, offset_of, place_value
 from api.live.topic_reader import LogGone, TopicReader
@@ -49,7 +51,8 @@ class LiveLimits:
 class LiveFeed:
     """The one reader of this process."""
 
-    def __init__(self, bootstrap: str, topic_prefix: str, limits: LiveLimits) -> None:
+    def __init__(self, bootstrap: str, topic_prefix: str, limits: LiveLimits, erased: ErasedWatch) -> None:
+        self._erased = erased
         self._bootstrap, self._topic_prefix, self._limits = bootstrap, topic_prefix, limits
         self._loop = asyncio.get_running_loop()
         self._stopping = threading.Event()
@@ -68,6 +71,17 @@ class LiveFeed:
             and self._lag_records <= MAX_LAG_RECORDS
             and time.monotonic() - self._answered_at_s <= ABREAST_WITHIN_S
         )
+
+    def forget_erased(self) -> None:
+        """Have the window forget what was erased; from any thread but the loop's."""
+        stones = self._erased.stones
+
+        def forget() -> None:
+            if self.hub is not None:
+                for tenant_id in stones.tenants:
+                    self.hub.window.forget_items(tenant_id, partial(is_erased, stones, tenant_id))
+
+        self._on_loop(forget)
 
     async def close(self) -> None:
         """Stop reading."""
@@ -91,9 +105,11 @@ class LiveFeed:
             self._stopping.wait(RETRY_S)
 
     def _read(self) -> None:
-        reader = TopicReader(self._bootstrap, self._topic_prefix, "clawtrace-live")
+        reader = TopicReader(self._bootstrap, self._topic_prefix, "clawtrace-live", self._erased)
         try:
+            self._erased.look()
             hub, wanted = self._begin(reader)
+            self.forget_erased()
             looked_at_s, index = time.monotonic(), 0
             while not self._stopping.is_set():
                 arrivals = reader.poll(POLL_S, BATCH_RECORDS)
@@ -104,6 +120,8 @@ class LiveFeed:
                     LIVE_FEED_UP.set(1)
                 if time.monotonic() - looked_at_s > LOOK_EVERY_S:
                     self._look(reader, hub, index)
+                    if self._erased.look():
+                        self.forget_erased()
                     looked_at_s, index = time.monotonic(), (index + 1) % reader.layout.num_places
         finally:
             reader.close()

@@ -11,6 +11,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import Final
 
+from api.live.erased import ErasedWatch
 from api.live.hub import Arrival, RepeatFilter
 from api.live.position import Position, furthest, is_behind, offset_of, place_value
 from api.live.topic_reader import TopicReader
@@ -36,8 +37,16 @@ class HistoryReader:
     """Reads from one position up to another. One for one stream; close it."""
 
     def __init__(
-        self, bootstrap: str, topic_prefix: str, tenant_id: str, start: Position, until: Position, max_records: int
+        self,
+        bootstrap: str,
+        topic_prefix: str,
+        tenant_id: str,
+        start: Position,
+        until: Position,
+        max_records: int,
+        erased: ErasedWatch,
     ) -> None:
+        self._erased = erased
         self._bootstrap, self._topic_prefix, self._tenant_id = bootstrap, topic_prefix, tenant_id
         self._position, self._until, self._max_records = start, until, max_records
         self._reader: TopicReader | None = None
@@ -66,7 +75,7 @@ class HistoryReader:
             await asyncio.to_thread(self._reader.close)
 
     def _open(self) -> Position | None:
-        reader = self._reader = TopicReader(self._bootstrap, self._topic_prefix, "clawtrace-live-history")
+        reader = self._reader = TopicReader(self._bootstrap, self._topic_prefix, "clawtrace-live-history", self._erased)
         reader.describe()
         lows, highs = reader.ends()
         self._until = tuple(map(min, self._until, highs))

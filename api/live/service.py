@@ -12,7 +12,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from confluent_kafka import KafkaException
+from sqlalchemy import Engine
 
+from api.live.erased import ErasedWatch
 from api.live.feed import LiveFeed, LiveLimits
 from api.live.history import HistoryReader
 from api.live.hub import LiveHub
@@ -31,11 +33,17 @@ _RETRY_AFTER_S = 5
 class LiveService:
     """One per process; make it on the event loop."""
 
-    def __init__(self, settings: ApiSettings) -> None:
+    def __init__(self, settings: ApiSettings, database: Engine) -> None:
         self._settings = settings
+        self._erased = ErasedWatch(database)
         limits = LiveLimits(settings.api_live_window_s, settings.api_live_tenant_bytes, settings.api_live_bytes)
-        self.feed = LiveFeed(settings.kafka_bootstrap, settings.topic_prefix, limits)
+        self.feed = LiveFeed(settings.kafka_bootstrap, settings.topic_prefix, limits, self._erased)
         self._num_streams: Counter[str] = Counter()
+
+    async def forget_erased(self) -> None:
+        """Look at once for what was erased, instead of within two seconds."""
+        if await asyncio.to_thread(self._erased.look):
+            await asyncio.to_thread(self.feed.forget_erased)
 
     async def close(self) -> None:
         """Stop reading."""
@@ -82,6 +90,7 @@ class LiveService:
                 begin,
                 until,
                 self._settings.api_live_history_records,
+                self._erased,
             ),
             max_behind=self._settings.api_live_max_behind,
             lasts_s=self._settings.api_live_stream_s,

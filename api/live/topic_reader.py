@@ -14,6 +14,7 @@ import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from msgspec import DecodeError
 
+from api.live.erased import ErasedWatch
 from api.live.hub import Arrival
 from api.live.position import Layout, Position, offset_of, place_value
 from api.live.records import LIVE_TOPICS, decode_record
@@ -38,7 +39,8 @@ class LogGone(Exception):
 class TopicReader:
     """One consumer over all partitions of the live topics."""
 
-    def __init__(self, bootstrap: str, topic_prefix: str, name: str) -> None:
+    def __init__(self, bootstrap: str, topic_prefix: str, name: str, erased: ErasedWatch | None = None) -> None:
+        self._erased = erased
         self._names = [f"{topic_prefix}{spec.name}" for spec in LIVE_TOPICS]
         self._consumer = Consumer(
             {
@@ -150,6 +152,8 @@ class TopicReader:
         at_us = at_ms * 1000 if at_ms > 0 else int(time.time() * 1_000_000)
         try:
             decoded = decode_record(topic, value or b"")
+            if self._erased is not None:
+                decoded = self._erased.strip(decoded)
         except DecodeError as error:
             _log.warning("live_record_unreadable", topic=name, partition=partition, offset=offset, reason=str(error))
             decoded = None

@@ -7,6 +7,7 @@ only ever shown its own log.
 """
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from api.live.position import Position, furthest, place_value
@@ -101,6 +102,21 @@ class TenantLog:
                 self._forget(item, item.trace_id)
         return entry
 
+    def forget_items(self, is_gone: Callable[[LiveItem], bool]) -> int:
+        """Take events out wherever they are; return the bytes that this frees."""
+        before = self.num_bytes
+        for entry in self._entries:
+            gone = [item for item in entry.items if is_gone(item)]
+            if not gone:
+                continue
+            self.num_bytes -= entry.num_bytes
+            entry.items = tuple(item for item in entry.items if item not in gone)
+            self.num_bytes += entry.num_bytes
+            for item in gone:
+                if item.kind in ("span", "trace") and item.trace_id is not None:
+                    self._forget(item, item.trace_id)
+        return before - self.num_bytes
+
     def _note(self, item: LiveItem, trace_id: str) -> None:
         traces = self.traces.setdefault(trace_id, {})
         known = traces.get(item.agent_id)
@@ -159,6 +175,10 @@ class LiveWindow:
         while self.num_bytes > self._total_bytes:
             self._put_out(max(self._logs.values(), key=lambda one: one.num_bytes))
         self.forget_before(entry.at_us - self._max_age_us)
+
+    def forget_items(self, tenant_id: str, is_gone: Callable[[LiveItem], bool]) -> None:
+        """Take events of a tenant out, wherever they are."""
+        self.num_bytes -= self.log(tenant_id).forget_items(is_gone)
 
     def forget_before(self, at_us: int) -> None:
         """Put out what came before an instant."""

@@ -91,6 +91,25 @@ def missing_topics(bootstrap: str, names: Iterable[str]) -> list[str]:
     return [name for name in names if name not in existing]
 
 
+def read_topic_config(bootstrap: str, names: Sequence[str]) -> dict[str, dict[str, str]]:
+    """Return the configuration of these topics, defaults of the broker included; topics that do not exist are left out.
+
+    Raises:
+        KafkaAway: the broker does not answer.
+    """
+    admin = _admin(bootstrap)
+    existing = _partition_counts(admin, bootstrap)
+    resources = [ConfigResource(ResourceType.TOPIC, name) for name in names if name in existing]
+    try:
+        found = admin.describe_configs(resources) if resources else {}
+        return {
+            resource.name: {key: entry.value for key, entry in future.result(TIMEOUT_S).items()}
+            for resource, future in found.items()
+        }
+    except KafkaException as error:
+        raise _away(bootstrap, error) from error
+
+
 def _admin(bootstrap: str) -> AdminClient:
     return AdminClient(_configuration(bootstrap))
 

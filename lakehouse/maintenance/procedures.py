@@ -1,4 +1,4 @@
-"""The upkeep of one table: rewrite small files, expire snapshots, remove orphan files, all in Trino.
+"""The upkeep of one table: delete what is old; in Trino rewrite small files, expire snapshots, remove orphan files.
 
 Upstream: lakehouse.maintenance.schedule, or `clawtrace lake upkeep`.
 Downstream: the silver tables; readers and the sink go on meanwhile.
@@ -9,20 +9,39 @@ turn; the sink's progress is a table property and outlives every snapshot.
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import structlog
+from pyiceberg.exceptions import NoSuchTableError, RESTError
 from requests.exceptions import RequestException
+from sqlalchemy.exc import SQLAlchemyError
 from trino.exceptions import Error as TrinoError
 
+from infra.runtime.database import DatabaseAway, make_engine
 from infra.runtime.trino_connection import connect
 from lakehouse import metrics
+from lakehouse.catalog.connect import connect_catalog, load_table
 from lakehouse.contracts.tables import TableSpec
+from lakehouse.maintenance.retention import delete_old_rows, read_days, rule_of
+from lakehouse.maintenance.swap import FilesMoved, NotCommitted
 from lakehouse.settings import UpkeepSettings
 
 _log = structlog.get_logger(__name__)
 
 _SOURCE = "clawtrace upkeep"
+_DELETE = "delete_old_rows"
+_FAILURES = (
+    TrinoError,
+    RequestException,
+    OSError,
+    SQLAlchemyError,
+    DatabaseAway,
+    RESTError,
+    NoSuchTableError,
+    FilesMoved,
+    NotCommitted,
+)
 
 
 @dataclass(frozen=True)
@@ -58,9 +77,9 @@ class Upkeep:
         }
 
     def run_all(self, tables: Iterable[TableSpec]) -> list[Outcome]:
-        """Run every procedure on every table; optimize first, so that expiry frees what it replaced."""
+        """Run every procedure on every table; expiry comes late, so that it frees what the others replaced."""
         wanted = tuple(tables)
-        return [outcome for procedure in self._procedures for outcome in self.run(procedure, wanted)]
+        return [outcome for procedure in metrics.PROCEDURES for outcome in self.run(procedure, wanted)]
 
     def run(self, procedure: str, tables: Iterable[TableSpec]) -> list[Outcome]:
         """Run one procedure on each table; a failure is an outcome, and the next table has its turn."""
@@ -70,14 +89,8 @@ class Upkeep:
         started = time.monotonic()
         skipped, error = False, None
         try:
-            # A connection per table: a token lives for minutes, a rewrite may take longer.
-            cursor = connect(self._settings, self._settings.maintenance_user, source=_SOURCE).cursor()
-            skipped = self._has_nothing_to_do(cursor, procedure, table)
-            if not skipped:
-                self._procedures[procedure](cursor, self._relation(table.name))
-                # The procedure may have moved the head itself; that is no new data.
-                self._heads[procedure, table.name] = self._head(cursor, table)
-        except (TrinoError, RequestException, OSError) as failure:
+            skipped = self._delete_old(table) if procedure == _DELETE else self._run_in_trino(procedure, table)
+        except _FAILURES as failure:
             error = f"{type(failure).__name__}: {failure}".splitlines()[0]
             metrics.UPKEEP_FAILURES.labels(procedure=procedure, table=table.name).inc()
             _log.warning("upkeep_failed", procedure=procedure, table=table.name, error=error)
@@ -87,6 +100,35 @@ class Upkeep:
             metrics.UPKEEP_LAST_SUCCESS.labels(procedure=procedure).set_to_current_time()
             _log.info("upkeep_done", procedure=procedure, table=table.name, seconds=round(seconds, 3))
         return Outcome(procedure, table.name, seconds, skipped, error)
+
+    def _run_in_trino(self, procedure: str, table: TableSpec) -> bool:
+        """Run a procedure of Trino; True when there was nothing to do."""
+        # A connection per table: a token lives for minutes, a rewrite may take longer.
+        cursor = connect(self._settings, self._settings.maintenance_user, source=_SOURCE).cursor()
+        if self._has_nothing_to_do(cursor, procedure, table):
+            return True
+        self._procedures[procedure](cursor, self._relation(table.name))
+        # The procedure may have moved the head itself; that is no new data.
+        self._heads[procedure, table.name] = self._head(cursor, table)
+        return False
+
+    def _delete_old(self, table: TableSpec) -> bool:
+        """Delete what is older than its tenant keeps it; True when there was nothing."""
+        rule = rule_of(table.name)
+        if rule is None:
+            return True
+        engine = make_engine(self._settings, pool_size=1)
+        try:
+            own = read_days(engine)
+        finally:
+            engine.dispose()
+        found = load_table(connect_catalog(self._settings), self._settings, table)
+        removal = delete_old_rows(found, rule, own, self._settings.retention_days, datetime.now(UTC).date())
+        if not removal.num_files:
+            return True
+        metrics.OLD_ROWS.labels(table=table.name).inc(removal.num_rows)
+        _log.info("old_rows_deleted", table=table.name, num_rows=removal.num_rows, num_files=removal.num_files)
+        return False
 
     def _has_nothing_to_do(self, cursor: Any, procedure: str, table: TableSpec) -> bool:
         if procedure == "expire_snapshots":

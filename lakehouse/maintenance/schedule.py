@@ -2,7 +2,8 @@
 
 Upstream: `clawtrace upkeep run`.
 Downstream: lakehouse.maintenance.procedures; health and metrics on the port ``upkeep_metrics``.
-Guarantee: one procedure at a time; what fails is tried again at its next turn, and the process goes on.
+Guarantee: one procedure at a time in the whole install; what fails is tried again at its next turn, and the process
+goes on.
 """
 
 import signal
@@ -12,9 +13,13 @@ from dataclasses import dataclass
 from types import FrameType
 
 import structlog
+from sqlalchemy.exc import SQLAlchemyError
 
+from infra.runtime.database import DatabaseAway, make_engine
 from infra.runtime.metrics import serve_health
 from lakehouse.contracts.tables import TABLES
+from lakehouse.erasure.eraser import Eraser
+from lakehouse.maintenance.lock import TablesBusy, tables_lock
 from lakehouse.maintenance.procedures import Upkeep
 from lakehouse.settings import UpkeepSettings
 
@@ -22,6 +27,9 @@ _log = structlog.get_logger(__name__)
 
 # Orphans are looked for a while after the start: a stack that is started often should not do it each time.
 _FIRST_ORPHANS_S = 3600.0
+# An erasure or a rebuild may take long; the turn comes again.
+_LOCK_WAIT_S = 30.0
+_ERASE = "erase"
 # Turns without one success in between before the process calls itself not ready.
 _MAX_FAILED_TURNS = 3
 
@@ -39,6 +47,8 @@ class UpkeepProcess:
     def __init__(self, settings: UpkeepSettings) -> None:
         self._settings = settings
         self._upkeep = Upkeep(settings)
+        self._engine = make_engine(settings, pool_size=2)
+        self._eraser = Eraser(settings, self._engine)
         self._stop = threading.Event()
         self._num_failed_turns = 0
 
@@ -62,6 +72,8 @@ class UpkeepProcess:
         now = time.monotonic()
         settings = self._settings
         turns = [
+            _Turn(_ERASE, settings.upkeep_erasure_seconds, now),
+            _Turn("delete_old_rows", settings.upkeep_retention_seconds, now + settings.upkeep_retention_seconds),
             _Turn("optimize", settings.upkeep_optimize_seconds, now + settings.upkeep_optimize_seconds),
             _Turn("expire_snapshots", settings.upkeep_expire_seconds, now + settings.upkeep_expire_seconds),
             _Turn(
@@ -77,13 +89,30 @@ class UpkeepProcess:
             self._take(turn)
 
     def _take(self, turn: _Turn) -> None:
+        try:
+            with tables_lock(self._engine, _LOCK_WAIT_S):
+                if turn.procedure == _ERASE:
+                    self._erase()
+                else:
+                    self._look_after(turn)
+        except (TablesBusy, DatabaseAway, SQLAlchemyError) as error:
+            _log.warning("turn_put_off", procedure=turn.procedure, reason=str(error).splitlines()[0])
+        turn.next_at = time.monotonic() + turn.every_s
+
+    def _erase(self) -> None:
+        """Do what was asked for; what fails waits for the next turn."""
+        while not self._stop.is_set():
+            job = self._eraser.run_next()
+            if job is None or job["num_tries"] > 1:
+                return
+
+    def _look_after(self, turn: _Turn) -> None:
         num_failed = 0
         for table in TABLES:
             if self._stop.is_set():
                 return
             num_failed += sum(outcome.error is not None for outcome in self._upkeep.run(turn.procedure, [table]))
         self._num_failed_turns = self._num_failed_turns + 1 if num_failed == len(TABLES) else 0
-        turn.next_at = time.monotonic() + turn.every_s
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         self._stop.set()

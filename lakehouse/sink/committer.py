@@ -50,11 +50,15 @@ class Unprovisioned(Exception):
     """The table is not as this sink needs it; the text says what to do."""
 
 
+class Outdated(Exception):
+    """What was written must not be committed any more: something in it was erased meanwhile."""
+
+
 class StoppedWaiting(Exception):
     """The process was asked to end while the catalog was away."""
 
 
-class _CommitTransaction(Transaction):
+class CommitTransaction(Transaction):
     """A transaction that computes its metadata once per change.
 
     pyiceberg computes it anew at each of some forty looks during one commit, each time copying the list of
@@ -113,21 +117,27 @@ class TableCommitter:
                 self._note("files_not_written", error)
         raise StoppedWaiting(f"{self.spec.name}: files could not be written")
 
-    def commit(self, files: list[DataFile], wanted: TableProgress) -> None:
+    def commit(self, files: list[DataFile], wanted: TableProgress, is_fit: Callable[[], bool] = lambda: True) -> None:
         """Put the files into the table and move its progress, both or neither.
 
-        Returns only when that is the case. Waits while the catalog is away.
+        Returns only when that is the case. Waits while the catalog is away. ``is_fit`` is asked again before each
+        attempt on a head that others have moved.
 
         Raises:
+            Outdated: the files are not fit any more; they are deleted, nothing was committed.
             Overtaken: another sink was quicker; the files stay orphans and upkeep removes them.
             StoppedWaiting: the process had to end; whether the commit landed is found out at the next start.
         """
         started = time.monotonic()
-        is_doubtful = False
+        is_doubtful, is_lost = False, False
         for _ in self._attempts("commit"):
             try:
-                if is_doubtful and self._has_landed(wanted):
-                    break
+                if is_doubtful:
+                    if self._has_landed(wanted):
+                        break
+                    if not is_fit():
+                        self._discard(files, is_lost)
+                        raise Outdated(self.spec.name)
                 self._swap(files, wanted)
                 break
             except CommitFailedException:
@@ -136,13 +146,20 @@ class TableCommitter:
                 is_doubtful = True
             except TRANSIENT as error:
                 self._note("commit_outcome_unknown", error)
-                is_doubtful = True
+                is_doubtful, is_lost = True, True
         else:
             raise StoppedWaiting(f"{self.spec.name}: commit {wanted.epoch} may or may not have landed")
         metrics.COMMIT_SECONDS.labels(table=self.spec.name).observe(time.monotonic() - started)
         metrics.COMMITS.labels(table=self.spec.name).inc()
         metrics.LAST_COMMIT.labels(table=self.spec.name).set_to_current_time()
         self._note_size()
+
+    def _discard(self, files: list[DataFile], is_lost: bool) -> None:
+        """Delete files that no commit names. One whose answer got lost may still land, on a head that nobody erased."""
+        if is_lost:
+            return
+        for file in files:
+            self._table.io.delete(file.file_path)
 
     def _note_size(self) -> None:
         """Tell dashboards how big the table is; its newest snapshot says so, nothing is counted."""
@@ -165,7 +182,7 @@ class TableCommitter:
     def _swap(self, files: list[DataFile], wanted: TableProgress) -> None:
         """Commit against the head we know. Always makes a snapshot, because only that is compared."""
         state = wanted.to_json()
-        transaction = _CommitTransaction(self._table)
+        transaction = CommitTransaction(self._table)
         transaction.set_properties({PROPERTY: state})
         snapshot = transaction.update_snapshot(snapshot_properties={PROPERTY: state})
         with snapshot.merge_append() as append:

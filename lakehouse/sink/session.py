@@ -7,19 +7,25 @@ of its tables, and each table skips what it has.
 """
 
 import time
+from functools import partial
 from typing import Any
 
 import msgspec
+import pyarrow as pa
 import structlog
 from pyiceberg.catalog import Catalog
 
+from infra.runtime.tombstones import Tombstones
 from lakehouse import metrics
 from lakehouse.contracts.tables import AGENTS, EDGES, TABLES, TENANTS
 from lakehouse.settings import SinkSettings
 from lakehouse.sink.buffer import TableBuffer
-from lakehouse.sink.committer import TableCommitter, Wait
+from lakehouse.sink.committer import Outdated, TableCommitter, Wait
 from lakehouse.sink.dead_letters import DeadLetters
+from lakehouse.sink.erased import ErasedList
 from lakehouse.sink.feeds import FEEDS, Feed, Record, SeenState
+from lakehouse.sink.progress import TableProgress
+from lakehouse.sink.refusals import without_refused
 from lakehouse.sink.source import NeedsPerson, PlaceGone, Source
 from producers.contracts.event import EventBatch
 
@@ -49,6 +55,7 @@ class SinkSession:
             committer.check()
         self._source = Source(settings.kafka_bootstrap, settings.sink_group, self._feeds, settings.topic_prefix)
         self._dead_letters = DeadLetters(settings.kafka_bootstrap, settings.topic_prefix)
+        self._erased = ErasedList(settings)
         self._seen = SeenState.refreshed_every(settings.sink_agent_refresh_seconds)
         self._num_dead_in_a_row = dict.fromkeys(self._feeds, 0)
         self._facts_checked_at = time.monotonic()
@@ -92,6 +99,7 @@ class SinkSession:
     def close(self) -> None:
         """Let go of the broker; what is buffered is forgotten and read again next time."""
         self._source.close()
+        self._erased.close()
 
     def _handle(self, record: Record) -> None:
         feed = self._feeds[record.topic]
@@ -137,7 +145,6 @@ class SinkSession:
         return buffer.is_due(every_s, settings.sink_gather_seconds, settings.sink_mark_seconds)
 
     def _commit_table(self, buffer: TableBuffer) -> None:
-        committer = self._committers[buffer.spec.name]
         following = buffer.following()
         started = time.monotonic()
         rows, unfit = buffer.build(following.epoch)
@@ -146,14 +153,32 @@ class SinkSession:
         for record, reason in unfit:
             self._dead_letters.send(record, reason)
         self._dead_letters.flush()
-        files = committer.write(rows) if rows is not None else []
-        metrics.WRITE_SECONDS.labels(table=buffer.spec.name).observe(time.monotonic() - started)
-        committer.commit(files, following)
+        num_rows = self._store(buffer, rows, following, started)
         _observe_freshness(buffer)
         buffer.mark_committed(following)
-        num_rows = rows.num_rows if rows is not None else 0
         metrics.ROWS.labels(table=buffer.spec.name).inc(num_rows)
         _log.debug("committed", table=buffer.spec.name, epoch=following.epoch, num_rows=num_rows)
+
+    def _store(self, buffer: TableBuffer, rows: pa.Table | None, following: TableProgress, started: float) -> int:
+        """Commit rows and progress, without what was erased by now; return the number of rows."""
+        committer = self._committers[buffer.spec.name]
+        while True:
+            stones = self._erased.look()
+            kept = without_refused(buffer.spec, rows, stones) if rows is not None else None
+            files = committer.write(kept) if kept is not None and kept.num_rows else []
+            metrics.WRITE_SECONDS.labels(table=buffer.spec.name).observe(time.monotonic() - started)
+            try:
+                committer.commit(files, following, partial(self._is_known, stones))
+            except Outdated:
+                started = time.monotonic()
+                continue
+            num_rows = kept.num_rows if kept is not None else 0
+            if rows is not None and num_rows < rows.num_rows:
+                metrics.REFUSED_ROWS.labels(table=buffer.spec.name).inc(rows.num_rows - num_rows)
+            return num_rows
+
+    def _is_known(self, stones: Tombstones) -> bool:
+        return self._erased.look() is stones
 
     def _next_offsets(self, *, committed: bool = False) -> dict[tuple[str, int], int]:
         offsets = {}

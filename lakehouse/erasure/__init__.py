@@ -1,0 +1,1 @@
+"""What was asked to be erased, taken out of the tables for good, with a receipt."""

@@ -1,0 +1,1 @@
+"""The derived tables made again from what was captured."""
