@@ -68,6 +68,12 @@ export function formatInstant(us: Maybe<number>): string {
   return us ? instantFormat.format(us / 1_000) : UNKNOWN;
 }
 
+/** A value that JSON told, as text; nothing where there is none. */
+export function formatValue(value: unknown): string {
+  if (value === null || value === undefined) return "";
+  return typeof value === "string" ? value : JSON.stringify(value);
+}
+
 /** How long ago an instant was. */
 export function formatAgo(us: Maybe<number>, nowMs: number = Date.now()): string {
   if (!us) return UNKNOWN;

@@ -96,7 +96,7 @@ function Picture({ picture, chosen, marked, onChoose, children }: PictureProps) 
     const place = zoomIdentity
       .translate(Math.max(0, (clientWidth - picture.width * scale) / 2), (clientHeight - picture.height * scale) / 2)
       .scale(scale);
-    select(box).call(zooming.current.transform, place);
+    zooming.current.transform(select(box), place);
   };
   useEffect(() => {
     const box = svg.current;
@@ -113,7 +113,7 @@ function Picture({ picture, chosen, marked, onChoose, children }: PictureProps) 
   useEffect(fit, [picture]);
 
   const scaleBy = (factor: number) => {
-    if (svg.current !== null && zooming.current !== undefined) select(svg.current).call(zooming.current.scaleBy, factor);
+    if (svg.current !== null && zooming.current !== undefined) zooming.current.scaleBy(select(svg.current), factor);
   };
   const onKeyDown = (event: KeyboardEvent) => {
     const actions: Record<string, () => void> = {

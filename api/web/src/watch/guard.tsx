@@ -6,7 +6,7 @@
  * Guarantee: who said it, why, and until when stands beside each word; an order is shown when the broker has it.
  */
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
-import { type FormEvent, useState } from "react";
+import { useState } from "react";
 import { Link } from "react-router";
 
 import { api, Problem, read } from "../api/client";
@@ -14,8 +14,8 @@ import { useLive } from "../api/live";
 import { auditQuery, guardQuery, type VerdictItem, verdictsQuery } from "../api/queries";
 import { useMay } from "../api/who";
 import { Dialog } from "../kit/dialog";
-import { ChoiceField, errorOf, FormProblem, TextField } from "../kit/form";
-import { formatInstant, formatUsd } from "../kit/format";
+import { ChoiceField, errorOf, Form, FormEnd, TextField } from "../kit/form";
+import { formatInstant, formatUsd, formatValue } from "../kit/format";
 import { Failed, Loading } from "../kit/states";
 import { microsOf } from "../kit/tokens";
 import { BudgetMeter } from "./budget_meter";
@@ -120,7 +120,7 @@ function Words({ verdicts, inForce }: WordsProps) {
   const audit = useQuery({ ...auditQuery, enabled: isAdmin });
   const listed = [...inForce, ...verdicts.filter((verdict) => !holding.has(verdict.verdict_id))];
   if (listed.length === 0) return <p className="soft">It was never told to slow down or stop.</p>;
-  const names = new Map((audit.data?.items ?? []).map((entry) => [String(entry.details["verdict_id"] ?? ""), entry.actor]));
+  const names = new Map((audit.data?.items ?? []).map((entry) => [formatValue(entry.details["verdict_id"]), entry.actor]));
   return (
     <ul className="plain-list plain-list-marked" aria-label="What it was told">
       {listed.map((verdict) => (
@@ -163,25 +163,14 @@ function OrderForm({ agentId, order, onDone }: OrderFormProps) {
         : read(api.POST("/v1/agents/{agent_id}/release", { params, body: { reason: reason.trim() } })),
     onSuccess: onDone,
   });
-  const submit = (event: FormEvent) => {
-    event.preventDefault();
-    send.mutate();
-  };
   return (
-    <form className="form" onSubmit={submit}>
+    <Form onSend={() => send.mutate()}>
       <p className="form-whole">
         {order === "halt" ? "Every run of it is stopped at once, and it stays closed until somebody lets it go on." : "Whatever stopped it, it may run again; a used-up budget lets it alone until its window has room."}
       </p>
       <TextField label="Why" hint="Its user may be shown this." required maxLength={500} value={reason} error={errorOf(send.error, "reason")} onText={setReason} />
       {order === "halt" && <ChoiceField label="At most for" value={hours} choices={HOURS} error={errorOf(send.error, "hours")} onChoice={setHours} />}
-      <div className="form-whole">
-        <FormProblem error={send.error} fields={["reason", "hours"]} />
-        <p className="dialog-actions">
-          <button type="submit" className={order === "halt" ? "button button-danger" : "button button-main"} disabled={send.isPending}>
-            {order === "halt" ? "Halt it" : "Let it go on"}
-          </button>
-        </p>
-      </div>
-    </form>
+      <FormEnd error={send.error} fields={["reason", "hours"]} isPending={send.isPending} send={order === "halt" ? "Halt it" : "Let it go on"} isDangerous={order === "halt"} />
+    </Form>
   );
 }
