@@ -74,7 +74,7 @@ export function AlertList() {
                         {alert.snoozed_until !== null && <span className="badge">quiet until {formatInstant(microsOf(alert.snoozed_until))}</span>}
                       </td>
                       <td>{alert.rule.replaceAll("_", " ")}</td>
-                      <td>{alert.agent_id}</td>
+                      <td>{alert.agent_id === "*" ? "all agents" : alert.agent_id}</td>
                       <td className="num" title={formatInstant(microsOf(alert.at))}>
                         {formatAgo(microsOf(alert.at))}
                       </td>

@@ -110,8 +110,8 @@ function Keys() {
                 <td className="mono">{key.key_id}</td>
                 <td>{key.scope}</td>
                 <td>{key.agent_id}</td>
-                <td>{formatInstant(microsOf(key.created_at))}</td>
-                <td>{key.last_used_at === null ? "never" : formatAgo(microsOf(key.last_used_at))}</td>
+                <td className="when">{formatInstant(microsOf(key.created_at))}</td>
+                <td className="when">{key.last_used_at === null ? "never" : formatAgo(microsOf(key.last_used_at))}</td>
                 <td>
                   {key.revoked_at === null ? (
                     <button type="button" className="button button-small" aria-label={`Revoke ${key.key_id}`} onClick={() => setRevoking(key.key_id)}>
@@ -187,7 +187,7 @@ function Members() {
                 <td>
                   <RoleField role={member.role} label={`Role of ${member.member_id}`} isHidden onChange={(next) => put.mutate({ id: member.member_id, role: next })} />
                 </td>
-                <td>{formatInstant(microsOf(member.created_at))}</td>
+                <td className="when">{formatInstant(microsOf(member.created_at))}</td>
                 <td>
                   <button type="button" className="button button-small" aria-label={`Remove ${member.member_id}`} onClick={() => setRemoving(member.member_id)}>
                     Remove
@@ -241,7 +241,7 @@ function Audit() {
         <Table label="Changes" caption="Changes, newest first" columns={["When", "Who", "What", "Of what", "Details"]}>
           {items.map((entry, number) => (
             <tr key={number}>
-              <td>{formatInstant(microsOf(entry.at))}</td>
+              <td className="when">{formatInstant(microsOf(entry.at))}</td>
               <td className="mono">{entry.actor}</td>
               <td>{entry.action}</td>
               <td className="mono">{entry.target}</td>

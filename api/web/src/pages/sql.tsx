@@ -15,7 +15,6 @@ import { formatCount, formatDuration, formatValue } from "../kit/format";
 import { Page } from "../kit/page";
 import { Empty, Loading } from "../kit/states";
 import { Table } from "../kit/table";
-import { useTheme } from "../kit/theme";
 import { useUrlState } from "../kit/url_state";
 import { download, isNumeric, plotOf, toCsv, toJson } from "../sql/result";
 import { EXAMPLES, keepQueries, type SavedQuery, savedQueries, TABLES } from "../sql/saved";
@@ -146,15 +145,12 @@ function SqlFailed({ error }: { readonly error: unknown }) {
 }
 
 function Result({ answer, tookMs }: { readonly answer: SqlAnswer; readonly tookMs: number }) {
-  const theme = useTheme();
   const [isChart, setChart] = useState(false);
   const [numShown, setNumShown] = useState(FIRST_ROWS);
   const plot = useMemo(() => plotOf(answer), [answer]);
   const option = useMemo(
     () => (plot === undefined ? undefined : overPlaces(plot.places, plot.series.map((series) => ({ ...series, kind: plot.kind })), formatCount)),
-    // The colours are read anew when the theme changes.
-    // eslint-disable-next-line react-hooks/exhaustive-deps
-    [plot, theme],
+    [plot],
   );
   return (
     <section aria-label="Result" className="sql-result">

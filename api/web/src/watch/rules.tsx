@@ -166,7 +166,8 @@ interface SettingFieldProps {
 
 function SettingField({ setting, text, error, isFixed, onText }: SettingFieldProps) {
   const kind = kindOf(setting);
-  const label = settingName(setting.name);
+  const name = settingName(setting.name);
+  const label = name.charAt(0).toUpperCase() + name.slice(1);
   const layer = setting.set_by === "default" ? "" : ` Now ${LAYERS[setting.set_by]}; built in: ${textOf(setting.default)}.`;
   const hint = setting.description + layer;
   if (kind === "choice" || kind === "yes_no") {
