@@ -84,8 +84,8 @@ $(WEB)/dist/index.html: $(WEB)/node_modules/.package-lock.json api/schemas/opena
 	@echo "Building the pages …"
 	@cd $(WEB) && $(NODE_PATH) npm run --silent api-types && $(NODE_PATH) npm run --silent types && $(NODE_PATH) npm run --silent build
 
-check-web: web ## Check the types of the pages, build them, test their logic in Node
-	@cd $(WEB) && $(NODE_PATH) npm run --silent test
+check-web: web ## Check types and style of the pages and of their tests, build them, test their logic in Node
+	@cd $(WEB) && $(NODE_PATH) npm run --silent lint && $(NODE_PATH) npm run --silent test
 
 setup-browser: $(WEB)/node_modules/.package-lock.json ## Find a Chromium for the tests of the pages, or unpack the one that an npm package holds (x86-64)
 	@cd $(WEB)/browser && $(NODE_PATH) node find.mjs --quiet || { $(NODE_PATH) npm ci --silent --no-progress && $(NODE_PATH) node unpack.mjs && $(NODE_PATH) node find.mjs; }

@@ -12,5 +12,6 @@ export default defineConfig({
   build: { outDir: "dist", target: "es2023", manifest: true, modulePreload: { polyfill: false }, assetsInlineLimit: 0 },
   worker: { format: "es" },
   server: { proxy: { "/v1": api, "/healthz": api } },
-  test: { environment: "jsdom", include: ["src/**/*.test.{ts,tsx}"], restoreMocks: true },
+  // Logic alone, without a document: the files share a worker, and start in a tenth of the time.
+  test: { include: ["src/**/*.test.ts"], isolate: false },
 });

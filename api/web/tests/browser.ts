@@ -17,6 +17,6 @@ export function launchOptions(): LaunchOptions {
   return {
     executablePath: found.executablePath,
     args: ["--no-sandbox", "--disable-gpu", ...found.args],
-    env: { ...process.env, ...found.env } as Record<string, string>,
+    env: { ...process.env, ...found.env },
   };
 }

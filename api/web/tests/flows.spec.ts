@@ -10,7 +10,7 @@ test("sign in with a key, come back to the same page, sign out", async ({ page }
   await page.keyboard.press("Enter");
   await expect(page.getByRole("heading", { name: "Traces" })).toBeVisible();
   await expect(page.getByLabel("Status")).toHaveValue("ok");
-  const stored = await page.evaluate(() => JSON.stringify([{ ...localStorage }, { ...sessionStorage }, document.cookie]));
+  const stored = await page.evaluate(() => JSON.stringify([Object.entries(localStorage), Object.entries(sessionStorage), document.cookie]));
   expect(stored).not.toContain("ct_");
   await page.getByRole("button", { name: "Sign out" }).click();
   await expect(page.getByLabel("Access key")).toBeVisible();

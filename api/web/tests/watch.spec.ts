@@ -85,7 +85,7 @@ test("a channel says of its test what came of it, and shows no secret again", as
   await expect(page.getByText("Nobody is told yet.")).toBeVisible();
 });
 
-test("a price is written down, holds, and is taken back; the past waits until it is looked at", async ({ page }) => {
+test("a price is written down, holds, and is taken back", async ({ page }) => {
   await signIn(page, "admin", served().own_keys.admin);
   await page.goto(`${url()}/settings?tab=prices`);
   const own = page.getByRole("region", { name: "Your own prices" });
@@ -103,8 +103,43 @@ test("a price is written down, holds, and is taken back; the past waits until it
   await expect(page.getByRole("region", { name: "Prices", exact: true })).toContainText("written down");
   await row.getByRole("button", { name: "Take back acme/house-1" }).click();
   await expect(row).toHaveCount(0);
-  await page.getByRole("button", { name: "See what would change" }).click();
-  await expect(page.getByRole("region", { name: "Price the past again" }).getByText("What would change")).toBeVisible();
+});
+
+test("the past is priced again after it was looked at", async ({ page, request }) => {
+  const { own_keys } = served();
+  const run = new SentRun("tool-error");
+  await run.sendUntil(request);
+  await signIn(page, "admin", own_keys.admin);
+  const stored = async () => {
+    const answer = await request.get(`${url()}/v1/traces/${run.traceId}`, { headers: { authorization: `Bearer ${own_keys.read}` } });
+    const { trace } = (await answer.json()) as { trace?: { is_open: boolean; cost_usd: string } };
+    return trace === undefined || trace.is_open ? undefined : Number(trace.cost_usd);
+  };
+  await expect.poll(stored).toBeGreaterThan(0);
+  const wasUsd = (await stored())!;
+
+  await page.goto(`${url()}/settings?tab=prices`);
+  const own = page.getByRole("region", { name: "Your own prices" });
+  for (const [label, text] of [["Provider", "fake"], ["Model", "sim-1"], ["Fresh input", "300"], ["Output", "1500"], ["Cache read", "30"], ["Cache write", "375"]] as const) {
+    await own.getByLabel(label).fill(text);
+  }
+  await own.getByRole("button", { name: "Write the price down" }).click();
+  await expect(own.getByRole("row").filter({ hasText: "$300.00" })).toContainText("fake/sim-1");
+
+  const past = page.getByRole("region", { name: "Price the past again" });
+  await past.getByRole("button", { name: "See what would change" }).click();
+  await expect(past.getByRole("status")).toContainText("What would change");
+  const apply = past.getByRole("button", { name: "Price them again" });
+  await expect(apply).toBeVisible();
+  await expect(past.getByRole("listitem").filter({ hasText: "fake/sim-1" })).toContainText("→");
+  // To look changes nothing.
+  expect(await stored()).toBe(wasUsd);
+  await apply.click();
+  await expect(past.getByRole("status")).toContainText(/done Priced again/);
+  // A hundred times the price; what is stored is read again as it is written.
+  await expect.poll(async () => ((await stored()) ?? 0) / wasUsd).toBeGreaterThan(50);
+  await own.getByRole("button", { name: "Take back fake/sim-1" }).click();
+  await expect(own.getByRole("button", { name: "Take back fake/sim-1" })).toHaveCount(0);
 });
 
 test("an agent is halted with a reason, seen so everywhere, and let go on", async ({ page, request }) => {
@@ -140,6 +175,33 @@ test("an agent is halted with a reason, seen so everywhere, and let go on", asyn
   await expect(guard.getByRole("status")).toContainText("may run");
   expect(await states()).toBe("free");
   await expect(listed).toContainText("running");
+});
+
+test("a run is halted from its trace while it goes on, and let go on, by name", async ({ page, request }) => {
+  const { own_keys } = served();
+  const run = new SentRun("subagent");
+  await run.sendUntil(request, "model_call_started", 2);
+  await signIn(page, "admin", own_keys.admin);
+  await expect.poll(async () => (await page.request.get(`${url()}/v1/traces/${run.traceId}/skeleton`)).status()).toBe(200);
+  await page.goto(`${url()}/traces/${run.traceId}`);
+  const guard = page.getByRole("region", { name: "Guard of this run" });
+  await expect(guard.getByRole("status")).toContainText("may run");
+  await guard.getByRole("button", { name: "Halt this run" }).click();
+  const dialog = page.getByRole("dialog");
+  await expect(dialog).toContainText("the agent's other runs go on");
+  await dialog.getByLabel("Why").fill("It goes in circles.");
+  await page.keyboard.press("Enter");
+  await expect(guard.getByRole("status")).toContainText("run halted");
+  await expect(guard.getByRole("listitem").filter({ hasText: "It goes in circles." })).toContainText(/abort.*by key:.*until/s);
+  // What the plugin asks: the word is about the run alone.
+  const words = async () => (await (await request.get(`${served().gateway_url}/v1/guard`, { headers: { authorization: `Bearer ${own_keys.ingest}` } })).json()) as unknown;
+  await expect.poll(async () => JSON.stringify(await words())).toContain("It goes in circles.");
+  await guard.getByRole("button", { name: "Let it go on" }).click();
+  await dialog.getByRole("button", { name: "Let it go on" }).click();
+  await expect(guard.getByRole("status")).toContainText("may run");
+  // A run that is over has nothing to halt.
+  await run.sendUntil(request);
+  await expect(guard).toHaveCount(0);
 });
 
 test("who may only read is offered nothing of this", async ({ page }) => {

@@ -6,7 +6,7 @@
  * Guarantee: a stream that ends is taken up behind its last event; while it cannot be had, the pages still ask again by
  * themselves. Events come in batches, so that a busy stream costs a page one drawing per BATCH_MS.
  */
-import { useEffect, useRef } from "react";
+import { useEffect, useEffectEvent } from "react";
 
 import { EventParser, readEvents, type ServerEvent } from "../kit/events";
 
@@ -21,8 +21,7 @@ export interface LiveFilter {
 
 /** Listen as long as the page is shown and `isOn`; `onEvents` gets what came since the last time, in order. */
 export function useLive({ traceId, kinds }: LiveFilter, isOn: boolean, onEvents: (events: readonly ServerEvent[]) => void): void {
-  const latest = useRef(onEvents);
-  latest.current = onEvents;
+  const tell = useEffectEvent(onEvents);
   const asked = kinds.join(" ");
   useEffect(() => {
     if (!isOn) return;
@@ -34,7 +33,7 @@ export function useLive({ traceId, kinds }: LiveFilter, isOn: boolean, onEvents:
       if (waiting.length === 0) return;
       const batch = waiting;
       waiting = [];
-      latest.current(batch);
+      tell(batch);
     }, BATCH_MS);
     void listen(`/v1/live?${query.toString()}`, stopping.signal, (event) => waiting.push(event));
     return () => {

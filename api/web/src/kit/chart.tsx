@@ -43,7 +43,7 @@ export function Chart({ option, label, heightPx = 220 }: ChartProps) {
     };
   }, []);
   useEffect(() => {
-    chart?.setOption({ ...themed(), ...option }, { notMerge: true });
+    chart?.setOption({ ...themed(), ...inColours(option) }, { notMerge: true });
   }, [chart, option, theme]);
   return (
     <div className="chart" role="img" aria-label={label}>
@@ -68,11 +68,33 @@ function themed(): EChartsCoreOption {
   };
 }
 
-/** Axis, grid and tooltip in the colours of the theme; for charts that we make ourselves. */
-export function axisStyle(): { line: string; soft: string; surface: string; text: string } {
+type Fields = Readonly<Record<string, unknown>>;
+const fieldsOf = (value: unknown): Fields => (typeof value === "object" && value !== null ? (value as Fields) : {});
+
+/** Title, legend, axes and tooltip of an option in the colours of the theme; whatever it sets itself stays. */
+function inColours(option: EChartsCoreOption): EChartsCoreOption {
   const style = getComputedStyle(document.documentElement);
-  const of = (name: string) => style.getPropertyValue(name).trim();
-  return { line: of("--line"), soft: of("--text-soft"), surface: of("--surface"), text: of("--text") };
+  const [line, soft, surface, text] = ["--line", "--text-soft", "--surface", "--text"].map((name) => style.getPropertyValue(name).trim());
+  const axis = (raw: unknown) => {
+    if (raw === undefined) return undefined;
+    const own = fieldsOf(raw);
+    return {
+      ...own,
+      axisLabel: { color: soft, ...fieldsOf(own["axisLabel"]) },
+      axisLine: { lineStyle: { color: line } },
+      nameTextStyle: { color: soft },
+      splitLine: { lineStyle: { color: line } },
+    };
+  };
+  const title = fieldsOf(option["title"]);
+  return {
+    ...option,
+    title: { ...title, textStyle: { color: text, ...fieldsOf(title["textStyle"]) }, subtextStyle: { color: soft } },
+    legend: { ...fieldsOf(option["legend"]), textStyle: { color: soft } },
+    tooltip: { ...fieldsOf(option["tooltip"]), backgroundColor: surface, borderColor: line, textStyle: { color: text, fontSize: 12 } },
+    xAxis: axis(option["xAxis"]),
+    yAxis: axis(option["yAxis"]),
+  };
 }
 
 export interface Series {
@@ -89,31 +111,25 @@ export function overPlaces(
   format: (value: number) => string,
   axis: { readonly max?: number; readonly minInterval?: number; readonly interval?: number } = {},
 ): EChartsCoreOption {
-  const { line, soft, surface, text } = axisStyle();
   return {
     grid: { left: 8, right: 12, top: series.length > 1 ? 30 : 12, bottom: 4, containLabel: true },
-    legend: series.length > 1 ? { top: 0, right: 0, textStyle: { color: soft }, itemHeight: 10 } : { show: false },
+    legend: series.length > 1 ? { top: 0, right: 0, itemHeight: 10 } : { show: false },
     tooltip: {
       trigger: "axis",
       renderMode: "richText",
-      backgroundColor: surface,
-      borderColor: line,
-      textStyle: { color: text, fontSize: 12 },
       valueFormatter: (value: unknown) => (typeof value === "number" ? format(value) : "–"),
     },
     xAxis: {
       type: "category",
       data: places,
-      axisLine: { lineStyle: { color: line } },
       axisTick: { show: false },
-      axisLabel: { color: soft, hideOverlap: true },
+      axisLabel: { hideOverlap: true },
     },
     yAxis: {
       type: "value",
       splitNumber: 3,
       ...axis,
-      axisLabel: { color: soft, formatter: format },
-      splitLine: { lineStyle: { color: line } },
+      axisLabel: { formatter: format },
     },
     series: series.map(({ name, values, kind = "line", stack }) => ({
       name,

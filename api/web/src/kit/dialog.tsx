@@ -7,6 +7,8 @@
  */
 import { type ReactNode, useEffect, useId, useRef } from "react";
 
+import { Failed } from "./states";
+
 interface DialogProps {
   readonly title: string;
   readonly isOpen: boolean;
@@ -25,6 +27,8 @@ export function Dialog({ title, isOpen, onClose, isWide = false, children }: Dia
     else if (!isOpen && dialog.open) dialog.close();
   }, [isOpen]);
   return (
+    // Keys have Escape and the button; the click beside it is for pointers alone.
+    // eslint-disable-next-line jsx-a11y/click-events-have-key-events, jsx-a11y/no-noninteractive-element-interactions
     <dialog
       ref={element}
       className={isWide ? "dialog dialog-wide" : "dialog"}
@@ -50,5 +54,34 @@ export function Dialog({ title, isOpen, onClose, isWide = false, children }: Dia
         {isOpen && children}
       </div>
     </dialog>
+  );
+}
+
+interface ConfirmProps {
+  readonly title: string;
+  readonly act: string;
+  readonly isOpen: boolean;
+  readonly isPending: boolean;
+  readonly error: unknown;
+  readonly onConfirm: () => void;
+  readonly onClose: () => void;
+  readonly children: ReactNode;
+}
+
+/** The question before something is taken away. */
+export function Confirm({ title, act, isOpen, isPending, error, onConfirm, onClose, children }: ConfirmProps) {
+  return (
+    <Dialog title={title} isOpen={isOpen} onClose={onClose}>
+      <p>{children}</p>
+      {error !== null && <Failed error={error} />}
+      <p className="dialog-actions">
+        <button type="button" className="button button-danger" disabled={isPending} onClick={onConfirm}>
+          {act}
+        </button>
+        <button type="button" className="button" onClick={onClose}>
+          Keep it
+        </button>
+      </p>
+    </Dialog>
   );
 }

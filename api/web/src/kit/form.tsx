@@ -83,6 +83,47 @@ export function errorOf(problem: unknown, field: string): string | undefined {
   return said === undefined ? undefined : said.message || problem.message;
 }
 
+interface FormProps extends Omit<ComponentProps<"form">, "onSubmit"> {
+  readonly onSend: () => void;
+}
+
+/** A form that is sent by us, never by the browser. */
+export function Form({ onSend, ...form }: FormProps) {
+  return (
+    <form
+      className="form"
+      {...form}
+      onSubmit={(event) => {
+        event.preventDefault();
+        onSend();
+      }}
+    />
+  );
+}
+
+interface FormEndProps {
+  readonly error: unknown;
+  /** Fields that tell what is wrong with them beside themselves. */
+  readonly fields: readonly string[];
+  readonly isPending: boolean;
+  readonly send?: string;
+  readonly isDangerous?: boolean;
+}
+
+/** What is wrong with all of it, and the button that sends it. */
+export function FormEnd({ error, fields, isPending, send = "Save", isDangerous = false }: FormEndProps) {
+  return (
+    <div className="form-whole">
+      <FormProblem error={error} fields={fields} />
+      <p className="dialog-actions">
+        <button type="submit" className={`button ${isDangerous ? "button-danger" : "button-main"}`} disabled={isPending}>
+          {send}
+        </button>
+      </p>
+    </div>
+  );
+}
+
 /** The problem of a sending, unless each part of it is told beside its field. */
 export function FormProblem({ error, fields = [] }: { readonly error: unknown; readonly fields?: readonly string[] }) {
   if (error === null || error === undefined) return null;

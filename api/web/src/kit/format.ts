@@ -10,6 +10,7 @@ export const UNKNOWN = "–";
 
 const whole = new Intl.NumberFormat("en-US", { maximumFractionDigits: 0 });
 const instantFormat = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "medium" });
+const minuteFormat = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "short" });
 
 type Maybe<T> = T | null | undefined;
 
@@ -66,6 +67,17 @@ export function formatShare(value: Maybe<number>): string {
 /** An instant in microseconds, by this browser's clock and zone. */
 export function formatInstant(us: Maybe<number>): string {
   return us ? instantFormat.format(us / 1_000) : UNKNOWN;
+}
+
+/** The end of a window, which falls on a minute. */
+export function formatMinute(us: Maybe<number>): string {
+  return us ? minuteFormat.format(us / 1_000) : UNKNOWN;
+}
+
+/** A value that JSON told, as text; nothing where there is none. */
+export function formatValue(value: unknown): string {
+  if (value === null || value === undefined) return "";
+  return typeof value === "string" ? value : JSON.stringify(value);
 }
 
 /** How long ago an instant was. */

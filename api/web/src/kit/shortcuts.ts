@@ -5,7 +5,7 @@
  * Downstream: the shell.
  * Guarantee: keys with Ctrl, Alt or Meta, and keys typed into a field, stay the browser's.
  */
-import { useEffect, useRef } from "react";
+import { useEffect, useEffectEvent } from "react";
 
 export type Shortcuts = Readonly<Record<string, () => void>>;
 
@@ -18,14 +18,13 @@ export function isTyping(target: EventTarget | null): boolean {
 
 /** Listen while the page is shown. A name of two letters, like "g t", is two keys after one another. */
 export function useShortcuts(shortcuts: Shortcuts): void {
-  const current = useRef(shortcuts);
-  current.current = shortcuts;
+  const actionOf = useEffectEvent((before: string, key: string) => shortcuts[`${before} ${key}`] ?? shortcuts[key]);
   useEffect(() => {
     let before = "";
     const onKeyDown = (event: KeyboardEvent) => {
       if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented || isTyping(event.target)) return;
       if (document.querySelector("dialog[open]") !== null) return;
-      const action = current.current[`${before} ${event.key}`] ?? current.current[event.key];
+      const action = actionOf(before, event.key);
       before = event.key;
       if (action === undefined) return;
       event.preventDefault();

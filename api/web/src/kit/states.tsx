@@ -5,6 +5,7 @@
  * Downstream: every page.
  * Guarantee: a screen reader hears of errors at once and of loading without being interrupted.
  */
+import type { UseQueryResult } from "@tanstack/react-query";
 import type { ReactNode } from "react";
 
 import { Problem } from "../api/client";
@@ -40,6 +41,26 @@ export function Failed({ error, onRetry }: { readonly error: unknown; readonly o
         </button>
       )}
     </div>
+  );
+}
+
+interface ListedProps<Item> {
+  readonly asked: UseQueryResult<{ readonly items: readonly Item[] }>;
+  readonly what: string;
+  /** Shown in place of a list of nothing. */
+  readonly empty: ReactNode;
+  readonly children: (items: readonly Item[]) => ReactNode;
+}
+
+/** A list that was asked for: loading, refused, empty, or there. */
+export function Listed<Item>({ asked, what, empty, children }: ListedProps<Item>) {
+  const items = asked.data?.items;
+  return (
+    <>
+      {asked.isPending && <Loading what={what} />}
+      {asked.isError && <Failed error={asked.error} onRetry={() => void asked.refetch()} />}
+      {items !== undefined && (items.length === 0 ? empty : children(items))}
+    </>
   );
 }
 

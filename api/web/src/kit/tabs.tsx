@@ -30,7 +30,7 @@ export function Tabs<Id extends string>({ label, tabs, current, onChoose, childr
   };
   return (
     <div className="tabs">
-      <div ref={list} className="tab-list" role="tablist" aria-label={label} onKeyDown={onKeyDown}>
+      <div ref={list} className="tab-list" role="tablist" aria-label={label}>
         {tabs.map((tab) => (
           <button
             key={tab.id}
@@ -41,6 +41,7 @@ export function Tabs<Id extends string>({ label, tabs, current, onChoose, childr
             aria-selected={tab.id === current}
             aria-controls={`${id}-panel`}
             tabIndex={tab.id === current ? 0 : -1}
+            onKeyDown={onKeyDown}
             onClick={() => onChoose(tab.id)}
           >
             {tab.name}

@@ -25,9 +25,10 @@ export function Tile({ name, value, note }: TileProps) {
   );
 }
 
-/** "12 % more than before"; nothing when there was nothing before. */
+/** "12 % more than before"; nothing where neither is known. */
 export function changeSince(now: number | null, before: number | null): string {
-  if (now === null || before === null) return "";
+  if (now === null) return "";
+  if (before === null) return "nothing before";
   if (now === before) return now === 0 ? "" : "as before";
   if (before === 0) return "nothing before";
   return `${formatShare(Math.abs(now - before) / before)} ${now > before ? "more" : "less"} than before`;

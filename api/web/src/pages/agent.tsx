@@ -14,7 +14,6 @@ import { Chart, overPlaces, type Series } from "../kit/chart";
 import { formatCount, formatShare, formatTokens, formatUsd } from "../kit/format";
 import { Page } from "../kit/page";
 import { Empty, Failed, Loading } from "../kit/states";
-import { useTheme } from "../kit/theme";
 import { changeSince, Tile } from "../kit/tile";
 import { bucketOf, rangeOf, windowOf } from "../kit/time_range";
 import { TOKEN_BUCKETS, totalTokens } from "../kit/tokens";
@@ -84,7 +83,7 @@ function Metrics({ now, before }: { readonly now: Figures; readonly before: Figu
       <Tile
         name="Error rate"
         value={formatShare(now.error_rate)}
-        note={before.error_rate === null ? undefined : `${formatShare(before.error_rate)} before`}
+        note={before.error_rate === null ? "nothing before" : `${formatShare(before.error_rate)} before`}
       />
     </div>
   );
@@ -100,7 +99,6 @@ const dayName = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short
 const hourName = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" });
 
 function Trends({ points, bucket }: { readonly points: readonly TrendPoint[]; readonly bucket: "hour" | "day" }) {
-  const theme = useTheme();
   const charts = useMemo(() => {
     const names = points.map((point) => (bucket === "day" ? dayName : hourName).format(Date.parse(point.at)));
     const of = (value: (figures: Figures) => number | null) => points.map((point) => value(point.figures));
@@ -118,9 +116,7 @@ function Trends({ points, bucket }: { readonly points: readonly TrendPoint[]; re
       ),
       make("Error rate", [{ name: "Error rate", values: of((figures) => figures.error_rate) }], formatShare, { max: 1, interval: 0.25 }),
     ];
-    // The colours are read anew when the theme changes.
-    // eslint-disable-next-line react-hooks/exhaustive-deps
-  }, [points, bucket, theme]);
+  }, [points, bucket]);
   return (
     <div className="columns">
       {charts.map(({ title, option }) => (

@@ -12,10 +12,11 @@ import { Link } from "react-router";
 import { api, read } from "../api/client";
 import { type AlertItem, alertsQuery } from "../api/queries";
 import { useMay } from "../api/who";
-import { formatCount, formatDuration, formatInstant, formatTokens, formatUsd } from "../kit/format";
+import { formatInstant } from "../kit/format";
 import { Empty, Failed, Loading } from "../kit/states";
 import { microsOf } from "../kit/tokens";
 import { askTracy } from "../tracy/open";
+import { evidenceText, nameOf } from "../watch/evidence";
 
 const SNOOZES = [
   [60, "1 hour"],
@@ -49,7 +50,7 @@ export function AlertDetail({ alertId, listed }: AlertDetailProps) {
         {Object.entries(alert.evidence).map(([name, value]) => (
           <div key={name} className="fact">
             <dt>{nameOf(name)}</dt>
-            <dd>{evidenceText(name, value)}</dd>
+            <dd>{evidenceText(name, value, alert.labels["unit"])}</dd>
           </div>
         ))}
         {Object.entries(alert.labels).map(([name, value]) => (
@@ -155,20 +156,4 @@ function SeeTo({ alert }: { readonly alert: AlertItem }) {
       )}
     </section>
   );
-}
-
-function nameOf(name: string): string {
-  const words = name.replace(/_(usd|tokens|ms|us)$/, (_, unit: string) => (unit === "tokens" ? " tokens" : "")).replace(/^num_/, "").replaceAll("_", " ");
-  return words.charAt(0).toUpperCase() + words.slice(1);
-}
-
-/** A number of the evidence in its unit, which its name says. */
-export function evidenceText(name: string, value: string): string {
-  const number = Number(value);
-  if (value.trim() === "" || !Number.isFinite(number)) return value;
-  if (name.endsWith("_usd")) return formatUsd(value);
-  if (name.endsWith("_tokens")) return formatTokens(number);
-  if (name.endsWith("_ms")) return formatDuration(number);
-  if (name.startsWith("num_")) return formatCount(number);
-  return value;
 }

@@ -11,6 +11,7 @@ import { Link, useLocation, useParams } from "react-router";
 import { type AlertQuery, alertsQuery } from "../api/queries";
 import { formatAgo, formatInstant } from "../kit/format";
 import { Empty, Failed, Loading } from "../kit/states";
+import { numbers, Table } from "../kit/table";
 import { rangeOf, windowOf } from "../kit/time_range";
 import { microsOf } from "../kit/tokens";
 import { useUrlState } from "../kit/url_state";
@@ -58,21 +59,7 @@ export function AlertList() {
           {alerts.isError && <Failed error={alerts.error} onRetry={() => void alerts.refetch()} />}
           {alerts.isSuccess && items.length === 0 && <Empty title="Nothing needs you.">No alert in this time with these filters.</Empty>}
           {items.length > 0 && (
-            <div className="table-box" tabIndex={0} role="region" aria-label="Alerts">
-              <table className="table">
-                <caption className="visually-hidden">Alerts</caption>
-                <thead>
-                  <tr>
-                    <th scope="col">Severity</th>
-                    <th scope="col">What happened</th>
-                    <th scope="col">Rule</th>
-                    <th scope="col">Agent</th>
-                    <th scope="col" className="num">
-                      When
-                    </th>
-                  </tr>
-                </thead>
-                <tbody>
+            <Table label="Alerts" columns={["Severity", "What happened", "Rule", "Agent", ...numbers("When")]}>
                   {items.map((alert) => (
                     <tr key={alert.alert_id} data-open={alert.alert_id === alertId || undefined}>
                       <td>
@@ -87,15 +74,13 @@ export function AlertList() {
                         {alert.snoozed_until !== null && <span className="badge">quiet until {formatInstant(microsOf(alert.snoozed_until))}</span>}
                       </td>
                       <td>{alert.rule.replaceAll("_", " ")}</td>
-                      <td>{alert.agent_id}</td>
+                      <td>{alert.agent_id === "*" ? "all agents" : alert.agent_id}</td>
                       <td className="num" title={formatInstant(microsOf(alert.at))}>
                         {formatAgo(microsOf(alert.at))}
                       </td>
                     </tr>
                   ))}
-                </tbody>
-              </table>
-            </div>
+            </Table>
           )}
         </div>
         {alertId !== undefined && <AlertDetail key={alertId} alertId={alertId} listed={items.find((alert) => alert.alert_id === alertId)} />}

@@ -12,6 +12,7 @@ import { type DiffItem, diffQuery, type TraceSummary } from "../api/queries";
 import { formatCount, formatDuration, formatInstant, formatTokens, formatUsd } from "../kit/format";
 import { Page } from "../kit/page";
 import { Empty, Failed, Loading, StatusBadge } from "../kit/states";
+import { numbers, Table } from "../kit/table";
 import { microsOf, totalTokens } from "../kit/tokens";
 import "./compare.css";
 
@@ -89,25 +90,7 @@ function Blame({ items, restUsd, beforeId, afterId }: BlameProps) {
   if (items.length === 0) return <Empty title="Both runs took the same steps at the same cost." />;
   const most = Math.max(...items.map((item) => Math.abs(Number(item.cost_delta_usd ?? 0))), 1e-12);
   return (
-    <div className="table-box" tabIndex={0} role="region" aria-label="Cost blame">
-      <table className="table">
-        <caption className="visually-hidden">Steps by how much they changed the cost</caption>
-        <thead>
-          <tr>
-            <th scope="col">Step</th>
-            <th scope="col">Change</th>
-            <th scope="col" className="num">
-              Before
-            </th>
-            <th scope="col" className="num">
-              After
-            </th>
-            <th scope="col" className="num">
-              Difference
-            </th>
-          </tr>
-        </thead>
-        <tbody>
+    <Table label="Cost blame" caption="Steps by how much they changed the cost" columns={["Step", "Change", ...numbers("Before", "After", "Difference")]}>
           {items.map((item, number) => (
             <tr key={number}>
               <td className="name">
@@ -142,9 +125,7 @@ function Blame({ items, restUsd, beforeId, afterId }: BlameProps) {
               <td className="num">{signedUsd(restUsd)}</td>
             </tr>
           )}
-        </tbody>
-      </table>
-    </div>
+    </Table>
   );
 }
 

@@ -59,7 +59,8 @@ export default function Overview() {
       </Page>
     );
   }
-  const nowMs = Date.now();
+  // As late as the sums: they are asked for every few seconds.
+  const nowMs = Math.max(agents.dataUpdatedAt, todays.dataUpdatedAt);
   const present = agentsNow({ agents: agents.data.items, running: running.data?.items ?? [], words: words.data?.items ?? [] }, live, nowMs);
   if (present.length === 0) {
     return (

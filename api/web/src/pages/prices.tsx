@@ -6,13 +6,14 @@
  * Guarantee: the past keeps its cost until somebody has seen what would change and says so.
  */
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
-import { type FormEvent, useDeferredValue, useState } from "react";
+import { useDeferredValue, useState } from "react";
 
 import { api, read } from "../api/client";
 import { overridesQuery, type PriceOverride, pricesQuery, type RepriceJob, repricesQuery } from "../api/queries";
-import { errorOf, FormProblem, TextField } from "../kit/form";
+import { errorOf, Form, FormProblem, TextField } from "../kit/form";
 import { formatCount, formatInstant, formatUsd } from "../kit/format";
-import { Empty, Failed, Loading } from "../kit/states";
+import { Empty, Failed, Listed } from "../kit/states";
+import { numbers, Table } from "../kit/table";
 import { microsOf } from "../kit/tokens";
 
 const RATES = [
@@ -56,15 +57,11 @@ function OwnPrices() {
   const field = (name: string, label: string, more: { hint?: string; required?: boolean; type?: string } = {}) => (
     <TextField key={name} label={label} value={texts[name] ?? ""} error={errorOf(put.error, name)} onText={(text) => setTexts({ ...texts, [name]: text })} {...more} />
   );
-  const submit = (event: FormEvent) => {
-    event.preventDefault();
-    put.mutate();
-  };
   return (
     <section className="page-section" aria-labelledby="own-prices">
       <h2 id="own-prices">Your own prices</h2>
       <p className="soft">In dollars per million tokens; they win over the published ones, for calls from now on.</p>
-      <form className="form" onSubmit={submit}>
+      <Form onSend={() => put.mutate()}>
         {field("provider", "Provider", { required: true, hint: "as OpenClaw names it" })}
         {field("model", "Model", { required: true, hint: "* for all of the provider" })}
         {RATES.map(([name, label], at) => field(name, label, at < 2 ? { required: true } : { hint: "empty: as fresh input" }))}
@@ -76,53 +73,35 @@ function OwnPrices() {
             Write the price down
           </button>
         </div>
-      </form>
-      {own.isPending && <Loading what="prices" />}
-      {own.isError && <Failed error={own.error} onRetry={() => void own.refetch()} />}
-      {own.data?.items.length === 0 && <Empty title="No price was written down." />}
-      {own.data !== undefined && own.data.items.length > 0 && (
-        <div className="table-box" tabIndex={0} role="region" aria-label="Own prices">
-          <table className="table">
-            <caption className="visually-hidden">Own prices</caption>
-            <thead>
-              <tr>
-                <th scope="col">Model</th>
-                {RATES.map(([name, label]) => (
-                  <th key={name} scope="col" className="num">
-                    {label}
-                  </th>
+      </Form>
+      <Listed asked={own} what="prices" empty={<Empty title="No price was written down." />}>
+        {(items) => (
+          <Table label="Own prices" columns={["Model", ...numbers(...RATES.map(([, label]) => label)), "Holds", "Whose"]}>
+            {items.map((price) => (
+              <tr key={`${price.provider} ${price.model} ${price.effective_from} ${price.is_own}`}>
+                <td className="mono">
+                  {price.provider}/{price.model}
+                </td>
+                {RATES.map(([name]) => (
+                  <td key={name} className="num">
+                    {formatUsd(price[name] ?? price.input_usd_per_mtok)}
+                  </td>
                 ))}
-                <th scope="col">Holds</th>
-                <th scope="col">Whose</th>
+                <td>{price.effective_from === null || price.effective_from === undefined ? "always" : `from ${price.effective_from}`}</td>
+                <td>
+                  {price.is_own ? (
+                    <button type="button" className="button button-small" aria-label={`Take back ${price.provider}/${price.model}`} disabled={remove.isPending} onClick={() => remove.mutate(price)}>
+                      Take back
+                    </button>
+                  ) : (
+                    <span className="soft">the install's</span>
+                  )}
+                </td>
               </tr>
-            </thead>
-            <tbody>
-              {own.data.items.map((price) => (
-                <tr key={`${price.provider} ${price.model} ${price.effective_from} ${price.is_own}`}>
-                  <td className="mono">
-                    {price.provider}/{price.model}
-                  </td>
-                  {RATES.map(([name]) => (
-                    <td key={name} className="num">
-                      {formatUsd(price[name] ?? price.input_usd_per_mtok)}
-                    </td>
-                  ))}
-                  <td>{price.effective_from === null || price.effective_from === undefined ? "always" : `from ${price.effective_from}`}</td>
-                  <td>
-                    {price.is_own ? (
-                      <button type="button" className="button button-small" aria-label={`Take back ${price.provider}/${price.model}`} disabled={remove.isPending} onClick={() => remove.mutate(price)}>
-                        Take back
-                      </button>
-                    ) : (
-                      <span className="soft">the install's</span>
-                    )}
-                  </td>
-                </tr>
-              ))}
-            </tbody>
-          </table>
-        </div>
-      )}
+            ))}
+          </Table>
+        )}
+      </Listed>
     </section>
   );
 }
@@ -147,18 +126,12 @@ function Reprices() {
   return (
     <section className="page-section" aria-labelledby="reprices">
       <h2 id="reprices">Price the past again</h2>
-      <form
-        className="filters"
-        onSubmit={(event) => {
-          event.preventDefault();
-          look.mutate();
-        }}
-      >
+      <Form className="filters" onSend={() => look.mutate()}>
         <TextField label="Calls since" type="date" required value={since} error={errorOf(look.error, "since")} onText={setSince} />
         <button type="submit" className="button" disabled={look.isPending}>
           See what would change
         </button>
-      </form>
+      </Form>
       <FormProblem error={look.error ?? apply.error} fields={["since"]} />
       {jobs.isError && <Failed error={jobs.error} onRetry={() => void jobs.refetch()} />}
       {newest !== undefined && <JobView job={newest} isApplying={apply.isPending} onApply={() => apply.mutate(newest.job_id)} />}
@@ -220,49 +193,30 @@ function PublishedPrices() {
           <input className="input" data-search value={model} maxLength={256} onChange={(event) => setModel(event.target.value)} />
         </label>
       </div>
-      {prices.isPending && <Loading what="prices" />}
-      {prices.isError && <Failed error={prices.error} onRetry={() => void prices.refetch()} />}
-      {prices.data?.items.length === 0 && <Empty title="No price is known for this.">Its calls have no cost until you write one down.</Empty>}
-      {prices.data !== undefined && prices.data.items.length > 0 && (
-        <>
-          {prices.data.num_found > prices.data.items.length && (
-            <p className="soft">
-              The first {formatCount(prices.data.items.length)} of {formatCount(prices.data.num_found)}.
-            </p>
-          )}
-          <div className="table-box" tabIndex={0} role="region" aria-label="Prices">
-            <table className="table">
-              <caption className="visually-hidden">Prices in dollars per million tokens</caption>
-              <thead>
-                <tr>
-                  <th scope="col">Model</th>
-                  {["Fresh input", "Cache read", "Cache write", "Output"].map((name) => (
-                    <th key={name} scope="col" className="num">
-                      {name}
-                    </th>
-                  ))}
-                  <th scope="col">From</th>
-                </tr>
-              </thead>
-              <tbody>
-                {prices.data.items.map((price) => (
-                  <tr key={price.price_id + price.model}>
-                    <td className="mono">
-                      {price.provider}/{price.model}
-                    </td>
-                    {[price.input, price.cache_read, price.cache_write, price.output].map((rate, at) => (
-                      <td key={at} className="num">
-                        {formatUsd(rate)}
-                      </td>
-                    ))}
-                    <td>{price.is_override ? <span className="badge">written down</span> : <span className="soft mono">{price.price_id}</span>}</td>
-                  </tr>
-                ))}
-              </tbody>
-            </table>
-          </div>
-        </>
+      {prices.data !== undefined && prices.data.num_found > prices.data.items.length && (
+        <p className="soft">
+          The first {formatCount(prices.data.items.length)} of {formatCount(prices.data.num_found)}.
+        </p>
       )}
+      <Listed asked={prices} what="prices" empty={<Empty title="No price is known for this.">Its calls have no cost until you write one down.</Empty>}>
+        {(items) => (
+          <Table label="Prices" caption="Prices in dollars per million tokens" columns={["Model", ...numbers("Fresh input", "Cache read", "Cache write", "Output"), "From"]}>
+            {items.map((price) => (
+              <tr key={price.price_id + price.model}>
+                <td className="mono">
+                  {price.provider}/{price.model}
+                </td>
+                {[price.input, price.cache_read, price.cache_write, price.output].map((rate, at) => (
+                  <td key={at} className="num">
+                    {formatUsd(rate)}
+                  </td>
+                ))}
+                <td>{price.is_override ? <span className="badge">written down</span> : <span className="soft mono">{price.price_id}</span>}</td>
+              </tr>
+            ))}
+          </Table>
+        )}
+      </Listed>
     </section>
   );
 }

@@ -6,16 +6,18 @@
  * Guarantee: a new key is shown once; what cannot be undone is asked for first.
  */
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
-import { type FormEvent, lazy, Suspense, useState } from "react";
+import { lazy, Suspense, useState } from "react";
 
 import { api, read } from "../api/client";
 import { auditQuery, type KeyScope, keysQuery, membersQuery, type Role } from "../api/queries";
 import { useMay } from "../api/who";
 import { CopyButton } from "../kit/copy";
-import { Dialog } from "../kit/dialog";
+import { Confirm, Dialog } from "../kit/dialog";
+import { Form } from "../kit/form";
 import { formatAgo, formatInstant } from "../kit/format";
 import { Page } from "../kit/page";
-import { Empty, Failed, Loading } from "../kit/states";
+import { Empty, Failed, Listed, Loading } from "../kit/states";
+import { Table } from "../kit/table";
 import { Tabs } from "../kit/tabs";
 import { microsOf } from "../kit/tokens";
 import { useUrlState } from "../kit/url_state";
@@ -78,13 +80,9 @@ function Keys() {
       return renew();
     },
   });
-  const submit = (event: FormEvent) => {
-    event.preventDefault();
-    make.mutate();
-  };
   return (
     <div className="page-section">
-      <form className="filters" onSubmit={submit}>
+      <Form className="filters" onSend={() => make.mutate()}>
         <label className="field">
           <span>What the key may do</span>
           <select className="input" value={scope} onChange={(event) => setScope(event.target.value as KeyScope)}>
@@ -102,65 +100,48 @@ function Keys() {
         <button type="submit" className="button button-main" disabled={make.isPending}>
           Make a key
         </button>
-      </form>
+      </Form>
       {make.isError && <Failed error={make.error} />}
-      {keys.isPending && <Loading what="keys" />}
-      {keys.isError && <Failed error={keys.error} onRetry={() => void keys.refetch()} />}
-      {keys.data !== undefined && (
-        <div className="table-box" tabIndex={0} role="region" aria-label="Keys">
-          <table className="table">
-            <caption className="visually-hidden">Keys</caption>
-            <thead>
-              <tr>
-                {["Key", "May", "Agent", "Made", "Last used", ""].map((name) => (
-                  <th key={name} scope="col">
-                    {name === "" ? <span className="visually-hidden">Revoke</span> : name}
-                  </th>
-                ))}
+      <Listed asked={keys} what="keys" empty={<Empty title="There are no keys." />}>
+        {(items) => (
+          <Table label="Keys" columns={["Key", "May", "Agent", "Made", "Last used", { name: "Revoke", isHidden: true }]}>
+            {items.map((key) => (
+              <tr key={key.key_id}>
+                <td className="mono">{key.key_id}</td>
+                <td>{key.scope}</td>
+                <td>{key.agent_id}</td>
+                <td className="when">{formatInstant(microsOf(key.created_at))}</td>
+                <td className="when">{key.last_used_at === null ? "never" : formatAgo(microsOf(key.last_used_at))}</td>
+                <td>
+                  {key.revoked_at === null ? (
+                    <button type="button" className="button button-small" aria-label={`Revoke ${key.key_id}`} onClick={() => setRevoking(key.key_id)}>
+                      Revoke
+                    </button>
+                  ) : (
+                    <span className="badge">revoked</span>
+                  )}
+                </td>
               </tr>
-            </thead>
-            <tbody>
-              {keys.data.items.map((key) => (
-                <tr key={key.key_id}>
-                  <td className="mono">{key.key_id}</td>
-                  <td>{key.scope}</td>
-                  <td>{key.agent_id}</td>
-                  <td>{formatInstant(microsOf(key.created_at))}</td>
-                  <td>{key.last_used_at === null ? "never" : formatAgo(microsOf(key.last_used_at))}</td>
-                  <td>
-                    {key.revoked_at === null ? (
-                      <button type="button" className="button button-small" aria-label={`Revoke ${key.key_id}`} onClick={() => setRevoking(key.key_id)}>
-                        Revoke
-                      </button>
-                    ) : (
-                      <span className="badge">revoked</span>
-                    )}
-                  </td>
-                </tr>
-              ))}
-            </tbody>
-          </table>
-        </div>
-      )}
+            ))}
+          </Table>
+        )}
+      </Listed>
       <Dialog title="Your new key" isOpen={make.data !== undefined} onClose={() => make.reset()}>
         <p>Copy it now: it is shown this once.</p>
         <pre className="secret">{make.data?.key}</pre>
         <CopyButton text={make.data?.key ?? ""} label="Copy the key" />
       </Dialog>
-      <Dialog title="Revoke this key?" isOpen={revoking !== undefined} onClose={() => setRevoking(undefined)}>
-        <p>
-          Whoever uses <code>{revoking}</code> is shut out at once. This cannot be undone.
-        </p>
-        {revoke.isError && <Failed error={revoke.error} />}
-        <p className="dialog-actions">
-          <button type="button" className="button button-danger" disabled={revoke.isPending} onClick={() => revoking !== undefined && revoke.mutate(revoking)}>
-            Revoke
-          </button>
-          <button type="button" className="button" onClick={() => setRevoking(undefined)}>
-            Keep it
-          </button>
-        </p>
-      </Dialog>
+      <Confirm
+        title="Revoke this key?"
+        act="Revoke"
+        isOpen={revoking !== undefined}
+        isPending={revoke.isPending}
+        error={revoke.error}
+        onConfirm={() => revoking !== undefined && revoke.mutate(revoking)}
+        onClose={() => setRevoking(undefined)}
+      >
+        Whoever uses <code>{revoking}</code> is shut out at once. This cannot be undone.
+      </Confirm>
     </div>
   );
 }
@@ -170,6 +151,7 @@ function Members() {
   const members = useQuery(membersQuery);
   const [memberId, setMemberId] = useState("");
   const [role, setRole] = useState<Role>("viewer");
+  const [removing, setRemoving] = useState<string>();
   const renew = () => client.invalidateQueries({ queryKey: membersQuery.queryKey });
   const put = useMutation({
     mutationFn: (wanted: { id: string; role: Role }) =>
@@ -178,18 +160,14 @@ function Members() {
   });
   const remove = useMutation({
     mutationFn: (id: string) => read(api.DELETE("/v1/members/{member_id}", { params: { path: { member_id: id } } })),
-    onSuccess: renew,
+    onSuccess: () => {
+      setRemoving(undefined);
+      return renew();
+    },
   });
-  const failed = put.error ?? remove.error;
   return (
     <div className="page-section">
-      <form
-        className="filters"
-        onSubmit={(event) => {
-          event.preventDefault();
-          put.mutate({ id: memberId.trim(), role });
-        }}
-      >
+      <Form className="filters" onSend={() => put.mutate({ id: memberId.trim(), role })}>
         <label className="field">
           <span>Member</span>
           <input className="input" required maxLength={128} value={memberId} onChange={(event) => setMemberId(event.target.value)} />
@@ -198,44 +176,39 @@ function Members() {
         <button type="submit" className="button button-main" disabled={put.isPending}>
           Add
         </button>
-      </form>
-      {failed !== null && <Failed error={failed} />}
-      {members.isPending && <Loading what="members" />}
-      {members.isError && <Failed error={members.error} onRetry={() => void members.refetch()} />}
-      {members.data?.items.length === 0 && <Empty title="No members yet.">Everybody who has a key can use ClawTrace without being one.</Empty>}
-      {members.data !== undefined && members.data.items.length > 0 && (
-        <div className="table-box" tabIndex={0} role="region" aria-label="Members">
-          <table className="table">
-            <caption className="visually-hidden">Members</caption>
-            <thead>
-              <tr>
-                <th scope="col">Member</th>
-                <th scope="col">Role</th>
-                <th scope="col">Since</th>
-                <th scope="col">
-                  <span className="visually-hidden">Remove</span>
-                </th>
+      </Form>
+      {put.isError && <Failed error={put.error} />}
+      <Listed asked={members} what="members" empty={<Empty title="No members yet.">Everybody who has a key can use ClawTrace without being one.</Empty>}>
+        {(items) => (
+          <Table label="Members" columns={["Member", "Role", "Since", { name: "Remove", isHidden: true }]}>
+            {items.map((member) => (
+              <tr key={member.member_id}>
+                <td>{member.member_id}</td>
+                <td>
+                  <RoleField role={member.role} label={`Role of ${member.member_id}`} isHidden onChange={(next) => put.mutate({ id: member.member_id, role: next })} />
+                </td>
+                <td className="when">{formatInstant(microsOf(member.created_at))}</td>
+                <td>
+                  <button type="button" className="button button-small" aria-label={`Remove ${member.member_id}`} onClick={() => setRemoving(member.member_id)}>
+                    Remove
+                  </button>
+                </td>
               </tr>
-            </thead>
-            <tbody>
-              {members.data.items.map((member) => (
-                <tr key={member.member_id}>
-                  <td>{member.member_id}</td>
-                  <td>
-                    <RoleField role={member.role} label={`Role of ${member.member_id}`} isHidden onChange={(next) => put.mutate({ id: member.member_id, role: next })} />
-                  </td>
-                  <td>{formatInstant(microsOf(member.created_at))}</td>
-                  <td>
-                    <button type="button" className="button button-small" aria-label={`Remove ${member.member_id}`} onClick={() => remove.mutate(member.member_id)}>
-                      Remove
-                    </button>
-                  </td>
-                </tr>
-              ))}
-            </tbody>
-          </table>
-        </div>
-      )}
+            ))}
+          </Table>
+        )}
+      </Listed>
+      <Confirm
+        title="Remove this member?"
+        act="Remove"
+        isOpen={removing !== undefined}
+        isPending={remove.isPending}
+        error={remove.error}
+        onConfirm={() => removing !== undefined && remove.mutate(removing)}
+        onClose={() => setRemoving(undefined)}
+      >
+        {removing} can no longer sign in through your login provider; keys stay as they are.
+      </Confirm>
     </div>
   );
 }
@@ -262,26 +235,13 @@ function RoleField({ role, label, isHidden = false, onChange }: RoleFieldProps) 
 
 function Audit() {
   const audit = useQuery(auditQuery);
-  if (audit.isPending) return <Loading what="changes" />;
-  if (audit.isError) return <Failed error={audit.error} onRetry={() => void audit.refetch()} />;
-  if (audit.data.items.length === 0) return <Empty title="Nothing was changed yet." />;
   return (
-    <div className="table-box" tabIndex={0} role="region" aria-label="Changes">
-      <table className="table">
-        <caption className="visually-hidden">Changes, newest first</caption>
-        <thead>
-          <tr>
-            {["When", "Who", "What", "Of what", "Details"].map((name) => (
-              <th key={name} scope="col">
-                {name}
-              </th>
-            ))}
-          </tr>
-        </thead>
-        <tbody>
-          {audit.data.items.map((entry, number) => (
+    <Listed asked={audit} what="changes" empty={<Empty title="Nothing was changed yet." />}>
+      {(items) => (
+        <Table label="Changes" caption="Changes, newest first" columns={["When", "Who", "What", "Of what", "Details"]}>
+          {items.map((entry, number) => (
             <tr key={number}>
-              <td>{formatInstant(microsOf(entry.at))}</td>
+              <td className="when">{formatInstant(microsOf(entry.at))}</td>
               <td className="mono">{entry.actor}</td>
               <td>{entry.action}</td>
               <td className="mono">{entry.target}</td>
@@ -290,8 +250,8 @@ function Audit() {
               </td>
             </tr>
           ))}
-        </tbody>
-      </table>
-    </div>
+        </Table>
+      )}
+    </Listed>
   );
 }

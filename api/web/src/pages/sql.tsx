@@ -6,39 +6,41 @@
  * Guarantee: a query of a link is shown, never run by itself; a running one can be stopped.
  */
 import { useMutation, useQueries } from "@tanstack/react-query";
-import { lazy, Suspense, useEffect, useMemo, useRef, useState } from "react";
+import { lazy, Suspense, useMemo, useRef, useState } from "react";
 
 import { Problem } from "../api/client";
 import { askSql, columnsQuery, type SqlAnswer } from "../api/queries";
 import { Chart, overPlaces } from "../kit/chart";
-import { formatCount, formatDuration } from "../kit/format";
+import { formatCount, formatDuration, formatValue } from "../kit/format";
 import { Page } from "../kit/page";
 import { Empty, Loading } from "../kit/states";
-import { useTheme } from "../kit/theme";
+import { Table } from "../kit/table";
 import { useUrlState } from "../kit/url_state";
-import { cellText, download, isNumeric, plotOf, toCsv, toJson } from "../sql/result";
+import { download, isNumeric, plotOf, toCsv, toJson } from "../sql/result";
 import { EXAMPLES, keepQueries, type SavedQuery, savedQueries, TABLES } from "../sql/saved";
 import "./sql.css";
 
 const Editor = lazy(() => import("../sql/editor"));
 const FIRST_ROWS = 200;
+const COLUMNS_OF_TABLES = TABLES.map((table) => columnsQuery(table));
+// One function for good: what it gives stays the same list as long as nothing came.
+const columnsRead = (found: readonly { readonly data?: SqlAnswer["columns"] | undefined }[]) => found.map(({ data }) => data);
 
 export default function Sql() {
   const { get, set } = useUrlState();
   const linked = get("q");
   const [text, setText] = useState(linked ?? EXAMPLES[0]!.sql);
-  useEffect(() => {
+  const [seen, setSeen] = useState(linked);
+  if (seen !== linked) {
+    setSeen(linked);
     if (linked !== undefined) setText(linked);
-  }, [linked]);
+  }
   const [saved, setSaved] = useState(savedQueries);
   const stopper = useRef<AbortController>(undefined);
-  const columns = useQueries({ queries: TABLES.map((table) => columnsQuery(table)) });
-  const loaded = columns.map((found) => found.data);
+  const columns = useQueries({ queries: COLUMNS_OF_TABLES, combine: columnsRead });
   const schema = useMemo(
-    () => Object.fromEntries(TABLES.map((table, at) => [table, (loaded[at] ?? []).map((column) => column.name)])),
-    // The list is new each time; its parts are not.
-    // eslint-disable-next-line react-hooks/exhaustive-deps
-    loaded,
+    () => Object.fromEntries(TABLES.map((table, at) => [table, (columns[at] ?? []).map((column) => column.name)])),
+    [columns],
   );
   const run = useMutation({
     mutationFn: async (sql: string) => {
@@ -86,7 +88,7 @@ export default function Sql() {
             {run.isPending && <Loading what="the result" />}
           </div>
           {run.isError && <SqlFailed error={run.error} />}
-          {run.data !== undefined && !run.isPending && <Result answer={run.data.answer} tookMs={run.data.tookMs} />}
+          {run.isSuccess && <Result answer={run.data.answer} tookMs={run.data.tookMs} />}
         </div>
         <aside className="sql-side" aria-label="Tables and queries">
           <section>
@@ -95,7 +97,7 @@ export default function Sql() {
               <details key={table} className="sql-table">
                 <summary>{table}</summary>
                 <ul>
-                  {(loaded[at] ?? []).map((column) => (
+                  {(columns[at] ?? []).map((column) => (
                     <li key={column.name}>
                       <span className="mono">{column.name}</span> <span className="soft">{column.type}</span>
                     </li>
@@ -143,15 +145,12 @@ function SqlFailed({ error }: { readonly error: unknown }) {
 }
 
 function Result({ answer, tookMs }: { readonly answer: SqlAnswer; readonly tookMs: number }) {
-  const theme = useTheme();
   const [isChart, setChart] = useState(false);
   const [numShown, setNumShown] = useState(FIRST_ROWS);
   const plot = useMemo(() => plotOf(answer), [answer]);
   const option = useMemo(
     () => (plot === undefined ? undefined : overPlaces(plot.places, plot.series.map((series) => ({ ...series, kind: plot.kind })), formatCount)),
-    // The colours are read anew when the theme changes.
-    // eslint-disable-next-line react-hooks/exhaustive-deps
-    [plot, theme],
+    [plot],
   );
   return (
     <section aria-label="Result" className="sql-result">
@@ -180,31 +179,22 @@ function Result({ answer, tookMs }: { readonly answer: SqlAnswer; readonly tookM
       {answer.rows.length === 0 ? (
         <Empty title="No rows." />
       ) : (
-        <div className="table-box sql-rows" tabIndex={0} role="region" aria-label="Rows">
-          <table className="table">
-            <caption className="visually-hidden">Rows of the result</caption>
-            <thead>
-              <tr>
-                {answer.columns.map((column, at) => (
-                  <th key={at} scope="col" className={isNumeric(column.type) ? "num" : undefined} title={column.type}>
-                    {column.name}
-                  </th>
-                ))}
-              </tr>
-            </thead>
-            <tbody>
+        <Table
+          label="Rows"
+          caption="Rows of the result"
+          className="sql-rows"
+          columns={answer.columns.map(({ name, type }) => ({ name, isNumber: isNumeric(type), title: type }))}
+        >
               {answer.rows.slice(0, numShown).map((row, number) => (
                 <tr key={number}>
                   {row.map((value, at) => (
                     <td key={at} className={isNumeric(answer.columns[at]?.type ?? "") ? "num" : undefined}>
-                      {value === null ? <span className="soft">null</span> : <span className="clip">{cellText(value)}</span>}
+                      {value === null ? <span className="soft">null</span> : <span className="clip">{formatValue(value)}</span>}
                     </td>
                   ))}
                 </tr>
               ))}
-            </tbody>
-          </table>
-        </div>
+        </Table>
       )}
       {answer.rows.length > numShown && (
         <div className="more">

@@ -13,6 +13,7 @@ import { api, read } from "../api/client";
 import { agentsQuery } from "../api/queries";
 import { useMay } from "../api/who";
 import { CopyButton } from "../kit/copy";
+import { Form } from "../kit/form";
 import { formatAgo } from "../kit/format";
 import { Page } from "../kit/page";
 import { Failed } from "../kit/states";
@@ -52,13 +53,7 @@ export default function Start() {
         <li className="card card-body">
           <h2>Make a key</h2>
           {isAdmin ? (
-            <form
-              className="filters"
-              onSubmit={(event) => {
-                event.preventDefault();
-                make.mutate();
-              }}
-            >
+            <Form className="filters" onSend={() => make.mutate()}>
               <label className="field">
                 <span>Name of the install</span>
                 <input className="input" required maxLength={128} pattern="[A-Za-z0-9_.:~\-]+" value={agent} onChange={(event) => setAgent(event.target.value)} />
@@ -70,7 +65,7 @@ export default function Start() {
               <button type="submit" className="button button-main" disabled={make.isPending}>
                 Make a key
               </button>
-            </form>
+            </Form>
           ) : (
             <p>
               Ask an admin, or run <code>clawtrace keys create --agent {agent}</code>.

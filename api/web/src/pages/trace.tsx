@@ -23,6 +23,7 @@ import { PathTree } from "../trace/path_tree";
 import { columnsOf } from "../trace/skeleton";
 import { StepDetail } from "../trace/step_detail";
 import { askTracy, useTracySubject } from "../tracy/open";
+import { RunGuard } from "../watch/run_guard";
 import "./trace.css";
 
 const CallGraph = lazy(async () => ({ default: (await import("../trace/call_graph")).CallGraph }));
@@ -82,6 +83,7 @@ export default function Trace() {
       {shown.truncated && (
         <p className="badge badge-flag">Only the first {formatCount(model.size)} steps are shown; read the rest with SQL.</p>
       )}
+      {trace.is_open && <RunGuard trace={trace} />}
       <div className="trace-split" data-step={spanId === undefined ? undefined : ""}>
         <Tabs label="Views of the trace" tabs={VIEWS} current={view} onChoose={(next) => set({ view: next === "path" ? undefined : next })}>
           <Suspense fallback={<Loading what="the view" />}>

@@ -6,10 +6,11 @@
  * Guarantee: the key is sent once and kept nowhere.
  */
 import { useMutation, useQueryClient } from "@tanstack/react-query";
-import { type FormEvent, useState } from "react";
+import { useState } from "react";
 
 import { api, read } from "../api/client";
 import { sessionQuery } from "../api/queries";
+import { Form } from "../kit/form";
 import "./login.css";
 
 export function Login() {
@@ -22,13 +23,9 @@ export function Login() {
       client.setQueryData(sessionQuery.queryKey, session);
     },
   });
-  const submit = (event: FormEvent) => {
-    event.preventDefault();
-    if (key.trim() !== "") signIn.mutate(key.trim());
-  };
   return (
     <main className="login">
-      <form className="card login-card" onSubmit={submit}>
+      <Form className="card login-card" onSend={() => key.trim() !== "" && signIn.mutate(key.trim())}>
         <img src="/icon.svg" alt="" width={40} height={40} />
         <h1>ClawTrace</h1>
         <p className="soft">Every run of your OpenClaw agents: what it did, and what it cost.</p>
@@ -57,7 +54,7 @@ export function Login() {
         <p id="key-help" className="soft">
           A key for reading is made with <code>clawtrace keys create --tenant … --scope read</code>.
         </p>
-      </form>
+      </Form>
     </main>
   );
 }

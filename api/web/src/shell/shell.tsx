@@ -98,15 +98,15 @@ function ThemeSwitch() {
   const choice = useThemeChoice();
   return (
     <label className="theme-switch">
-      <span className="visually-hidden">Theme</span>
+      <span>Theme</span>
       <select
         className="input"
         value={choice}
         onChange={(event) => chooseTheme(event.target.value as ThemeChoice)}
       >
-        <option value="system">Theme: system</option>
-        <option value="light">Theme: light</option>
-        <option value="dark">Theme: dark</option>
+        <option value="system">System</option>
+        <option value="light">Light</option>
+        <option value="dark">Dark</option>
       </select>
     </label>
   );

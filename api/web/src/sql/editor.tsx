@@ -12,7 +12,7 @@ import { Compartment, EditorState } from "@codemirror/state";
 import { EditorView, keymap } from "@codemirror/view";
 import { tags } from "@lezer/highlight";
 import { minimalSetup } from "codemirror";
-import { useEffect, useRef } from "react";
+import { useEffect, useEffectEvent, useRef } from "react";
 
 export type SqlSchema = Readonly<Record<string, readonly string[]>>;
 
@@ -48,8 +48,8 @@ export default function Editor({ text, schema, onChange, onRun }: EditorProps) {
   const host = useRef<HTMLDivElement>(null);
   const view = useRef<EditorView>(undefined);
   const dialect = useRef(new Compartment());
-  const latest = useRef({ onChange, onRun });
-  latest.current = { onChange, onRun };
+  const run = useEffectEvent(onRun);
+  const change = useEffectEvent(onChange);
 
   useEffect(() => {
     const box = host.current;
@@ -61,7 +61,7 @@ export default function Editor({ text, schema, onChange, onRun }: EditorProps) {
       state: EditorState.create({
         doc: text,
         extensions: [
-          keymap.of([{ key: "Mod-Enter", run: () => (latest.current.onRun(), true) }]),
+          keymap.of([{ key: "Mod-Enter", run: () => (run(), true) }]),
           minimalSetup,
           syntaxHighlighting(colours),
           look,
@@ -69,7 +69,7 @@ export default function Editor({ text, schema, onChange, onRun }: EditorProps) {
           EditorView.lineWrapping,
           EditorView.contentAttributes.of({ "aria-label": "SQL" }),
           EditorView.updateListener.of((update) => {
-            if (update.docChanged) latest.current.onChange(update.state.doc.toString());
+            if (update.docChanged) change(update.state.doc.toString());
           }),
         ],
       }),

@@ -7,11 +7,7 @@
  * something to draw.
  */
 import type { SqlAnswer } from "../api/queries";
-
-export function cellText(value: unknown): string {
-  if (value === null || value === undefined) return "";
-  return typeof value === "object" ? JSON.stringify(value) : String(value);
-}
+import { formatValue } from "../kit/format";
 
 export function isNumeric(type: string): boolean {
   return /^(tinyint|smallint|integer|bigint|real|double|decimal)/.test(type);
@@ -19,7 +15,7 @@ export function isNumeric(type: string): boolean {
 
 export function toCsv({ columns, rows }: SqlAnswer): string {
   const cell = (value: unknown, type: string) => {
-    let text = cellText(value);
+    let text = formatValue(value);
     if (!isNumeric(type) && /^[=+\-@\t\r]/.test(text)) text = `'${text}`;
     return /[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
   };
@@ -52,10 +48,10 @@ export function plotOf({ columns, rows }: SqlAnswer): Plot | undefined {
   if (place < 0 || numbers.length === 0 || rows.length < 2) return undefined;
   const shown = rows.slice(0, MAX_PLACES);
   const isTime = /^(date|time)/.test(columns[place]!.type);
-  const order = isTime ? shown.toSorted((left, right) => cellText(left[place]).localeCompare(cellText(right[place]))) : shown;
+  const order = isTime ? shown.toSorted((left, right) => formatValue(left[place]).localeCompare(formatValue(right[place]))) : shown;
   return {
     kind: isTime ? "line" : "bar",
-    places: order.map((row) => cellText(row[place])),
+    places: order.map((row) => formatValue(row[place])),
     series: numbers.slice(0, MAX_SERIES).map((at) => ({
       name: columns[at]!.name,
       values: order.map((row) => (row[at] === null ? null : Number(row[at]))),

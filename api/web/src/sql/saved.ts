@@ -33,14 +33,16 @@ export const EXAMPLES: readonly SavedQuery[] = [
   },
 ];
 
+function isQuery(item: unknown): item is SavedQuery {
+  const { name, sql } = (item ?? {}) as Partial<Record<keyof SavedQuery, unknown>>;
+  return typeof name === "string" && typeof sql === "string";
+}
+
 export function savedQueries(): readonly SavedQuery[] {
   try {
     const kept: unknown = JSON.parse(localStorage.getItem(KEY) ?? "[]");
     if (!Array.isArray(kept)) return [];
-    return kept.filter(
-      (item): item is SavedQuery =>
-        typeof item === "object" && item !== null && typeof item.name === "string" && typeof item.sql === "string",
-    );
+    return kept.filter(isQuery);
   } catch {
     return [];
   }

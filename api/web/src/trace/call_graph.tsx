@@ -96,7 +96,7 @@ function Picture({ picture, chosen, marked, onChoose, children }: PictureProps) 
     const place = zoomIdentity
       .translate(Math.max(0, (clientWidth - picture.width * scale) / 2), (clientHeight - picture.height * scale) / 2)
       .scale(scale);
-    select(box).call(zooming.current.transform, place);
+    zooming.current.transform(select(box), place);
   };
   useEffect(() => {
     const box = svg.current;
@@ -113,7 +113,7 @@ function Picture({ picture, chosen, marked, onChoose, children }: PictureProps) 
   useEffect(fit, [picture]);
 
   const scaleBy = (factor: number) => {
-    if (svg.current !== null && zooming.current !== undefined) select(svg.current).call(zooming.current.scaleBy, factor);
+    if (svg.current !== null && zooming.current !== undefined) zooming.current.scaleBy(select(svg.current), factor);
   };
   const onKeyDown = (event: KeyboardEvent) => {
     const actions: Record<string, () => void> = {
@@ -169,11 +169,11 @@ function Picture({ picture, chosen, marked, onChoose, children }: PictureProps) 
 function Edge({ edge, dearest }: { readonly edge: PlacedEdge; readonly dearest: number }) {
   const { points } = edge;
   const middle = points[Math.floor(points.length / 2)]!;
-  const share = (edge.costUsd ?? 0) / dearest;
+  const widthPx = 1.2 + (3.5 * (edge.costUsd ?? 0)) / dearest;
   return (
     <g className="graph-edge" data-bad={edge.numErrors > 0 || undefined}>
-      <path d={curve(points)} strokeWidth={1.2 + 3.5 * share} markerEnd="url(#graph-arrow)" />
-      <text x={middle.x} y={middle.y - 8} textAnchor="middle">
+      <path d={curve(points)} strokeWidth={widthPx} markerEnd="url(#graph-arrow)" />
+      <text x={middle.x} y={middle.y - 8 - widthPx} textAnchor="middle">
         {formatCount(edge.numCalls)}×{edge.costUsd === null || edge.costUsd === 0 ? "" : ` ${formatUsd(edge.costUsd)}`}
       </text>
     </g>

@@ -9,6 +9,12 @@ import { graphlib, layout } from "@dagrejs/dagre";
 
 import { type CallGraphData, type GraphPicture, NODE_HEIGHT, NODE_WIDTH } from "./graph_layout";
 
+/** What the layout writes into a node, and into each bend of an edge. */
+interface Place {
+  readonly x: number;
+  readonly y: number;
+}
+
 /** Places for nodes and edges, from left to right. */
 export function placeGraph({ nodes, edges }: CallGraphData): GraphPicture {
   const graph = new graphlib.Graph();
@@ -19,8 +25,11 @@ export function placeGraph({ nodes, edges }: CallGraphData): GraphPicture {
   layout(graph);
   const about = graph.graph() as { width?: number; height?: number };
   return {
-    nodes: nodes.map((node) => ({ ...node, x: graph.node(node.id).x, y: graph.node(node.id).y })),
-    edges: edges.map((edge) => ({ ...edge, points: graph.edge(edge.source, edge.target).points })),
+    nodes: nodes.map((node) => {
+      const { x, y } = graph.node(node.id) as Place;
+      return { ...node, x, y };
+    }),
+    edges: edges.map((edge) => ({ ...edge, points: (graph.edge(edge.source, edge.target) as { readonly points: readonly Place[] }).points })),
     width: about.width ?? 0,
     height: about.height ?? 0,
   };

@@ -34,10 +34,10 @@ interface StepDetailProps {
 
 export function StepDetail({ traceId, spanId, model, skeleton, alerts, onSelect, onClose }: StepDetailProps) {
   const span = useQuery(spanQuery(traceId, spanId));
-  const heading = useRef<HTMLHeadingElement>(null);
+  const panel = useRef<HTMLElement>(null);
   const index = model.indexOf(spanId);
   useEffect(() => {
-    heading.current?.scrollIntoView({ block: "nearest" });
+    panel.current?.scrollIntoView({ block: "nearest" });
   }, [spanId]);
   const onKeyDown = (event: KeyboardEvent) => {
     if (event.key === "Escape") {
@@ -46,9 +46,9 @@ export function StepDetail({ traceId, spanId, model, skeleton, alerts, onSelect,
     }
   };
   return (
-    <aside className="card step" aria-label="Step" onKeyDown={onKeyDown}>
+    <aside ref={panel} className="card step" aria-label="Step" onKeyDown={onKeyDown}>
       <header className="step-head">
-        <h2 ref={heading}>{index >= 0 ? model.columns.names[index] : spanId}</h2>
+        <h2>{index >= 0 ? model.columns.names[index] : spanId}</h2>
         <button type="button" className="button button-quiet" onClick={onClose} aria-label="Close the step">
           ✕
         </button>

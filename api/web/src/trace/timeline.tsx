@@ -53,22 +53,25 @@ export function Timeline({ model, timeline, selectedId, onSelect }: TimelineProp
   );
 
   // A trace that grows keeps showing all of itself, as long as all of it was shown.
-  const shownTotal = useRef(totalMs);
-  useEffect(() => {
-    const before = shownTotal.current;
-    shownTotal.current = totalMs;
-    setView((now) => (now.fromMs === 0 && now.toMs >= before ? whole(totalMs) : clampView(now, totalMs)));
-  }, [totalMs]);
+  const [shownTotalMs, setShownTotalMs] = useState(totalMs);
+  if (shownTotalMs !== totalMs) {
+    setShownTotalMs(totalMs);
+    setView(view.fromMs === 0 && view.toMs >= shownTotalMs ? whole(totalMs) : clampView(view, totalMs));
+  }
 
+  const [revealed, setRevealed] = useState(-1);
+  if (revealed !== selected) {
+    setRevealed(selected);
+    if (selected >= 0) setView(reveal(view, model.columns.startsMs[selected]!, endsMs[selected]!, totalMs));
+  }
   useEffect(() => {
     if (selected < 0) return;
-    setView((now) => reveal(now, model.columns.startsMs[selected]!, endsMs[selected]!, totalMs));
     const top = timeline.lane[selected]! * LANE_PX;
     const box = scroller.current;
     if (box !== null && (top < box.scrollTop || top > box.scrollTop + box.clientHeight - 2 * LANE_PX)) {
       box.scrollTop = Math.max(0, top - box.clientHeight / 2);
     }
-  }, [selected, model, endsMs, totalMs, timeline]);
+  }, [selected, timeline]);
 
   useEffect(() => {
     const frame = requestAnimationFrame(() => {
@@ -154,6 +157,8 @@ export function Timeline({ model, timeline, selectedId, onSelect }: TimelineProp
         </span>
       </div>
       <Brush canvas={overview} width={size.width} view={view} totalMs={totalMs} onView={setView} />
+      {/* An application takes pointers and keys itself. */}
+      {/* eslint-disable-next-line jsx-a11y/no-noninteractive-element-interactions */}
       <div
         ref={scroller}
         className="timeline-scroll"

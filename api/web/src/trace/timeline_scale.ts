@@ -57,7 +57,7 @@ export function ticks(view: TimeView, most: number): number[] {
 
 /** Spans by lane, each lane in order of start: what is in sight is found without looking at the rest. */
 export class Lanes {
-  readonly #lanes: number[][] = [];
+  readonly #lanes: (number[] | undefined)[] = [];
   readonly #startsMs: readonly number[];
   readonly #endsMs: Float64Array;
 

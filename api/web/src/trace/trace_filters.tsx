@@ -5,9 +5,10 @@
  * Downstream: the pages of traces and of an agent.
  * Guarantee: what the address says that the API would refuse is left out, so a mistyped link still shows traces.
  */
-import { type FormEvent, useEffect, useState } from "react";
+import { useState } from "react";
 
 import type { TraceQuery } from "../api/queries";
+import { Form } from "../kit/form";
 import { RANGE_NAMES, type Range, rangeOf, windowOf } from "../kit/time_range";
 import type { UrlState } from "../kit/url_state";
 import { SORTS } from "./trace_table";
@@ -130,18 +131,16 @@ interface TextFieldProps {
 function TextField({ name, label, url, isSearch = false, isNumber = false }: TextFieldProps) {
   const kept = url.get(name) ?? "";
   const [typed, setTyped] = useState(kept);
-  useEffect(() => setTyped(kept), [kept]);
+  const [seen, setSeen] = useState(kept);
+  if (seen !== kept) {
+    setSeen(kept);
+    setTyped(kept);
+  }
   const apply = () => {
     if (typed.trim() !== kept) url.set({ [name]: typed.trim() });
   };
   return (
-    <form
-      className={isSearch ? "field wide" : "field"}
-      onSubmit={(event: FormEvent) => {
-        event.preventDefault();
-        apply();
-      }}
-    >
+    <Form className={isSearch ? "field wide" : "field"} onSend={apply}>
       <label className="field">
         <span>{label}</span>
         <input
@@ -156,6 +155,6 @@ function TextField({ name, label, url, isSearch = false, isNumber = false }: Tex
           onBlur={apply}
         />
       </label>
-    </form>
+    </Form>
   );
 }

@@ -10,6 +10,7 @@ import { Link } from "react-router";
 import type { TraceSummary } from "../api/queries";
 import { formatAgo, formatCount, formatDuration, formatInstant, formatTokens, formatUsd } from "../kit/format";
 import { StatusBadge } from "../kit/states";
+import { TableBox } from "../kit/table";
 import { microsOf, totalTokens } from "../kit/tokens";
 
 export const SORTS = { cost: "cost_usd", tokens: "tokens", duration: "duration_ms", started: "started_at" } as const;
@@ -31,9 +32,7 @@ export function TraceTable({ traces, label, sort, onSort, marked, onMark, showAg
     <SortHead key={column} name={name} column={column} sort={sort} onSort={onSort} />
   );
   return (
-    <div className="table-box" tabIndex={0} role="region" aria-label={label}>
-      <table className="table">
-        <caption className="visually-hidden">{label}</caption>
+    <TableBox label={label}>
         <thead>
           <tr>
             {onMark !== undefined && (
@@ -95,8 +94,7 @@ export function TraceTable({ traces, label, sort, onSort, marked, onMark, showAg
             </tr>
           ))}
         </tbody>
-      </table>
-    </div>
+    </TableBox>
   );
 }
 

@@ -95,7 +95,7 @@ export interface StoredTurn {
 
 export function storedTurn({ question, events, failed }: StoredTurn): Turn {
   const turn = events.reduce<Turn>(
-    (before, { event, data }) => withEvent(before, { id: "", event: text(event) ?? "", data: JSON.stringify(data) ?? "" }),
+    (before, { event, data }) => withEvent(before, { id: "", event: text(event) ?? "", data: JSON.stringify(data ?? null) }),
     newTurn(question),
   );
   if (turn.state !== "running") return turn;

@@ -7,13 +7,14 @@
  * `chart_option` lets through.
  */
 import { useQueryClient } from "@tanstack/react-query";
-import { type FormEvent, useEffect, useMemo, useRef, useState } from "react";
+import { useEffect, useMemo, useRef, useState } from "react";
 import { Link } from "react-router";
 
 import { problemOf } from "../api/client";
 import { conversationsQuery } from "../api/queries";
 import { Chart } from "../kit/chart";
 import { readEvents } from "../kit/events";
+import { Form } from "../kit/form";
 import { Markdown } from "../kit/markdown_view";
 import { allowedOption } from "./chart_option";
 import { type Citation, ended, newTurn, type Part, sessionOf, type Turn, withEvent } from "./conversation";
@@ -80,10 +81,6 @@ export default function TracyPanel({ onClose }: { readonly onClose: () => void }
     }
     void client.invalidateQueries({ queryKey: conversationsQuery.queryKey });
   };
-  const submit = (event: FormEvent) => {
-    event.preventDefault();
-    void ask(question);
-  };
 
   return (
     <aside
@@ -148,7 +145,7 @@ export default function TracyPanel({ onClose }: { readonly onClose: () => void }
         {!isPastShown && turns.map((turn, at) => <TurnView key={at} turn={turn} />)}
         <div ref={end} />
       </div>
-      <form className="tracy-ask" onSubmit={submit}>
+      <Form className="tracy-ask" onSend={() => void ask(question)}>
         <label htmlFor="tracy-question" className="visually-hidden">
           Question
         </label>
@@ -177,7 +174,7 @@ export default function TracyPanel({ onClose }: { readonly onClose: () => void }
             Ask
           </button>
         )}
-      </form>
+      </Form>
     </aside>
   );
 }

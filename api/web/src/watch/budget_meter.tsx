@@ -6,7 +6,7 @@
  * Guarantee: state and numbers are told in words; the bar ends at the limit.
  */
 import type { BudgetItem } from "../api/queries";
-import { formatInstant } from "../kit/format";
+import { formatMinute } from "../kit/format";
 import { microsOf } from "../kit/tokens";
 import { amountOf, budgetName } from "./budget_text";
 
@@ -37,7 +37,7 @@ export function BudgetMeter({ budget }: { readonly budget: BudgetItem }) {
       </div>
       <div className="soft">
         {amountOf(budget, budget.spent)} of {amountOf(budget, budget.limit)} · {budget.percent} % · {amountOf(budget, budget.left)} left until{" "}
-        {formatInstant(microsOf(budget.window_end))}
+        {formatMinute(microsOf(budget.window_end))}
       </div>
     </div>
   );

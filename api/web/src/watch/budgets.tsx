@@ -5,18 +5,17 @@
  * Downstream: PUT and DELETE of one; the keeper of budgets acts on a change within a second.
  * Guarantee: a change keeps what was spent; removing is asked for first, because whoever is stopped goes on.
  */
-import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
-import { type FormEvent, useState } from "react";
+import { useMutation, useQuery } from "@tanstack/react-query";
+import { useState } from "react";
 
 import { api, read } from "../api/client";
 import { agentsQuery, type BudgetItem, type BudgetRequest, budgetsQuery } from "../api/queries";
-import { useMay } from "../api/who";
-import { Dialog } from "../kit/dialog";
-import { ChoiceField, errorOf, FormProblem, TextField } from "../kit/form";
-import { Empty, Failed, Loading } from "../kit/states";
+import { ChoiceField, errorOf, Form, FormEnd, TextField } from "../kit/form";
+import { Empty } from "../kit/states";
 import { windowOf } from "../kit/time_range";
 import { BudgetMeter } from "./budget_meter";
 import { budgetName, WINDOWS } from "./budget_text";
+import { KeptList } from "./kept_list";
 import "./budgets.css";
 
 const RENEW_MS = 5_000;
@@ -30,35 +29,22 @@ const ACTIONS = [
 const FIELDS = ["limit", "agent_id", "session_prefix", "warn_percents", "grace_percent", "action", "window", "unit"];
 
 export function Budgets() {
-  const client = useQueryClient();
-  const mayChange = useMay("admin");
   const budgets = useQuery({ ...budgetsQuery, refetchInterval: RENEW_MS });
-  const [editing, setEditing] = useState<BudgetItem | "new">();
-  const [removing, setRemoving] = useState<BudgetItem>();
-  const remove = useMutation({
-    mutationFn: (budget: BudgetItem) => read(api.DELETE("/v1/budgets/{budget_id}", { params: { path: { budget_id: budget.budget_id } } })),
-    onSuccess: () => {
-      setRemoving(undefined);
-      return client.invalidateQueries({ queryKey: budgetsQuery.queryKey });
-    },
-  });
   return (
-    <>
-      {mayChange ? (
-        <p>
-          <button type="button" className="button button-main" onClick={() => setEditing("new")}>
-            Make a budget
-          </button>
-        </p>
-      ) : (
-        <p className="soft">To set budgets you need the role admin.</p>
-      )}
-      {budgets.isPending && <Loading what="budgets" />}
-      {budgets.isError && <Failed error={budgets.error} onRetry={() => void budgets.refetch()} />}
-      {budgets.data?.items.length === 0 && <Empty title="There are no budgets.">A budget says how much may be spent in an hour, a day or a month, and what happens then.</Empty>}
-      {budgets.data !== undefined && budgets.data.items.length > 0 && (
+    <KeptList
+      asked={budgets}
+      queryKey={budgetsQuery.queryKey}
+      what="budget"
+      make="Make a budget"
+      empty={<Empty title="There are no budgets.">A budget says how much may be spent in an hour, a day or a month, and what happens then.</Empty>}
+      nameOf={budgetName}
+      remove={({ budget_id }) => read(api.DELETE("/v1/budgets/{budget_id}", { params: { path: { budget_id } } }))}
+      outcome={(budget) => `${budgetName(budget)}: whoever it stopped goes on within a second.`}
+      form={(before, onDone) => <BudgetForm before={before} onDone={onDone} />}
+    >
+      {(items, buttons) => (
         <ul className="budget-list" aria-label="Budgets">
-          {budgets.data.items.map((budget) => (
+          {items.map((budget) => (
             <li key={budget.budget_id} className="card card-body">
               <BudgetMeter budget={budget} />
               <p className="soft">
@@ -66,43 +52,16 @@ export function Budgets() {
                 {budget.warn_percents.map((percent) => `${percent} %`).join(", ") || "nothing before"}.
                 {budget.released.length > 0 && ` Released by a person: ${budget.released.join(", ")}.`}
               </p>
-              {mayChange && (
-                <div className="row-actions">
-                  <button type="button" className="button button-small" aria-label={`Change ${budgetName(budget)}`} onClick={() => setEditing(budget)}>
-                    Change
-                  </button>
-                  <button type="button" className="button button-small" aria-label={`Remove ${budgetName(budget)}`} onClick={() => setRemoving(budget)}>
-                    Remove
-                  </button>
-                </div>
-              )}
+              <div className="row-actions">{buttons(budget)}</div>
             </li>
           ))}
         </ul>
       )}
-      <Dialog title={editing === "new" ? "Make a budget" : "Change the budget"} isOpen={editing !== undefined} onClose={() => setEditing(undefined)} isWide>
-        {editing !== undefined && <BudgetForm before={editing === "new" ? undefined : editing} onDone={() => setEditing(undefined)} />}
-      </Dialog>
-      <Dialog title="Remove this budget?" isOpen={removing !== undefined} onClose={() => setRemoving(undefined)}>
-        <p>
-          {removing !== undefined && budgetName(removing)}: whoever it stopped goes on within a second.
-        </p>
-        {remove.isError && <Failed error={remove.error} />}
-        <p className="dialog-actions">
-          <button type="button" className="button button-danger" disabled={remove.isPending} onClick={() => removing !== undefined && remove.mutate(removing)}>
-            Remove
-          </button>
-          <button type="button" className="button" onClick={() => setRemoving(undefined)}>
-            Keep it
-          </button>
-        </p>
-      </Dialog>
-    </>
+    </KeptList>
   );
 }
 
-function BudgetForm({ before, onDone }: { readonly before: BudgetItem | undefined; readonly onDone: () => void }) {
-  const client = useQueryClient();
+function BudgetForm({ before, onDone }: { readonly before: BudgetItem | undefined; readonly onDone: () => Promise<void> }) {
   const agents = useQuery(agentsQuery(windowOf("30d")));
   const [agent, setAgent] = useState(before?.agent_id ?? "");
   const [prefix, setPrefix] = useState(before?.session_prefix ?? "");
@@ -130,19 +89,12 @@ function BudgetForm({ before, onDone }: { readonly before: BudgetItem | undefine
       if (before?.openclaw_agent_id) body.openclaw_agent_id = before.openclaw_agent_id;
       return read(api.PUT("/v1/budgets", { body }));
     },
-    onSuccess: async () => {
-      await client.invalidateQueries({ queryKey: budgetsQuery.queryKey });
-      onDone();
-    },
+    onSuccess: onDone,
   });
-  const submit = (event: FormEvent) => {
-    event.preventDefault();
-    save.mutate();
-  };
   const isFixed = before !== undefined;
   const names = [...new Set([...(agent === "" ? [] : [agent]), ...(agents.data?.items ?? []).map((item) => item.agent_id)])];
   return (
-    <form className="form" onSubmit={submit}>
+    <Form onSend={() => save.mutate()}>
       <ChoiceField label="For" value={agent} disabled={isFixed} choices={[["", "all agents together"], ...names.map((name) => [name, name] as const)]} error={errorOf(save.error, "agent_id")} onChoice={setAgent} />
       <TextField label="Only sessions that begin with" hint="empty: all of them" value={prefix} maxLength={256} disabled={isFixed} error={errorOf(save.error, "session_prefix")} onText={setPrefix} />
       <ChoiceField label="Per" value={window} disabled={isFixed} choices={WINDOWS} onChoice={setWindow} />
@@ -151,14 +103,7 @@ function BudgetForm({ before, onDone }: { readonly before: BudgetItem | undefine
       <ChoiceField label="At the limit" value={action} choices={ACTIONS} error={errorOf(save.error, "action")} onChoice={setAction} />
       <TextField label="Warn at, in percent" hint="rising, with commas between" value={warn} error={errorOf(save.error, "warn_percents")} onText={setWarn} />
       <TextField label="Grace, in percent" hint="what may be spent above the limit" inputMode="numeric" value={grace} error={errorOf(save.error, "grace_percent")} onText={setGrace} />
-      <div className="form-whole">
-        <FormProblem error={save.error} fields={FIELDS} />
-        <p className="dialog-actions">
-          <button type="submit" className="button button-main" disabled={save.isPending}>
-            Save
-          </button>
-        </p>
-      </div>
-    </form>
+      <FormEnd error={save.error} fields={FIELDS} isPending={save.isPending} />
+    </Form>
   );
 }

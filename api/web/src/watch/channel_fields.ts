@@ -6,6 +6,7 @@
  * Guarantee: pure; fields that are left empty are not sent, so a change keeps the secrets that are not typed again.
  */
 import type { ChannelItem, ChannelRequest } from "../api/queries";
+import { textOf } from "./setting_value";
 
 export type ChannelKind = ChannelItem["kind"];
 type Target = ChannelRequest["target"];
@@ -83,7 +84,7 @@ export function textsOf(channel: ChannelItem): Record<string, string> {
   const texts: Record<string, string> = {};
   for (const { name, isSecret } of KINDS[channel.kind].fields) {
     const value = channel.target[name];
-    if (isSecret !== true && value !== undefined && value !== null) texts[name] = Array.isArray(value) ? value.join(", ") : String(value);
+    if (isSecret !== true && value !== undefined && value !== null) texts[name] = textOf(value);
   }
   return texts;
 }
@@ -91,7 +92,7 @@ export function textsOf(channel: ChannelItem): Record<string, string> {
 /** Where it leads, in one line. */
 export function targetText(channel: ChannelItem): string {
   const values = Object.entries(channel.target).filter(([name, value]) => name !== "kind" && value !== "" && value !== null && typeof value !== "boolean");
-  return values.map(([name, value]) => (name === "url" || name === "to" ? String(value) : `${name.replaceAll("_", " ")} ${String(value)}`)).join(" · ");
+  return values.map(([name, value]) => (name === "url" || name === "to" ? textOf(value) : `${name.replaceAll("_", " ")} ${textOf(value)}`)).join(" · ");
 }
 
 /** A new key for the signatures of a webhook. */

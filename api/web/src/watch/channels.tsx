@@ -5,17 +5,18 @@
  * Downstream: POST, PUT and DELETE of one; its test message.
  * Guarantee: secrets are typed in and never shown again; what came of a test is told in the receiver's words.
  */
-import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
-import { type FormEvent, useState } from "react";
+import { useMutation, useQuery } from "@tanstack/react-query";
+import { type ReactNode, useState } from "react";
 
 import { api, read } from "../api/client";
 import { type ChannelItem, channelsQuery, rulesQuery } from "../api/queries";
 import { useMay } from "../api/who";
-import { Dialog } from "../kit/dialog";
-import { ChoiceField, errorOf, FormProblem, TextField } from "../kit/form";
+import { ChoiceField, errorOf, Form, FormEnd, TextField } from "../kit/form";
 import { formatCount, formatDuration } from "../kit/format";
-import { Empty, Failed, Loading } from "../kit/states";
+import { Empty } from "../kit/states";
+import { Table } from "../kit/table";
 import { type ChannelKind, KINDS, newSigningKey, targetOf, targetText, textsOf } from "./channel_fields";
+import { KeptList } from "./kept_list";
 import { ruleName } from "./rules";
 
 const SEVERITIES = [
@@ -26,80 +27,33 @@ const SEVERITIES = [
 const STATES = ["alert", "warn", "no_data", "ok"] as const;
 
 export function Channels() {
-  const mayChange = useMay("admin");
-  const client = useQueryClient();
   const channels = useQuery(channelsQuery);
-  const [editing, setEditing] = useState<ChannelItem | "new">();
-  const [removing, setRemoving] = useState<string>();
-  const remove = useMutation({
-    mutationFn: (name: string) => read(api.DELETE("/v1/channels/{name}", { params: { path: { name } } })),
-    onSuccess: () => {
-      setRemoving(undefined);
-      return client.invalidateQueries({ queryKey: channelsQuery.queryKey });
-    },
-  });
   return (
-    <>
-      {mayChange ? (
-        <p>
-          <button type="button" className="button button-main" onClick={() => setEditing("new")}>
-            Add a channel
-          </button>
-        </p>
-      ) : (
-        <p className="soft">To set channels you need the role admin.</p>
+    <KeptList
+      asked={channels}
+      queryKey={channelsQuery.queryKey}
+      what="channel"
+      make="Add a channel"
+      empty={<Empty title="Nobody is told yet.">A channel tells a chat, a mailbox or a pager of alerts.</Empty>}
+      nameOf={({ name }) => name}
+      remove={({ name }) => read(api.DELETE("/v1/channels/{name}", { params: { path: { name } } }))}
+      outcome={({ name }) => `${name} is told nothing any more; what waits for it is thrown away.`}
+      form={(before, onDone) => <ChannelForm before={before} onDone={onDone} />}
+    >
+      {(items, buttons) => (
+        <Table label="Channels" columns={["Channel", "Leads to", "Tells of", "Again", "Now", { name: "What can be done", isHidden: true }]}>
+          {items.map((channel) => (
+            <ChannelRow key={channel.name} channel={channel}>
+              {buttons(channel)}
+            </ChannelRow>
+          ))}
+        </Table>
       )}
-      {channels.isPending && <Loading what="channels" />}
-      {channels.isError && <Failed error={channels.error} onRetry={() => void channels.refetch()} />}
-      {channels.data?.items.length === 0 && <Empty title="Nobody is told yet.">A channel tells a chat, a mailbox or a pager of alerts.</Empty>}
-      {channels.data !== undefined && channels.data.items.length > 0 && (
-        <div className="table-box" tabIndex={0} role="region" aria-label="Channels">
-          <table className="table">
-            <caption className="visually-hidden">Channels</caption>
-            <thead>
-              <tr>
-                {["Channel", "Leads to", "Tells of", "Again", "Now", ""].map((name) => (
-                  <th key={name} scope="col">
-                    {name === "" ? <span className="visually-hidden">What can be done</span> : name}
-                  </th>
-                ))}
-              </tr>
-            </thead>
-            <tbody>
-              {channels.data.items.map((channel) => (
-                <ChannelRow key={channel.name} channel={channel} mayChange={mayChange} onEdit={() => setEditing(channel)} onRemove={() => setRemoving(channel.name)} />
-              ))}
-            </tbody>
-          </table>
-        </div>
-      )}
-      <Dialog title={editing === "new" ? "Add a channel" : "Change the channel"} isOpen={editing !== undefined} onClose={() => setEditing(undefined)} isWide>
-        {editing !== undefined && <ChannelForm before={editing === "new" ? undefined : editing} onDone={() => setEditing(undefined)} />}
-      </Dialog>
-      <Dialog title="Remove this channel?" isOpen={removing !== undefined} onClose={() => setRemoving(undefined)}>
-        <p>{removing} is told nothing any more; what waits for it is thrown away.</p>
-        {remove.isError && <Failed error={remove.error} />}
-        <p className="dialog-actions">
-          <button type="button" className="button button-danger" disabled={remove.isPending} onClick={() => removing !== undefined && remove.mutate(removing)}>
-            Remove
-          </button>
-          <button type="button" className="button" onClick={() => setRemoving(undefined)}>
-            Keep it
-          </button>
-        </p>
-      </Dialog>
-    </>
+    </KeptList>
   );
 }
 
-interface ChannelRowProps {
-  readonly channel: ChannelItem;
-  readonly mayChange: boolean;
-  readonly onEdit: () => void;
-  readonly onRemove: () => void;
-}
-
-function ChannelRow({ channel, mayChange, onEdit, onRemove }: ChannelRowProps) {
+function ChannelRow({ channel, children }: { readonly channel: ChannelItem; readonly children: ReactNode }) {
   const { name, kind, filters, renotify_minutes, num_open, num_waiting, num_dead } = channel;
   return (
     <tr>
@@ -122,16 +76,7 @@ function ChannelRow({ channel, mayChange, onEdit, onRemove }: ChannelRowProps) {
       <td>
         <div className="row-actions">
           <TestButton name={name} />
-          {mayChange && (
-            <>
-              <button type="button" className="button button-small" aria-label={`Change ${name}`} onClick={onEdit}>
-                Change
-              </button>
-              <button type="button" className="button button-small" aria-label={`Remove ${name}`} onClick={onRemove}>
-                Remove
-              </button>
-            </>
-          )}
+          {children}
         </div>
       </td>
     </tr>
@@ -156,8 +101,7 @@ function TestButton({ name }: { readonly name: string }) {
   );
 }
 
-function ChannelForm({ before, onDone }: { readonly before: ChannelItem | undefined; readonly onDone: () => void }) {
-  const client = useQueryClient();
+function ChannelForm({ before, onDone }: { readonly before: ChannelItem | undefined; readonly onDone: () => Promise<void> }) {
   const rules = useQuery(rulesQuery(undefined));
   const [name, setName] = useState(before?.name ?? "");
   const [kind, setKind] = useState<ChannelKind>(before?.kind ?? "slack");
@@ -185,17 +129,10 @@ function ChannelForm({ before, onDone }: { readonly before: ChannelItem | undefi
       if (before !== undefined) return read(api.PUT("/v1/channels/{name}", { params: { path: { name: before.name } }, body }));
       return read(api.POST("/v1/channels", { body: { name: name.trim(), ...body } }));
     },
-    onSuccess: async () => {
-      await client.invalidateQueries({ queryKey: channelsQuery.queryKey });
-      onDone();
-    },
+    onSuccess: onDone,
   });
-  const submit = (event: FormEvent) => {
-    event.preventDefault();
-    save.mutate();
-  };
   return (
-    <form className="form" onSubmit={submit} autoComplete="off">
+    <Form autoComplete="off" onSend={() => save.mutate()}>
       <TextField label="Name" hint="small letters, digits, . _ -" required maxLength={63} value={name} disabled={before !== undefined} error={errorOf(save.error, "name")} onText={setName} />
       <ChoiceField
         label="Kind"
@@ -225,14 +162,7 @@ function ChannelForm({ before, onDone }: { readonly before: ChannelItem | undefi
         <input type="checkbox" checked={tellsOk} onChange={(event) => setTellsOk(event.target.checked)} />
         Also tell when it is over
       </label>
-      <div className="form-whole">
-        <FormProblem error={save.error} fields={["name", "filters.rules", "filters.agents", "renotify_minutes", ...fields.map((field) => `target.${field.name}`)]} />
-        <p className="dialog-actions">
-          <button type="submit" className="button button-main" disabled={save.isPending}>
-            Save
-          </button>
-        </p>
-      </div>
-    </form>
+      <FormEnd error={save.error} fields={["name", "filters.rules", "filters.agents", "renotify_minutes", ...fields.map((field) => `target.${field.name}`)]} isPending={save.isPending} />
+    </Form>
   );
 }

@@ -6,15 +6,16 @@
  * Guarantee: only what differs from the layer above is sent; what the file of the install says is shown as its own.
  */
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
-import { type FormEvent, useState } from "react";
+import { useState } from "react";
 
 import { api, read } from "../api/client";
 import { agentsQuery, type RuleItem, type RuleSetting, rulesQuery } from "../api/queries";
 import { useMay } from "../api/who";
 import { Dialog } from "../kit/dialog";
-import { ChoiceField, errorOf, FormProblem, TextField } from "../kit/form";
-import { formatInstant } from "../kit/format";
-import { Empty, Failed, Loading } from "../kit/states";
+import { ChoiceField, errorOf, Form, FormProblem, TextField } from "../kit/form";
+import { formatInstant, formatValue } from "../kit/format";
+import { Empty, Listed } from "../kit/states";
+import { Table } from "../kit/table";
 import { windowOf } from "../kit/time_range";
 import { microsOf } from "../kit/tokens";
 import { useUrlState } from "../kit/url_state";
@@ -42,30 +43,15 @@ export function Rules() {
           onChoice={(next) => set({ agent: next || undefined })}
         />
       </div>
-      {rules.isPending && <Loading what="rules" />}
-      {rules.isError && <Failed error={rules.error} onRetry={() => void rules.refetch()} />}
-      {rules.data?.items.length === 0 && <Empty title="There are no rules." />}
-      {rules.data !== undefined && rules.data.items.length > 0 && (
-        <div className="table-box" tabIndex={0} role="region" aria-label="Rules">
-          <table className="table">
-            <caption className="visually-hidden">Alert rules</caption>
-            <thead>
-              <tr>
-                {["Rule", "What it looks for", "Severity", "Agent is told", "Set here"].map((name) => (
-                  <th key={name} scope="col">
-                    {name}
-                  </th>
-                ))}
-              </tr>
-            </thead>
-            <tbody>
-              {rules.data.items.map((item) => (
-                <RuleRow key={item.rule} item={item} onOpen={() => setOpen(item.rule)} />
-              ))}
-            </tbody>
-          </table>
-        </div>
-      )}
+      <Listed asked={rules} what="rules" empty={<Empty title="There are no rules." />}>
+        {(items) => (
+          <Table label="Rules" caption="Alert rules" columns={["Rule", "What it looks for", "Severity", "Agent is told", "Set here"]}>
+            {items.map((item) => (
+              <RuleRow key={item.rule} item={item} onOpen={() => setOpen(item.rule)} />
+            ))}
+          </Table>
+        )}
+      </Listed>
       <Dialog title={opened === undefined ? "Rule" : ruleName(opened.rule)} isOpen={opened !== undefined} onClose={() => setOpen(undefined)} isWide>
         {opened !== undefined && <RuleForm key={`${opened.rule} ${agentId}`} item={opened} agentId={agentId} onDone={() => setOpen(undefined)} />}
       </Dialog>
@@ -79,8 +65,8 @@ function settingOf(item: RuleItem, name: string): RuleSetting | undefined {
 
 function RuleRow({ item, onOpen }: { readonly item: RuleItem; readonly onOpen: () => void }) {
   const isOn = settingOf(item, "enabled")?.value !== false;
-  const severity = String(settingOf(item, "severity")?.value ?? "");
-  const action = String(settingOf(item, "action")?.value ?? "none");
+  const severity = formatValue(settingOf(item, "severity")?.value);
+  const action = formatValue(settingOf(item, "action")?.value) || "none";
   const changed = item.settings.filter((setting) => setting.set_by !== "default");
   return (
     <tr>
@@ -126,13 +112,9 @@ function RuleForm({ item, agentId, onDone }: RuleFormProps) {
       read(api.DELETE("/v1/rules/{rule}/override", { params: { ...params, query: agentId === undefined ? {} : { agent_id: agentId } } })),
     onSuccess: done,
   });
-  const submit = (event: FormEvent) => {
-    event.preventDefault();
-    save.mutate();
-  };
   const whose = agentId === undefined ? "all agents" : agentId;
   return (
-    <form className="form" onSubmit={submit}>
+    <Form onSend={() => save.mutate()}>
       <div className="form-whole">
         <p>{item.meaning}</p>
         <p className="soft">Ok again: {item.recovery}</p>
@@ -170,7 +152,7 @@ function RuleForm({ item, agentId, onDone }: RuleFormProps) {
           </p>
         )}
       </div>
-    </form>
+    </Form>
   );
 }
 
@@ -184,7 +166,8 @@ interface SettingFieldProps {
 
 function SettingField({ setting, text, error, isFixed, onText }: SettingFieldProps) {
   const kind = kindOf(setting);
-  const label = settingName(setting.name);
+  const name = settingName(setting.name);
+  const label = name.charAt(0).toUpperCase() + name.slice(1);
   const layer = setting.set_by === "default" ? "" : ` Now ${LAYERS[setting.set_by]}; built in: ${textOf(setting.default)}.`;
   const hint = setting.description + layer;
   if (kind === "choice" || kind === "yes_no") {

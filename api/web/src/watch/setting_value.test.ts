@@ -4,7 +4,7 @@ import type { RuleSetting } from "../api/queries";
 import { choicesOf, kindOf, settingName, textOf, valueOf } from "./setting_value";
 
 const setting = (value_schema: Record<string, unknown>, value: unknown = null): RuleSetting =>
-  ({ name: "x", description: "", default: value, value, set_by: "default", value_schema }) as RuleSetting;
+  ({ name: "x", description: "", default: value, value, set_by: "default", value_schema });
 
 test.each([
   [{ type: "boolean" }, true, "yes_no"],

@@ -6,6 +6,7 @@
  * Guarantee: pure; what cannot be read as the schema's type is sent as it was typed, for the API to refuse by name.
  */
 import type { RuleSetting } from "../api/queries";
+import { formatValue } from "../kit/format";
 
 interface ValueSchema {
   readonly type?: unknown;
@@ -17,7 +18,7 @@ interface ValueSchema {
 
 export type SettingKind = "yes_no" | "choice" | "number" | "text" | "list" | "json";
 
-const schemaOf = (setting: RuleSetting): ValueSchema => setting.value_schema as ValueSchema;
+const schemaOf = (setting: RuleSetting): ValueSchema => setting.value_schema;
 
 export function kindOf(setting: RuleSetting): SettingKind {
   const schema = schemaOf(setting);
@@ -44,9 +45,7 @@ export function settingName(name: string): string {
 
 /** What stands in the field. */
 export function textOf(value: unknown): string {
-  if (value === null || value === undefined) return "";
-  if (Array.isArray(value)) return value.join(", ");
-  return typeof value === "object" ? JSON.stringify(value) : String(value);
+  return Array.isArray(value) ? value.map(formatValue).join(", ") : formatValue(value);
 }
 
 /** What the API is sent for it. */
