@@ -13,6 +13,7 @@ import msgspec
 import structlog
 from pyiceberg.catalog import Catalog
 
+from infra.runtime.fail_points import reach
 from lakehouse import metrics
 from lakehouse.contracts.tables import AGENTS, EDGES, TABLES, TENANTS
 from lakehouse.settings import SinkSettings
@@ -87,6 +88,7 @@ class SinkSession:
         for buffer in due:
             self._commit_table(buffer)
         if due:
+            reach("sink.tables_committed")
             self._source.report(self._next_offsets(committed=True))
 
     def close(self) -> None:
