@@ -32,7 +32,8 @@ WEIGHTS: Final = (3, 4, 4, 1, 1, 1, 1, 1)
 PAUSE_SHARE: Final = 0.25
 # Of the kills of processes that have named places; the others come at any moment.
 AT_POINT_SHARE: Final = 0.5
-MAX_PASSES: Final = 40
+# In the life of one process; the sink comes to its places a few times in five seconds.
+MAX_PASSES: Final = 5
 MAX_PAUSE_S: Final = 5.0
 NUM_SENDERS: Final = 4
 AFTER_FAULTS: Final = 2
