@@ -92,6 +92,19 @@ class StackSettings(BaseSettings):
         description="More properties of pyiceberg's catalog, as JSON: s3.endpoint, s3.region, token and so on.",
     )
 
+    fail_point: str = Field(
+        default="",
+        description="For tests: gateway, stitcher or sink dies, as by kill -9, at this named place of its code "
+        "(infra/runtime/fail_points.py); :<n> after it means the n-th time, @<file> a file that names it. "
+        "Refused unless the process listens on this machine alone.",
+    )
+
+    @model_validator(mode="after")
+    def _refuse_fail_point_in_production(self) -> Self:
+        if self.fail_point and self.listen_host != LOOPBACK:
+            raise ValueError("CLAWTRACE_FAIL_POINT is for tests on one machine; unset it")
+        return self
+
     @model_validator(mode="after")
     def _fill_local_defaults(self) -> Self:
         self.home = self.home.expanduser().absolute()

@@ -5,16 +5,28 @@ Downstream: provisioning and the sink.
 Guarantee: schema version v1, without which Trino could not keep views in the same catalog.
 """
 
+from typing import Any
+
 from pyiceberg.catalog import Catalog
 from pyiceberg.catalog.rest import RestCatalog
 from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.table import Table
 
+from infra.runtime.fail_points import reach
 from lakehouse.contracts.tables import TableSpec
 from lakehouse.settings import LakeSettings
 
 # A catalog that does not answer must become an error that the sink can wait on, not a hang.
 _CONNECT_TIMEOUT_S = 10
+
+
+class _PostgresCatalog(SqlCatalog):
+    """pyiceberg's own; a test can let the process die between a new metadata file and the pointer to it."""
+
+    @staticmethod
+    def _write_metadata(*arguments: Any, **more: Any) -> None:
+        SqlCatalog._write_metadata(*arguments, **more)
+        reach("sink.metadata_written")
 
 
 def connect_catalog(settings: LakeSettings) -> Catalog:
@@ -30,7 +42,7 @@ def connect_catalog(settings: LakeSettings) -> Catalog:
     separator = "&" if "?" in url else "?"
     if url.startswith("postgresql"):
         url = f"{url}{separator}connect_timeout={_CONNECT_TIMEOUT_S}"
-    return SqlCatalog(
+    return _PostgresCatalog(
         settings.catalog_name,
         uri=url,
         warehouse=settings.warehouse,

@@ -20,6 +20,7 @@ from pyiceberg.table.metadata import TableMetadata
 from pyiceberg.table.update import TableUpdate
 from sqlalchemy.exc import SQLAlchemyError
 
+from infra.runtime.fail_points import reach
 from lakehouse import metrics
 from lakehouse.catalog.provision import missing_columns
 from lakehouse.contracts.tables import TableSpec
@@ -112,9 +113,12 @@ class TableCommitter:
         """
         for _ in self._attempts("write"):
             try:
-                return list(_dataframe_to_data_files(self._table.metadata, rows, self._table.io))
+                files = list(_dataframe_to_data_files(self._table.metadata, rows, self._table.io))
             except TRANSIENT as error:
                 self._note("files_not_written", error)
+            else:
+                reach("sink.files_written")
+                return files
         raise StoppedWaiting(f"{self.spec.name}: files could not be written")
 
     def commit(self, files: list[DataFile], wanted: TableProgress, is_fit: Callable[[], bool] = lambda: True) -> None:
@@ -188,7 +192,9 @@ class TableCommitter:
         with snapshot.merge_append() as append:
             for file in files:
                 append.append_data_file(file)
+        reach("sink.manifest_written")
         transaction.commit_transaction()
+        reach("sink.swapped")
 
     def _attempts(self, what: str) -> Iterator[int]:
         """Count attempts, waiting longer and longer between them; ends when the process must end."""

@@ -15,6 +15,7 @@ import pyarrow as pa
 import structlog
 from pyiceberg.catalog import Catalog
 
+from infra.runtime.fail_points import reach
 from infra.runtime.tombstones import Tombstones
 from lakehouse import metrics
 from lakehouse.contracts.tables import AGENTS, EDGES, TABLES, TENANTS
@@ -94,6 +95,7 @@ class SinkSession:
         for buffer in due:
             self._commit_table(buffer)
         if due:
+            reach("sink.tables_committed")
             self._source.report(self._next_offsets(committed=True))
 
     def close(self) -> None:

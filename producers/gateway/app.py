@@ -20,6 +20,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from infra.runtime.access_keys import read_pepper
 from infra.runtime.database import make_engine, missing_from_database
+from infra.runtime.fail_points import arm
 from infra.runtime.key_store import KeyStore
 from infra.runtime.metrics import readiness_body, render_metrics
 from infra.runtime.problem import Problem, document_problems, install_problem_handlers, problem_responses
@@ -53,6 +54,7 @@ def create_app(settings: GatewaySettings | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        arm(settings.fail_point)
         keys = KeyStore(engine, pepper)
         publisher = Publisher(settings, asyncio.get_running_loop())
         app.state.publisher = publisher

@@ -19,6 +19,7 @@ from typing import Any, Final
 import structlog
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
+from infra.runtime.fail_points import reach
 from infra.runtime.kafka_security import kafka_connection
 from producers.metrics import BROKER_UP, QUEUE_BYTES
 from producers.settings import GatewaySettings
@@ -126,7 +127,9 @@ class Publisher:
             if isinstance(error, BufferError):
                 raise QueueFull from None
             raise BrokerAway(str(error)) from None
+        reach("gateway.handed_over")
         await delivery.future
+        reach("gateway.acknowledged")
 
     def close(self) -> None:
         """Wait for what is on its way, then stop."""

@@ -74,9 +74,9 @@ def harness_ref(span_id: str) -> str:
     return f"h{SEPARATOR}{span_id}"
 
 
-def wait_ref(span_id: str) -> str:
-    """Key of the runs that wait for a harness span."""
-    return f"w{SEPARATOR}{span_id}"
+def wait_ref(span_id: str, page: int | None = None) -> str:
+    """Key of the newest runs that wait for a harness span, or of a full page of those before them."""
+    return f"w{SEPARATOR}{span_id}" if page is None else f"w{SEPARATOR}{span_id}{SEPARATOR}{page}"
 
 
 def child_ref(parent_ref: str, number: int) -> str:

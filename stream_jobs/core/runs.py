@@ -23,7 +23,7 @@ from stream_jobs.core.hook_payloads import (
     read_run_hook,
     text_of,
 )
-from stream_jobs.core.keys import harness_ref, session_ref, wait_ref
+from stream_jobs.core.keys import harness_ref, session_ref
 from stream_jobs.core.pending import end_pending, forget_pending, note_reply
 from stream_jobs.core.silence import hear
 from stream_jobs.core.state import LinkState, RunState, is_compaction
@@ -92,7 +92,7 @@ def _claim_harness(ws: Workspace, run: RunState, harness_id: str) -> None:
     run.harness_ids = [*run.harness_ids, harness_id]
     ws.change(run.ref)
     ws.put(harness_ref(harness_id), LinkState(run.run_id))
-    ws.to_relink.update((run_id, None) for run_id in ws.waiting(harness_id).run_ids)
+    ws.to_relink.update((run_id, None) for run_id in ws.waiting(harness_id))
 
 
 def _set_harness_parent(ws: Workspace, run: RunState, harness_parent_id: str) -> None:
@@ -100,9 +100,7 @@ def _set_harness_parent(ws: Workspace, run: RunState, harness_parent_id: str) ->
     ws.change(run.ref)
     ws.to_relink[run.run_id] = None
     if not ws.find_harness_run(harness_parent_id):
-        waiting = ws.waiting(harness_parent_id)
-        waiting.run_ids = [*waiting.run_ids, run.run_id]
-        ws.put(wait_ref(harness_parent_id), waiting)
+        ws.wait_for(harness_parent_id, run.run_id)
 
 
 # --- hooks

@@ -57,9 +57,10 @@ def hear(ws: Workspace, run: RunState, seq: int, at_us: int) -> None:
 
 def spread_activity(ws: Workspace) -> None:
     """Let all runs above those that were heard of know: a run is not silent while its sub-agents work."""
+    # Above a run that another one has led to already, all know.
+    seen: set[str] = set()
     for run in list(ws.heard.values()):
         node: Node | None = run
-        seen: set[str] = set()
         while node is not None and node.ref not in seen:
             seen.add(node.ref)
             if isinstance(node, RunState) and node.last_received_us < ws.received_at_us:

@@ -355,6 +355,8 @@ class WaitState(msgspec.Struct, array_like=True):
     """Runs that named a parent harness span which no run has claimed yet."""
 
     run_ids: list[str] = []
+    # Full pages, each under a key of its own.
+    num_pages_before: int = 0
 
 
 class AgentState(msgspec.Struct, array_like=True):

@@ -17,6 +17,8 @@ from stream_jobs.core.workspace import Workspace
 
 # A path longer than this keeps the nearest ancestors: a chain of thousands would make each span a huge row.
 MAX_PATH = 256
+# Of so many runs without a parent a trace knows which is its root; further ones hang under that root for good.
+MAX_TOP_RUNS = 256
 
 
 def derived_span_id(trace_id: str, kind: str, own_id: str) -> str:
@@ -143,7 +145,7 @@ def _relink(ws: Workspace, run: RunState) -> None:
         ws.touch(run)
     tops = [top for top in trace.top_runs if top.run_id != run.run_id]
     if parent is None:
-        tops = sorted([*tops, TopRun(run.is_side_run, run.first_seq, run.run_id)])
+        tops = sorted([*tops, TopRun(run.is_side_run, run.first_seq, run.run_id)])[:MAX_TOP_RUNS]
     old_root = trace.top_runs[0].run_id if trace.top_runs else ""
     if tops != trace.top_runs:
         trace.top_runs = tops

@@ -84,6 +84,8 @@ _DECODERS = {kind: msgspec.msgpack.Decoder(type_) for kind, type_ in _TYPES.item
 _decoder_of = cache(msgspec.msgpack.Decoder)
 _encoder = msgspec.msgpack.Encoder()
 _MEMORY = memory_ref("")
+# A value that grew with the length of a trace would one day be more than a record holds.
+MAX_WAITING_ON_PAGE = 256
 
 
 class Workspace:
@@ -321,9 +323,24 @@ class Workspace:
         value = self.find(harness_ref(span_id))
         return value.run_id if isinstance(value, LinkState) else ""
 
-    def waiting(self, span_id: str) -> WaitState:
-        """Return who waits for a harness span; not stored unless ``put``."""
-        value = self.find(wait_ref(span_id))
+    def waiting(self, span_id: str) -> Iterator[str]:
+        """Yield the ids of the runs that wait for a harness span."""
+        newest = self._wait_page(wait_ref(span_id))
+        for number in range(newest.num_pages_before):
+            yield from self._wait_page(wait_ref(span_id, number)).run_ids
+        yield from newest.run_ids
+
+    def wait_for(self, span_id: str, run_id: str) -> None:
+        """Let a run wait for a harness span. Thousands may: a full page is put aside and never changed again."""
+        newest = self._wait_page(wait_ref(span_id))
+        if len(newest.run_ids) >= MAX_WAITING_ON_PAGE:
+            self.put(wait_ref(span_id, newest.num_pages_before), WaitState(newest.run_ids))
+            newest = WaitState(num_pages_before=newest.num_pages_before + 1)
+        newest.run_ids = [*newest.run_ids, run_id]
+        self.put(wait_ref(span_id), newest)
+
+    def _wait_page(self, ref: str) -> WaitState:
+        value = self.find(ref)
         return value if isinstance(value, WaitState) else WaitState()
 
     def add_child(self, parent: Node, child: Node) -> None:

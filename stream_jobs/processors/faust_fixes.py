@@ -16,6 +16,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.transport.producer import ProducerBuffer
 from faust.types import TP, FutureMessage
 
+from infra.runtime.fail_points import reach
 from stream_jobs.processors.journal import Change
 
 CHECKED_VERSION: Final = "0.15.3"
@@ -213,6 +214,12 @@ class ExactConsumer(driver.Consumer):
     async def _seek(self, partition: TP, offset: int) -> None:
         thread = cast(Any, self._thread)
         await thread.call_thread(thread._ensure_consumer().seek, partition, offset)
+
+    async def _commit(self, offsets: Mapping[TP, int]) -> bool:
+        reach("stitcher.before_commit")
+        did_commit: bool = await super()._commit(offsets)
+        reach("stitcher.after_commit")
+        return did_commit
 
     def _filter_tps_with_pending_acks(self, topics: Iterable[Any] | None = None) -> Iterator[TP]:
         yield from list(cast(Any, self.app).written_offsets())

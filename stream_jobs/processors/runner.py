@@ -19,6 +19,7 @@ from typing import Any, Final
 import structlog
 import uvloop
 
+from infra.runtime.fail_points import arm
 from infra.runtime.kafka import KafkaAway, missing_topics, provision_topics
 from infra.runtime.metrics import serve_health
 from stream_jobs import metrics
@@ -51,6 +52,7 @@ def run_stitcher(settings: StitcherSettings, core: Core) -> int:
         logging.getLogger(chatty).setLevel(logging.WARNING)
     # Until the app handles it: told to stop while waiting for the broker is a good end too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_OK))
+    arm(settings.fail_point)
     topology = Topology.with_prefix(settings.topic_prefix)
     with StateFolder(settings.stitcher_folder) as folder:
         # The health server asks from a thread of its own, and Faust makes its parts when they are first touched, bound

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from rocksdict import WriteBatch
 
+from infra.runtime.fail_points import reach
 from stream_jobs import metrics
 from stream_jobs.processors.journal import Change, core_key
 
@@ -59,6 +60,7 @@ class TableStore:
         store, partition = self._table.data, self._partition
         topic = self._table.changelog_topic.get_topic_name()
         last = await self._table.app.producer.buffer.send_changes(topic, partition, changes)
+        reach("stitcher.changes_sent")
         batch = WriteBatch(raw_mode=True)
         for key, value in changes:
             if value is None:
@@ -67,6 +69,7 @@ class TableStore:
                 batch.put(key, value)
         files = store._db_for_partition(partition)
         files.write(batch)
+        reach("stitcher.changes_stored")
 
         def remember_offset(sent: Any) -> None:
             # Where the next start begins to read the changelog, if the files are closed cleanly.

@@ -22,6 +22,7 @@ import time
 
 import structlog
 
+from infra.runtime.fail_points import reach
 from stream_jobs import metrics
 from stream_jobs.processors.preparation import Preparation
 from stream_jobs.processors.shell import Core, Shell, SourceRecord
@@ -76,6 +77,8 @@ class Stitcher:
                 for topic, partition, key, value, headers in work.sends:
                     sent = await self._shell.send_record(topic, partition, key, value, headers)
                     work.acknowledgements.append(sent)
+                if work.sends:
+                    reach("stitcher.outputs_sent")
         except BaseException:
             self._slots.release()
             raise
@@ -118,6 +121,8 @@ class Stitcher:
                 # A failure ends the process. Sending this record again from here would put it behind the records
                 # sent after it, and readers would drop it as old; from the commit everything is sent in order.
                 await acknowledgement
+            if work.acknowledgements:
+                reach("stitcher.outputs_acknowledged")
             await self._finish(work)
             self._queue.task_done()
             self._slots.release()

@@ -15,14 +15,27 @@ import httpx2
 from rich.console import Console
 from rich.progress import track
 
-from tests.faults.campaign import Round, World, play
+from infra.runtime.fail_points import FROM_FILE
+from tests.faults.campaign import Fault, Round, World, play
 from tests.faults.ledger import Ledger
 from tests.integration.doors import Doors
-from tests.stack import QUICKER, run_clawtrace, running_stack, settings_of
+from tests.stack import QUICKER, ROOT, run_clawtrace, running_stack, settings_of
 
 PORT_BASE = 4920
 FOLDER = ".clawtrace-faults"
 NUM_TENANTS = 3
+# A round that ends in 0 or 5 has Postgres away for two minutes besides.
+LONG_EVERY = 5
+LONG_HOLD = Fault("postgres", "hold", after_deliveries=20, held_s=120)
+FAIL_POINT_FILE = ROOT / FOLDER / "fail-point"
+HARDER = {
+    **QUICKER,
+    # Upkeep in every round: optimize and expire come amid commits.
+    "CLAWTRACE_UPKEEP_OPTIMIZE_SECONDS": "7",
+    "CLAWTRACE_UPKEEP_EXPIRE_SECONDS": "5",
+    "CLAWTRACE_UPKEEP_SNAPSHOT_RETENTION": "1m",
+    "CLAWTRACE_FAIL_POINT": f"{FROM_FILE}{FAIL_POINT_FILE}",
+}
 
 
 def world_of(environment: dict[str, str], client: httpx2.Client, ledger: Ledger, tenants: tuple[str, ...]) -> World:
@@ -45,7 +58,8 @@ def world_of(environment: dict[str, str], client: httpx2.Client, ledger: Ledger,
     def is_up() -> bool:
         return run_clawtrace("status", "--json", environment=environment).returncode == 0
 
-    return World(Doors(settings_of(environment), client), ledger, tenants, key_of, pid_of, is_up)
+    doors = Doors(settings_of(environment), client)
+    return World(doors, ledger, tenants, key_of, pid_of, is_up, FAIL_POINT_FILE)
 
 
 def main() -> int:
@@ -59,7 +73,7 @@ def main() -> int:
     console = Console(stderr=True)
     rounds: list[Round] = []
     with (
-        running_stack(FOLDER, PORT_BASE, **QUICKER) as environment,
+        running_stack(FOLDER, PORT_BASE, **HARDER) as environment,
         httpx2.Client(timeout=60, trust_env=False) as client,
     ):
         home = settings_of(environment).home
@@ -68,7 +82,9 @@ def main() -> int:
             # Tenants of its own for each round: what is counted is what this round sent.
             tenants = tuple(f"faults{seed}t{rank}" for rank in range(NUM_TENANTS))
             ledger = Ledger(home / f"ledger-{seed}.sqlite")
-            rounds.append(play(world_of(environment, client, ledger, tenants), seed, wanted.runs, wanted.faults))
+            world = world_of(environment, client, ledger, tenants)
+            more = [LONG_HOLD] if seed % LONG_EVERY == 0 else []
+            rounds.append(play(world, seed, wanted.runs, wanted.faults, more))
             ledger.close()
             last = rounds[-1]
             verdict = "clean" if not last.findings else "; ".join(last.findings)

@@ -11,13 +11,16 @@ import random
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final, Literal
 
 import httpx2
+import psutil
 
+from infra.runtime.fail_points import POINTS
 from tests.faults.ledger import Ledger
 from tests.faults.mixture import Delivery, deliveries_of, runs_of
 from tests.faults.oracle import findings_of
@@ -27,6 +30,10 @@ VICTIMS: Final = ("gateway", "stitcher", "sink", "budgets", "upkeep", "kafka", "
 # Ours are hit more often than what we build upon.
 WEIGHTS: Final = (3, 4, 4, 1, 1, 1, 1, 1)
 PAUSE_SHARE: Final = 0.25
+# Of the kills of processes that have named places; the others come at any moment.
+AT_POINT_SHARE: Final = 0.5
+# In the life of one process; the sink comes to its places a few times in five seconds.
+MAX_PASSES: Final = 5
 MAX_PAUSE_S: Final = 5.0
 NUM_SENDERS: Final = 4
 AFTER_FAULTS: Final = 2
@@ -37,15 +44,18 @@ SENT_WITHIN_S: Final = 180.0
 
 @dataclass(frozen=True)
 class Fault:
-    """What happens to one part of the stack; ``held_s`` is 0 for a kill."""
+    """What happens to one part of the stack: killed, killed at a named place, or held for ``held_s``."""
 
     victim: str
-    kind: Literal["kill", "hold"]
-    held_s: float
+    kind: Literal["kill", "point", "hold"]
     after_deliveries: int
+    held_s: float = 0.0
+    point: str = ""
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.victim}" + (f" {self.held_s:.1f} s" if self.kind == "hold" else "")
+        if self.kind == "hold":
+            return f"hold {self.victim} {self.held_s:.1f} s"
+        return f"kill at {self.point}" if self.kind == "point" else f"kill {self.victim}"
 
 
 @dataclass
@@ -62,7 +72,11 @@ class Round:
 
 @dataclass(frozen=True)
 class World:
-    """The stack as a round needs it. ``pid_of`` is None while a part is down; ``is_up`` when all parts run."""
+    """The stack as a round needs it. ``pid_of`` is None while a part is down; ``is_up`` when all parts run.
+
+    ``fail_point_file`` is the file that ``CLAWTRACE_FAIL_POINT`` of the stack names; without one nothing is killed at
+    named places.
+    """
 
     doors: Doors
     ledger: Ledger
@@ -70,9 +84,10 @@ class World:
     key_of: Callable[[str, str], str]
     pid_of: Callable[[str], int | None]
     is_up: Callable[[], bool]
+    fail_point_file: Path | None = None
 
 
-def faults_of(seed: int, num_faults: int, num_deliveries: int) -> list[Fault]:
+def faults_of(seed: int, num_faults: int, num_deliveries: int, *, with_points: bool = False) -> list[Fault]:
     """Choose what happens when, in order; the last of them come when all is sent and the stack still works on it."""
     chooser = random.Random(f"{seed}/faults")
     places = sorted(chooser.randrange(num_deliveries) for _ in range(max(0, num_faults - AFTER_FAULTS)))
@@ -81,18 +96,29 @@ def faults_of(seed: int, num_faults: int, num_deliveries: int) -> list[Fault]:
     for place in places:
         (victim,) = chooser.choices(VICTIMS, WEIGHTS)
         is_held = chooser.random() < PAUSE_SHARE
-        held_s = round(chooser.uniform(0.05, MAX_PAUSE_S), 2) if is_held else 0.0
-        faults.append(Fault(victim, "hold" if is_held else "kill", held_s, place))
+        points = [point for point in POINTS if point.startswith(f"{victim}.")]
+        if is_held:
+            faults.append(Fault(victim, "hold", place, held_s=round(chooser.uniform(0.05, MAX_PAUSE_S), 2)))
+        elif with_points and points and chooser.random() < AT_POINT_SHARE:
+            point = f"{chooser.choice(points)}:{chooser.randint(1, MAX_PASSES)}"
+            faults.append(Fault(victim, "point", place, point=point))
+        else:
+            faults.append(Fault(victim, "kill", place))
     return faults
 
 
-def play(world: World, seed: int, num_runs: int, num_faults: int) -> Round:
-    """Play one round; the result says what is wrong, if anything is."""
+def play(world: World, seed: int, num_runs: int, num_faults: int, more: Sequence[Fault] = ()) -> Round:
+    """Play one round; the result says what is wrong, if anything is.
+
+    ``more`` are faults besides those that the seed chooses.
+    """
     began_s = time.monotonic()
     runs = runs_of(seed, num_runs, world.tenants)
     in_time, late = deliveries_of(seed, runs)
     told = Round(seed, num_events=sum(run.expected.num_events for run in runs), num_runs=num_runs)
-    faults = faults_of(seed, num_faults, len(in_time) + len(late))
+    with_points = world.fail_point_file is not None
+    faults = faults_of(seed, num_faults, len(in_time) + len(late), with_points=with_points)
+    faults = sorted([*faults, *more], key=lambda fault: fault.after_deliveries)
     chaos = _Chaos(world, faults, told.faults, seed)
     # The deliveries of a run keep their order, so a run belongs to one sender.
     lane_of = {run: number % NUM_SENDERS for number, run in enumerate(runs)}
@@ -154,8 +180,22 @@ class _Chaos:
             self._do(fault)
         for holder in self._holders:
             holder.join()
+        self._disarm()
+
+    def _disarm(self) -> None:
+        """Take back the point that is armed, if none of the processes has come to it."""
+        file = self._world.fail_point_file
+        if file is not None and file.exists():
+            self._told.append(f"{file.read_text()} was not reached")
+            file.unlink(missing_ok=True)
 
     def _do(self, fault: Fault) -> None:
+        if fault.kind == "point":
+            assert self._world.fail_point_file is not None
+            self._disarm()
+            self._told.append(str(fault))
+            self._world.fail_point_file.write_text(fault.point)
+            return
         pid = self._world.pid_of(fault.victim)
         if pid is None:
             self._told.append(f"{fault.victim} is down already")
@@ -164,10 +204,25 @@ class _Chaos:
         if fault.kind == "kill":
             _signal(pid, signal.SIGKILL)
             return
-        _signal(pid, signal.SIGSTOP)
-        holder = threading.Timer(fault.held_s, _signal, (pid, signal.SIGCONT))
+        # Postgres answers from processes of its own: held alone, its first one would only let nobody new in.
+        held = _family(pid)
+        for member in held:
+            _signal(member, signal.SIGSTOP)
+        holder = threading.Timer(fault.held_s, _signal_all, (held, signal.SIGCONT))
         holder.start()
         self._holders.append(holder)
+
+
+def _family(pid: int) -> list[int]:
+    try:
+        return [pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))]
+    except psutil.NoSuchProcess:
+        return [pid]
+
+
+def _signal_all(pids: list[int], number: int) -> None:
+    for pid in pids:
+        _signal(pid, number)
 
 
 def _signal(pid: int, number: int) -> None:

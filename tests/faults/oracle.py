@@ -27,7 +27,8 @@ TOKENS: Final = ("input_tokens", "cache_read_tokens", "cache_write_tokens", "out
 KEYS: Final = {
     "spans": "agent_id, trace_id, span_id, rev",
     "traces": "agent_id, trace_id, rev",
-    "alerts": "alert_id, rev",
+    # One that rose and was over within one record is told in both states.
+    "alerts": "alert_id, state, rev",
 }
 SHOWN: Final = 3
 _OFFSET_MASK: Final = (1 << GENERATION_SHIFT) - 1
