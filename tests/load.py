@@ -26,15 +26,16 @@ ID_FIELDS = (
 PROBE_OUTPUT_TOKENS = 10_000  # at 15 dollars per million: 0.15 dollars, above the limit of the bench tenant
 
 
-def _ids_of(value: Any, found: set[str]) -> None:
+def ids_of(value: Any, found: set[str]) -> None:
+    """Collect the ids that OpenClaw gave to things, from anywhere in a value."""
     if isinstance(value, dict):
         for name, inner in value.items():
             if name in ID_FIELDS and isinstance(inner, str):
                 found.add(inner)
-            _ids_of(inner, found)
+            ids_of(inner, found)
     elif isinstance(value, list):
         for inner in value:
-            _ids_of(inner, found)
+            ids_of(inner, found)
 
 
 class RunTemplate:
@@ -46,7 +47,7 @@ class RunTemplate:
         lines = hook_lines(scenario)
         self.num_events = len(lines)
         ids: set[str] = set()
-        _ids_of(lines, ids)
+        ids_of(lines, ids)
         self._ids = re.compile("|".join(re.escape(found) for found in sorted(ids, key=len, reverse=True)))
 
     def lines(self, copy: str) -> list[dict[str, Any]]:

@@ -7,7 +7,6 @@ their answer and the producer is flushed.
 """
 
 import asyncio
-import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, cast
@@ -19,6 +18,7 @@ from starlette.datastructures import State
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from infra.runtime.access_keys import read_pepper
+from infra.runtime.collector import collect_seldom
 from infra.runtime.database import make_engine, missing_from_database
 from infra.runtime.fail_points import arm
 from infra.runtime.key_store import KeyStore
@@ -35,7 +35,6 @@ from producers.gateway.reference_door import add_reference_route
 from producers.gateway.ticker import Ticker
 from producers.settings import GatewaySettings
 
-GC_THRESHOLD = 50_000
 EVENTS_PATH = "/v1/events"
 GUARD_PATH = "/v1/guard"
 BLOBS_PATH = "/v1/blobs/{sha256}"
@@ -58,10 +57,7 @@ def create_app(settings: GatewaySettings | None = None) -> FastAPI:
         keys = KeyStore(engine, pepper)
         publisher = Publisher(settings, asyncio.get_running_loop())
         app.state.publisher = publisher
-        # Events are many small objects without cycles; with the default threshold the collector runs several times
-        # a batch and walks all imported modules each time.
-        gc.freeze()
-        gc.set_threshold(GC_THRESHOLD, 20, 20)
+        collect_seldom()
         app.state.ingest = Ingest(keys, publisher, settings.gateway_events_topic)
         board = GuardBoard(settings, engine)
         # Streams never end by themselves in time: a stop would wait for them.

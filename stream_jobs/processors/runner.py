@@ -19,6 +19,7 @@ from typing import Any, Final
 import structlog
 import uvloop
 
+from infra.runtime.collector import collect_seldom
 from infra.runtime.fail_points import arm
 from infra.runtime.kafka import KafkaAway, missing_topics, provision_topics
 from infra.runtime.metrics import serve_health
@@ -67,6 +68,7 @@ def run_stitcher(settings: StitcherSettings, core: Core) -> int:
 
             # Faust's consumer thread makes its loop from the policy.
             asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+            collect_seldom()
             code = asyncio.run(main())
             if code == EXIT_OK:
                 gc.collect()

@@ -23,12 +23,15 @@ from stream_jobs.core.redundancy.levenshtein import distance_within, max_distanc
 from stream_jobs.core.redundancy.memory import PlainMemory
 from stream_jobs.core.redundancy.normalise import asked_text, units_of
 from stream_jobs.core.redundancy.similar import DEFAULT_MAX_TEXTS, DEFAULT_MIN_PERCENT, SimilarTexts
+from tests.bench.harness import Check, Figure, Part
 from tests.bench.tool_calls import make_calls
+from tests.bench.world import World
 
 NUM_CALLS = 10_000
 NUM_SAMPLED_PAIRS = 20_000
 NUM_SAMPLED_ROWS = 200
 NUM_TEXTBOOK_PAIRS = 500
+GOAL_R7 = 100.0
 
 
 def find_redundant(texts: list[str], max_texts: int) -> tuple[set[int], float, int]:
@@ -133,6 +136,19 @@ def measure(num_calls: int = NUM_CALLS, seed: int = 7) -> dict[str, float]:
         "ratio_to_cpp": round(cpp_s / ours_s, 1),
         "ratio_to_cpp_with_limit": round(cpp_cut_s / ours_s, 2),
     }
+
+
+def measure_part(_: World) -> Part:
+    """R7; needs no stack."""
+    found = measure()
+    part = Part("redundancy", details=dict(found))
+    part.figures = [
+        Figure("R7 textbook Levenshtein of all pairs ÷ ours", found["ratio_to_python"], goal=("≥", GOAL_R7)),
+        Figure("all pairs in C++, one by one ÷ ours", found["ratio_to_one_by_one"]),
+        Figure(f"ours, {found['calls']:,} calls, processor", found["ours_s"], "s"),
+    ]
+    part.ledger = [Check("the same set as with every pair compared", 1, int(is_good(found)))]
+    return part
 
 
 def print_table(figures: dict[str, float], console: Console) -> None:

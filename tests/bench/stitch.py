@@ -37,6 +37,8 @@ from stream_jobs.core.detect.rules import SETTINGS_TYPES
 from stream_jobs.core.stitch import read_rules, stitch_batch
 from stream_jobs.processors.outputs import output_records
 from stream_jobs.processors.topology import Topology
+from tests.bench.harness import Check, Figure, Part
+from tests.bench.world import World
 from tests.captures import ROOT, SCENARIOS
 from tests.load import RunTemplate
 
@@ -44,6 +46,7 @@ NUM_AGENTS = 8
 NUM_COPIES = 8
 BATCH_EVENTS = 50
 NUM_ROUNDS = 5
+GOAL_R2 = 0.25
 READ_WITHIN_S = 60.0
 
 
@@ -230,6 +233,26 @@ def measure(bootstrap: str, num_copies: int = NUM_COPIES, num_rounds: int = NUM_
         and len(all_rules.digests) == len(without.digests) == 1,
         "load_average": os.getloadavg()[0],
     }
+
+
+def measure_part(world: World) -> Part:
+    """R2, on the broker of the bench's stack."""
+    found = measure(world.settings.kafka_bootstrap)
+    rates = found["rates_per_s"]
+    assert isinstance(rates, dict)
+    part = Part("stitch", details=found)
+    part.figures = [
+        Figure("R2 stitched ÷ consumed and decoded", float(str(found["R2"])), goal=("≥", GOAL_R2)),
+        Figure("stitched ÷ consumed and decoded with payloads", float(str(found["R2_with_payloads"]))),
+        *(
+            Figure(f"{name}, one core", median, "events/s", spread=(fastest - slowest) / median)
+            for name, (median, slowest, fastest) in rates.items()
+        ),
+    ]
+    part.ledger = [
+        Check("rounds that applied each event once and wrote the same", 1, int(bool(found["ledger_balances"])))
+    ]
+    return part
 
 
 def print_table(figures: dict[str, object], console: Console) -> None:
