@@ -60,7 +60,9 @@ def running_stack(folder: str, port_base: int, **quicker: str) -> Iterator[dict[
     if not reused:
         run_clawtrace("down", environment=environment)
         shutil.rmtree(home, ignore_errors=True)
-    write_stack_config(home)
+    # Others that use the same stack may have added prices and rules of their own.
+    if not reused or not (home / "config" / "prices.toml").exists():
+        write_stack_config(home)
     started = run_clawtrace("up", environment=environment)
     if started.returncode != 0:
         raise RuntimeError(f"the stack did not start:\n{started.stdout}\n{started.stderr}")

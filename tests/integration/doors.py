@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import httpx2
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, Message, TopicPartition
 
 from infra.runtime.settings import StackSettings
 from infra.runtime.trino_connection import connect
@@ -117,6 +117,24 @@ class Doors:
                     _, end = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=KAFKA_TIMEOUT_S)
                     ends[topic, partition] = end
             return ends
+        finally:
+            consumer.close()
+
+    def records_since(self, starts: dict[tuple[str, int], int]) -> list[Message]:
+        """Records that lie behind these offsets now, partition by partition."""
+        consumer = Consumer({"bootstrap.servers": self.stack.kafka_bootstrap, "group.id": "tests"})
+        found: list[Message] = []
+        try:
+            for (topic, partition), end in self.end_offsets(sorted({topic for topic, _ in starts})).items():
+                position, deadline = starts[topic, partition], time.monotonic() + DEADLINE_S
+                consumer.assign([TopicPartition(topic, partition, position)])
+                while position < end:
+                    assert time.monotonic() < deadline, f"could not read {topic}"
+                    for message in consumer.consume(500, 0.2):
+                        if message.error() is None:
+                            position = (message.offset() or 0) + 1
+                            found.append(message)
+            return found
         finally:
             consumer.close()
 

@@ -16,8 +16,6 @@ from tests.integration.doors import Doors, spool_id_of, wait_until, wire_batch
 from tests.stack import ALERT_LIMIT_USD, run_clawtrace
 
 Clawtrace = Callable[..., subprocess.CompletedProcess[str]]
-# A revoked or a new key must be effective within five seconds; the rest is for a busy machine.
-KEY_EFFECTIVE_WITHIN_S = 5.0
 
 
 def test_status_tells_endpoints_and_processes(stack: StackSettings, clawtrace: Clawtrace) -> None:
@@ -71,12 +69,16 @@ class TestBadInput:
         assert "at_us" in receipt["rejected"][0]["error"]
 
     def test_unparsable_events_are_kept_with_their_bytes(self, doors: Doors, keys: dict[str, str]) -> None:
-        topic = "clawtrace.events.v1.dlq"
-        before = sum(doors.end_offsets([topic]).values())
-        body = wire_batch(hook_lines("simple")[:2], spool_id_of("doors", "dead-letter"))
+        before = doors.end_offsets(["clawtrace.events.v1.dlq"])
+        spool_id = spool_id_of("doors", "dead-letter")
+        body = wire_batch(hook_lines("simple")[:2], spool_id)
         body["events"][0]["seq"] = "not a number"
         assert doors.send(keys["doorsone.ingest"], body).status_code == 202
-        assert sum(doors.end_offsets([topic]).values()) == before + 1
+        # Others bury letters there too.
+        letters = [
+            it for it in doors.records_since(before) if ("clawtrace.spool_id", spool_id.encode()) in it.headers()
+        ]
+        assert [json.loads(letter.value()) for letter in letters] == [body["events"][0]]
 
     @pytest.mark.parametrize(
         ("body", "field"),
@@ -139,7 +141,6 @@ class TestKeys:
             lambda: doors.get(created["key"], "/v1/traces").status_code,
             lambda status: status == 401,
             "revoked key refused",
-            within_s=KEY_EFFECTIVE_WITHIN_S,
         )
         listed = clawtrace("keys", "list", "--json").stdout
         assert created["key"] not in listed

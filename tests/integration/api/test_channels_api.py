@@ -13,7 +13,7 @@ from infra.runtime.database import make_engine
 from infra.runtime.settings import StackSettings
 from tests.integration.api.conftest import Client, People, api_settings, people_of, served
 from tests.unit.stream_jobs.notify.making import WEBHOOK_SECRET
-from tests.unit.stream_jobs.notify.servers import http_server
+from tests.unit.stream_jobs.notify.servers import http_server, patient_senders
 
 SECRET = "s3cret-that-nobody-may-see"
 BOT_TOKEN = f"123456:{SECRET}aaaaaaaa"
@@ -51,7 +51,8 @@ def open_api(
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("CLAWTRACE_NOTIFY_ALLOWED_NETWORKS", "127.0.0.2/32,93.184.0.0/16")
             patch.setenv("CLAWTRACE_NOTIFY_KEY_FILE", str(tmp_path_factory.mktemp("notify") / "key"))
-            client = running.enter_context(served(api_settings(stack)))
+            with patient_senders():
+                client = running.enter_context(served(api_settings(stack)))
         yield client
 
 

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from decimal import Decimal
 from functools import partial
+from pathlib import Path
 
 import httpx2
 import pytest
@@ -153,15 +154,17 @@ def test_streams_are_bounded_end_by_themselves_and_do_not_delay_a_stop(
 
 
 def test_another_gateway_comes_to_the_same_rev(
-    broker_and_database: StackSettings, new_key: NewKey, engine: Engine
+    broker_and_database: StackSettings, new_key: NewKey, engine: Engine, tmp_path: Path
 ) -> None:
     agent_id = new_agent()
     key, _ = new_key(agent_id)
+    # The stack's own price file may be written anew between the two.
+    prices = {"CLAWTRACE_PRICES_FILE": str(tmp_path / "prices.toml")}
     topic = f"gatewaytest.{uuid.uuid4().hex[:8]}.shared-guard"
     set_policy(engine, TENANT, agent_id, policy("0.01"))
     states = []
     for number in range(2):
-        with running_gateway(broker_and_database, guard_topic=topic) as gateway:
+        with running_gateway(broker_and_database, guard_topic=topic, variables=prices) as gateway:
             settings = settings_of(broker_and_database, gateway)
             if number == 0:
                 abort(settings, agent_id)

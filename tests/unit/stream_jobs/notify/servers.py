@@ -16,6 +16,11 @@ from email.policy import default
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+import pytest
+
+from stream_jobs.notify.outbound import Outbound
+from stream_jobs.notify.smtp import Mailer
+
 Answer = tuple[int, bytes]
 
 
@@ -121,6 +126,15 @@ def raw_server(talk: Callable[[Any], None], address: str = "127.0.0.1") -> Itera
             yield server.server_address[1], seen
         finally:
             server.shutdown()
+
+
+@contextmanager
+def patient_senders() -> Iterator[None]:
+    """Let what is sent from this process have a minute: a busy machine may not answer in the time that people wait."""
+    with pytest.MonkeyPatch.context() as patch:
+        for sender in (Outbound, Mailer):
+            patch.setitem(sender.__init__.__kwdefaults__, "timeout_s", 60.0)
+        yield
 
 
 class Slack:
