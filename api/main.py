@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import structlog
-from fastapi import APIRouter, FastAPI, Request
+from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import JSONResponse, Response
 from fastapi.routing import APIRoute
@@ -23,6 +23,7 @@ from trino.exceptions import TrinoQueryError
 
 from api.access.roles import ROLE_FIELD, role_of
 from api.kit.cursor import InvalidCursor
+from api.kit.known_query import refuse_unknown_query
 from api.kit.limits import RequestLimits
 from api.mcp import server as mcp_server
 from api.metrics import REQUEST_SECONDS, REQUESTS
@@ -126,7 +127,10 @@ def create_app(settings: ApiSettings, tracy_settings: TracySettings | None = Non
         redoc_url=None,
     )
     for router in _ROUTERS:
-        app.include_router(router)
+        # An OpenID provider may bring parameters of its own along, a probe may have one against caches.
+        is_strict = router not in (session.router, health.router)
+        strict = [Depends(refuse_unknown_query)] if is_strict else []
+        app.include_router(router, dependencies=strict)
     # A route and not a mount: a mount would send clients from /mcp to /mcp/.
     app.router.routes.append(Route(mcp_server.PATH, endpoint=mcp_door, include_in_schema=False))
     # Last of the routes: it answers every address that is nobody else's.

@@ -10,10 +10,9 @@ from typing import Any
 from api.repositories.engine import TrinoEngine
 from api.repositories.scope import Scope
 from api.repositories.spans import TracePlace
+from lakehouse.contracts.tables import table_named
 
-_COLUMNS = """trace_id, agent_id, trace_date, task_id, models, total_cost_usd, input_tokens, cache_read_tokens,
-cache_write_tokens, output_tokens, num_model_calls, num_tool_calls, top_cost_spans, redundant_tool_calls, sub_agents,
-failed_or_repeated_steps"""
+_COLUMNS = ", ".join(column.name for column in table_named("cards").visible_columns if column.name != "tenant_id")
 
 
 class CardsRepository:

@@ -47,7 +47,8 @@ def card_question(trace_id: str) -> str:
     return (
         "SELECT trace_id, trace_date, agent_id, task_id, models, total_cost_usd, input_tokens, cache_read_tokens, "  # noqa: S608
         "cache_write_tokens, output_tokens, num_model_calls, num_tool_calls, top_cost_spans, redundant_tool_calls, "
-        f"sub_agents, failed_or_repeated_steps FROM cards WHERE trace_id = {_literal(trace_id)} "
+        "sub_agents, failed_or_repeated_steps, name, status, duration_ms, num_failed_steps, critical_path, "
+        f"reread_cost_usd, reread_bill, is_partial FROM cards WHERE trace_id = {_literal(trace_id)} "
         "ORDER BY trace_date DESC LIMIT 1"
     )
 

@@ -14,12 +14,11 @@ import msgspec
 from fastapi import APIRouter, Query, Request, Response
 
 from api.kit.etag import JSON, cached_json
-from api.kit.yaml import MEDIA_TYPE as YAML
-from api.kit.yaml import yaml_text
 from api.repositories.scope import Scope
 from api.repositories.traces import place_of
 from api.routers.trace_ref import TraceRef, TraceRefDep, find_columns, find_row
-from api.schemas.trace_views import TraceCard, TraceDifference, TraceGraph, TraceSkeleton, TraceTimeline
+from api.schemas.card import TraceCard
+from api.schemas.trace_views import TraceDifference, TraceGraph, TraceSkeleton, TraceTimeline
 from api.schemas.traces import TraceSummary
 from api.services import ScopeDep, Services, ServicesDep, while_connected
 from api.views.call_graph import make_call_graph
@@ -30,6 +29,7 @@ from infra.runtime.problem import not_found, problem_responses
 
 router = APIRouter(prefix="/v1/traces/{trace_id}", tags=["traces"])
 
+YAML = "application/yaml"
 _ERRORS = problem_responses(401, 403, 404, 422, 429, 503)
 
 
@@ -83,7 +83,10 @@ async def get_graph(request: Request, scope: ScopeDep, services: ServicesDep, tr
     responses=_answers(TraceCard, YAML),
 )
 async def get_card(request: Request, scope: ScopeDep, services: ServicesDep, trace: TraceRefDep) -> Response:
-    """Read what the run cost and why, small enough for a prompt; as YAML with `Accept: application/yaml`."""
+    """Read what the run cost and why, small enough for a prompt; as YAML with `Accept: application/yaml`.
+
+    The YAML has two kilobytes at most: lists are cut from their ends to fit, and then it says so.
+    """
     return await while_connected(request, _card(request, scope, services, trace))
 
 
@@ -175,7 +178,7 @@ async def _card(request: Request, scope: Scope, services: Services, ref: TraceRe
     card = TraceCard.from_row(found)
     is_final = not row["is_open"]
     if _prefers_yaml(request):
-        body = yaml_text(card.model_dump(mode="json")).encode()
+        body = card.as_yaml().encode()
         return cached_json(request, body, is_final=is_final, media_type=YAML)
     return cached_json(request, card, is_final=is_final)
 

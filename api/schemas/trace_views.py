@@ -1,14 +1,11 @@
-"""What the views of one trace answer: skeleton, timeline, call graph, diff, card.
+"""What the views of one trace answer: skeleton, timeline, call graph, diff.
 
-Upstream: api/views, api/repositories/cards.py.
+Upstream: api/views.
 Downstream: OpenAPI, the web UI, clients.
 Guarantee: money is decimal text, except in the skeleton, whose integers of 1e-12 dollars are exact too.
 """
 
-import json
-from collections.abc import Mapping
-from datetime import date
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 from pydantic import Field
 
@@ -246,59 +243,6 @@ class TraceDifference(Answer):
             num_differences=len(diff.differences),
             items=[DiffItem.of(one, *spans) for one in listed],
             rest_cost_delta_usd=usd(sum(one.cost for one in rest)),
-        )
-
-
-class CardSpan(Answer):
-    """One of the dearest spans."""
-
-    span_id: str = Field(description="The span.")
-    role_hint: str = Field(description="What the call was for, as far as can be told.")
-    cost_usd: Usd = None
-
-
-class CardRepetition(Answer):
-    """Calls of one tool that are nearly the same."""
-
-    tool_name: str = Field(description="The tool.")
-    count: int = Field(description="How many.")
-    span_ids: list[str] = Field([], description="The calls.")
-
-
-class CardSubAgent(Answer):
-    """One sub-agent of the run."""
-
-    span_id: str = Field(description="The sub-agent's run.")
-    cost_usd: Usd = None
-    output_used_in_final: float | None = Field(None, description="Overlap of its words with the final reply, 0 to 1.")
-
-
-class TraceCard(Answer):
-    """What one finished run cost and why, small enough for a prompt."""
-
-    trace_id: str = Field(description="The trace.")
-    agent_id: str = Field(description="The OpenClaw install.")
-    trace_date: date = Field(description="Day the trace was first seen.")
-    task_id: str = Field(description="What the run was about: session key without its random part.")
-    models: list[str] = Field(description="provider/model of its calls.")
-    total_cost_usd: Usd
-    tokens: Tokens
-    num_model_calls: int = Field(description="Model calls.")
-    num_tool_calls: int = Field(description="Tool calls.")
-    top_cost_spans: list[CardSpan] = Field(description="At most six, the dearest first.")
-    redundant_tool_calls: list[CardRepetition] = Field(description="Near-duplicates by tool.")
-    sub_agents: list[CardSubAgent] = Field(description="Sub-agents of the run.")
-    failed_or_repeated_steps: list[str] = Field(description="Spans that failed or repeated one.")
-
-    @classmethod
-    def from_row(cls, row: Mapping[str, Any]) -> Self:
-        """Make it from a row of the view."""
-        nested = ("top_cost_spans", "redundant_tool_calls", "sub_agents")
-        kinds = ("input", "cache_read", "cache_write", "output")
-        return cls(
-            tokens=Tokens(**{kind: row[f"{kind}_tokens"] for kind in kinds}),
-            **{name: json.loads(row[name] or "[]") for name in nested},
-            **{name: row[name] for name in cls.model_fields if name not in nested and name != "tokens"},
         )
 
 

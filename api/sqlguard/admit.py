@@ -31,6 +31,7 @@ MAX_TWO_WAY_DEPTH = 6
 _QUERY_STARTS = frozenset({"SELECT", "WITH", "TABLE", "("})
 _OPENING = frozenset({TokenType.L_PAREN, TokenType.L_BRACKET, TokenType.L_BRACE})
 _CLOSING = frozenset({TokenType.R_PAREN, TokenType.R_BRACKET, TokenType.R_BRACE})
+_QUOTES_HINT = "Names stand in \"double quotes\", texts in 'single quotes'."
 _DIALECT = Trino()
 _TYPE_NAMES = frozenset(_DIALECT.parser().TYPE_TOKENS)
 
@@ -64,7 +65,8 @@ def admit_sql(sql: str, columns: Mapping[str, tuple[str, ...]], max_rows: int) -
     except RecursionError:
         raise SqlRefused("too_complex", "The text is nested too deeply.", "Use WITH to name its parts.") from None
     except SqlglotError as error:
-        raise SqlRefused("syntax_error", _first_line(error)) from None
+        hint = _QUOTES_HINT if "`" in sql else ""
+        raise SqlRefused("syntax_error", _first_line(error), hint) from None
     return Admitted(sql=text, tables=tables, max_rows=max_rows)
 
 

@@ -42,6 +42,11 @@ _SYNTAX_FUNCTIONS: tuple[type[exp.Expr], ...] = (
     exp.Exists, exp.DPipe, exp.ArrayContains, exp.RegexpLike,
 )  # fmt: skip
 
+# What other engines have, by the parser's name of it.
+_INSTEAD = {
+    "ilike": "Write lower(name) LIKE '%notes%'.",
+    "qualify": "Name the window function in a WITH, and filter by it outside.",
+}
 _CALL = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?:\(|$)")
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_ ]*")
 _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -138,7 +143,7 @@ def _refuse_node(node: exp.Expr) -> None:
     if isinstance(node, exp.Command | exp.DDL | exp.DML):
         raise SqlRefused("not_a_query", "The tables can only be read.", "Write one SELECT.")
     what = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(node).__name__).lower()
-    raise SqlRefused("unsupported_syntax", f"This kind of SQL is not available: {what}.")
+    raise SqlRefused("unsupported_syntax", f"This kind of SQL is not available: {what}.", _INSTEAD.get(what, ""))
 
 
 def _tables_hint(columns: Mapping[str, tuple[str, ...]]) -> str:

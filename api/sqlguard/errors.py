@@ -95,10 +95,11 @@ DATA_ERRORS = {
 }
 # The planner's own limit. Trino writes the body of WITH RECURSIVE ten times into itself, so a view in it, which has
 # to find the newest revision of each row, becomes a hundred stages.
-_TOO_MANY_STAGES = (
-    "The query has too many stages.",
-    "Instead of WITH RECURSIVE over a table, use spans.path: contains(path, '<span_id>') finds all descendants of a "
-    "span, depth its level.",
+_USE_PATH = "spans.path: contains(path, '<span_id>') finds all descendants of a span, depth its level."
+_TOO_MANY_STAGES = ("The query has too many stages.", f"Instead of WITH RECURSIVE over a table, use {_USE_PATH}")
+TOO_DEEP = (
+    "WITH RECURSIVE goes down seven levels at most.",
+    f"Stop it before (WHERE … AND num_levels < 5), or use {_USE_PATH}",
 )
 DATA_ERRORS["QUERY_HAS_TOO_MANY_STAGES"] = _TOO_MANY_STAGES
 OTHER_DATA_ERROR = ("The query failed while it read the rows.", "Simplify it, or wrap expressions in try().")

@@ -184,6 +184,10 @@ def document_problems(openapi: dict[str, Any]) -> dict[str, Any]:
     return openapi
 
 
+# Where the library's own words do not say what to do.
+_WORDS = {"extra_forbidden": "there is no such field", "missing": "is missing"}
+
+
 async def _on_problem(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, Problem)
     return error.response(request.url.path)
@@ -191,7 +195,10 @@ async def _on_problem(request: Request, error: Exception) -> JSONResponse:
 
 async def _on_invalid(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
-    errors = [FieldError(".".join(str(part) for part in item["loc"]), str(item["msg"])) for item in error.errors()]
+    errors = [
+        FieldError(".".join(map(str, item["loc"])), _WORDS.get(item["type"], str(item["msg"])))
+        for item in error.errors()
+    ]
     detail = "; ".join(f"{item.field}: {item.message}" for item in errors[:3])
     return invalid(detail, *errors).response(request.url.path)
 

@@ -43,6 +43,8 @@ _NESTED = {
     "top_cost_spans": ("span_id", "role_hint"),
     "redundant_tool_calls": ("tool_name",),
     "sub_agents": ("span_id",),
+    "critical_path": ("span_id",),
+    "reread_bill": ("span_id",),
 }
 
 
