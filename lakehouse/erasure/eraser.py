@@ -105,12 +105,16 @@ class Eraser:
             for table in tables:
                 self._tell(job, f"erasing rows of {table.spec.name}, round {round_number}")
                 metrics.ERASED_ROWS.labels(table=table.spec.name).inc(table.erase(stones))
+        looks = []
         for table in tables:
-            self._tell(job, f"expiring snapshots of {table.spec.name}")
-            table.expire()
-            table.remove_strays(stones)
-        self._tell(job, "looking once more")
-        looks = [table.look(stones) for table in tables]
+            self._tell(job, f"looking at the files of {table.spec.name}")
+            found_left = table.look(stones)
+            if table.num_rows or found_left[0]:
+                self._tell(job, f"expiring snapshots of {table.spec.name}")
+                table.expire()
+                table.remove_strays(stones)
+                found_left = table.look(stones)
+            looks.append(found_left)
         num_left, num_files_left = sum(rows for rows, _ in looks), sum(files for _, files in looks)
         if num_left:
             raise NotErased(f"{num_left} rows in {num_files_left} files are left")

@@ -22,7 +22,7 @@ from tests.unit.stream_jobs.core.stitching import events_of, lines_of
 
 TENANTS = ("rebuild0", "rebuild1")
 AGENT = "laptop"
-SCENARIOS = ("tool-error", "subagent", "multi-tool")
+SCENARIOS = ("tool-error", "subagent")
 NUM_PARTITIONS = 2
 EVENTS_PER_BATCH = 25
 STEP_US = 10_000_000
