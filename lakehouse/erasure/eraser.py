@@ -79,6 +79,8 @@ class Eraser:
         except (NotErased, *FAILURES) as error:
             reason = f"{type(error).__name__}: {error}".splitlines()[0]
             metrics.ERASURES.labels(outcome="failed").inc()
+            # The same alert rule wakes somebody.
+            metrics.UPKEEP_FAILURES.labels(procedure="erase", table="all").inc()
             _log.warning("erasure_failed", erasure_id=job["erasure_id"], reason=reason)
             with self._engine.begin() as connection:
                 erasure_jobs.put_back(connection, job["erasure_id"], job["num_tries"], reason)
