@@ -230,10 +230,15 @@ def _clear_words(what: str) -> Iterator[None]:
     from sqlalchemy.exc import SQLAlchemyError
     from trino.exceptions import Error as TrinoError
 
+    from infra.runtime.database import DatabaseAway
+    from infra.runtime.kafka import KafkaAway
     from lakehouse.catalog.provision import TypeMismatch
 
     try:
         yield
+    except (DatabaseAway, KafkaAway) as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from None
     # An OSError is also what the HTTP client raises, and a missing password file.
     except (SQLAlchemyError, TrinoError, OSError) as error:
         reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]

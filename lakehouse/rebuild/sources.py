@@ -66,7 +66,12 @@ def records_of_log(settings: SinkSettings, ends: Ends) -> Iterator[LogRecord]:
         facts = source.describe()[EVENTS.name]
         left = {partition: ends.get(partition, 0) for partition in facts.partitions}
         for partition, end in left.items():
-            low, _ = source.ends(EVENTS.name, partition)
+            low, high = source.ends(EVENTS.name, partition)
+            if end > high:
+                raise SourceGone(
+                    f"the tables hold revision {end - 1} of partition {partition}, but the log of {EVENTS.name} ends "
+                    f"at {high}: it is another log. Use --from events"
+                )
             if low and end:
                 raise SourceGone(
                     f"the log of {EVENTS.name} partition {partition} begins at offset {low}: use --from events"
