@@ -8,7 +8,7 @@ Guarantee: every command that changes something says what it did, as text or wit
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import structlog
 import typer
@@ -97,6 +97,53 @@ def upkeep_once(
         raise typer.Exit(1)
 
 
+@lake_app.command("rebuild")
+def rebuild_tables(
+    origin: Annotated[
+        Literal["log", "events"], typer.Option("--from", help="The events topic itself, or the table silver.events.")
+    ] = "events",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count what would be there.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Make spans, traces, edges, agents, tenants, alerts and cards again from what was captured; the sink goes on."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from lakehouse.maintenance.lock import TablesBusy
+    from lakehouse.maintenance.swap import FilesMoved, NotCommitted
+    from lakehouse.rebuild.rebuild import as_json as result_json
+    from lakehouse.rebuild.rebuild import rebuild
+    from lakehouse.rebuild.sources import SourceGone
+    from lakehouse.settings import SinkSettings
+    from lakehouse.sink.source import KafkaAway, PlaceGone
+    from stream_jobs.restitch import StitcherSettings
+
+    configure_logging("lake")
+    with (
+        _clear_words("Postgres, Kafka, Trino or the warehouse"),
+        Progress(console=Console(stderr=True), transient=True) as bar,
+    ):
+        task = bar.add_task("records", total=None)
+        try:
+            results = rebuild(
+                SinkSettings(),
+                StitcherSettings(),
+                origin,
+                is_dry=dry_run,
+                tell=lambda done, total: bar.update(task, completed=done, total=total),
+            )
+        except (SourceGone, TablesBusy, KafkaAway, PlaceGone, FilesMoved, NotCommitted) as error:
+            typer.echo(f"not rebuilt: {error}", err=True)
+            raise typer.Exit(1) from None
+    done = "would have" if dry_run else "has"
+    lines = [
+        f"{it.table}: {done} {it.num_rows_after} rows in the place of {it.num_rows_before}"
+        + (f"; {it.num_rows_kept} rows stay as they are" if it.num_rows_kept else "")
+        for it in results
+    ]
+    _print([result_json(it) for it in results], lines, as_json)
+
+
 @lake_app.command("erase")
 def erase(
     tenant: Annotated[str, typer.Option(help="Whose.")],
@@ -183,10 +230,15 @@ def _clear_words(what: str) -> Iterator[None]:
     from sqlalchemy.exc import SQLAlchemyError
     from trino.exceptions import Error as TrinoError
 
+    from infra.runtime.database import DatabaseAway
+    from infra.runtime.kafka import KafkaAway
     from lakehouse.catalog.provision import TypeMismatch
 
     try:
         yield
+    except (DatabaseAway, KafkaAway) as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from None
     # An OSError is also what the HTTP client raises, and a missing password file.
     except (SQLAlchemyError, TrinoError, OSError) as error:
         reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]

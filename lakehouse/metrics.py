@@ -91,6 +91,7 @@ for _table in TABLES:
     ERASED_ROWS.labels(table=_table.name)
     for _procedure in PROCEDURES:
         UPKEEP_FAILURES.labels(procedure=_procedure, table=_table.name)
+UPKEEP_FAILURES.labels(procedure="erase", table="all")
 for _outcome in ("done", "failed"):
     ERASURES.labels(outcome=_outcome)
 for _topic in sorted({topic for table in TABLES for topic in table.sources}):

@@ -37,8 +37,8 @@ PROCESSES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("stitcher", "stitcher_metrics", ("topics-provision",)),
     ("budgets", "budgets_metrics", ("topics-provision", "db-migrate")),
     ("notifier", "notifier_metrics", ("topics-provision", "db-migrate")),
-    ("sink", "sink_metrics", ("topics-provision", "lake-provision")),
-    ("upkeep", "upkeep_metrics", ("lake-views",)),
+    ("sink", "sink_metrics", ("topics-provision", "lake-provision", "db-migrate")),
+    ("upkeep", "upkeep_metrics", ("lake-views", "db-migrate")),
     ("api", "api", ("topics-provision", "db-migrate", "lake-views")),
 )
 

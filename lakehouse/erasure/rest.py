@@ -31,6 +31,11 @@ ELSEWHERE: Final = (
         until="whoever keeps that machine removes it",
     ),
     OtherRest(
+        place="settings in Postgres",
+        what="keys, members, budgets, rules, channels and the audit log of the tenant; they hold no contents",
+        until="an admin removes them; the audit log stays",
+    ),
+    OtherRest(
         place="messages",
         what="alerts that were told to people, and conversations with Tracy, which may quote a trace",
         until="whoever got them, or keeps the conversation, removes them",

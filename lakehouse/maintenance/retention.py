@@ -58,8 +58,8 @@ def delete_old_rows(table: Table, rule: AgeRule, own: Days, defaults: Mapping[st
         if place_of_day is None:
             # The file holds this tenant's rows only.
             return lambda rows: pc.less(rows[rule.column], pa.scalar(_begin_of(kept)))
-        day = task.file.partition[place_of_day]
-        return day is not None and _as_date(day) < kept
+        day = as_date(task.file.partition[place_of_day])
+        return day is not None and day < kept
 
     newest = oldest_kept(today, fewest)
     where = LessThan(term=rule.column, value=_begin_of(newest) if place_of_day is None else newest)
@@ -70,6 +70,6 @@ def _begin_of(day: date) -> datetime:
     return datetime.combine(day, time(), UTC)
 
 
-def _as_date(value: date | int) -> date:
-    """A partition's day: as days since 1970 in Iceberg's own files."""
+def as_date(value: date | int | None) -> date | None:
+    """Day of a partition, which Iceberg's files say as days since 1970."""
     return _EPOCH_DAY + timedelta(days=value) if isinstance(value, int) else value

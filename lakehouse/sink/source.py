@@ -105,7 +105,7 @@ class Source:
         """
         assignment = []
         for (topic, partition), offset in sorted(wanted.items()):
-            low, high = self._ends(topic, partition)
+            low, high = self.ends(topic, partition)
             if offset > high:
                 raise OffsetsBeyondLog(
                     f"the tables have read {topic} partition {partition} up to offset {offset}, but the log ends "
@@ -168,7 +168,12 @@ class Source:
     def _place(self, topic: str, partition: int, offset: int = OFFSET_INVALID) -> TopicPartition:
         return TopicPartition(f"{self._prefix}{topic}", partition, offset)
 
-    def _ends(self, topic: str, partition: int) -> tuple[int, int]:
+    def ends(self, topic: str, partition: int) -> tuple[int, int]:
+        """First offset of a partition, and the one behind its last record.
+
+        Raises:
+            KafkaAway: the broker does not answer.
+        """
         try:
             ends = self._consumer.get_watermark_offsets(self._place(topic, partition), timeout=_TIMEOUT_S, cached=False)
         except KafkaException as error:

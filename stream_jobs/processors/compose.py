@@ -14,6 +14,7 @@ from stream_jobs.core.cost import PriceBook
 from stream_jobs.core.detect.rulebook import RuleRow
 from stream_jobs.core.stitch import RuleBook, StitchResult, read_rules, stitch_batch, tick_agent
 from stream_jobs.processors.config_files import ConfigFile
+from stream_jobs.processors.erased import ErasedReader, without_erased
 from stream_jobs.processors.runner import exit_code_of, run_stitcher
 from stream_jobs.processors.state import PartitionState
 from stream_jobs.rules.reader import RuleRowsReader
@@ -45,25 +46,36 @@ class Rules:
 
 
 class FileCore:
-    """The core with its prices and rules."""
+    """The core with its prices and rules; without ``erased`` it says everything."""
 
-    def __init__(self, settings: StitcherSettings, rows: RuleRowsReader) -> None:
+    def __init__(self, settings: StitcherSettings, rows: RuleRowsReader, erased: ErasedReader | None = None) -> None:
+        self._erased = erased
         self._prices = ConfigFile(settings.prices_file, "prices", PriceBook.from_toml)
         self._rules = Rules(settings, rows)
 
     def stitch(self, state: PartitionState, batch: EventBatch, rev: int, /) -> StitchResult:
         """Apply a batch of events."""
-        return stitch_batch(state, batch, rev, self._prices.value, self._rules.value)
+        result = stitch_batch(state, batch, rev, self._prices.value, self._rules.value)
+        return self._told(batch.tenant_id, batch.agent_id, result)
 
     def tick(
         self, state: PartitionState, tenant_id: str, agent_id: str, at_us: int, rev: int, is_minute: bool, /
     ) -> StitchResult:
         """Let time pass for one agent."""
         prices, rules = self._prices.value, self._rules.value
-        return tick_agent(state, tenant_id, agent_id, at_us, rev, prices, rules, with_fact=is_minute)
+        result = tick_agent(state, tenant_id, agent_id, at_us, rev, prices, rules, with_fact=is_minute)
+        return self._told(tenant_id, agent_id, result)
+
+    def _told(self, tenant_id: str, agent_id: str, result: StitchResult) -> StitchResult:
+        if self._erased is None:
+            return result
+        return without_erased(self._erased.stones, tenant_id, agent_id, result)
 
 
 def run(settings: StitcherSettings) -> int:
     """Run the stitcher until it is told to stop; return the exit code."""
-    with RuleRowsReader.following(settings, settings.stitcher_folder / "rule-settings.json") as rows:
-        return exit_code_of(lambda: run_stitcher(settings, FileCore(settings, rows)))
+    with (
+        RuleRowsReader.following(settings, settings.stitcher_folder / "rule-settings.json") as rows,
+        ErasedReader.following(settings) as erased,
+    ):
+        return exit_code_of(lambda: run_stitcher(settings, FileCore(settings, rows, erased)))

@@ -5,10 +5,9 @@ Downstream: ``oracle`` compares what comes out with what the killed, paused and 
 Guarantee: the shipped routine and core, one record after another, on a store in memory; no Faust, no broker, no crash.
 """
 
-import asyncio
-from collections.abc import Awaitable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -18,63 +17,12 @@ from stream_jobs.contracts.span import Span, SpanBatch
 from stream_jobs.contracts.trace import Trace, TraceBatch
 from stream_jobs.core.cost import PriceBook
 from stream_jobs.core.stitch import StitchResult, read_rules, stitch_batch, tick_agent
-from stream_jobs.processors.dead_letter import Headers
-from stream_jobs.processors.journal import Change
-from stream_jobs.processors.shell import SourceRecord
+from stream_jobs.processors.again import Again
 from stream_jobs.processors.state import PartitionState
-from stream_jobs.processors.stitcher import Stitcher
 from stream_jobs.processors.topology import Topology
 from stream_jobs.settings import StitcherSettings
 
-_ASSIGNMENT: Final = 1
 _TOPOLOGY: Final = Topology.with_prefix("")
-
-
-class _Store:
-    def __init__(self) -> None:
-        self._kept: dict[bytes, bytes] = {}
-
-    def get(self, key: bytes, /) -> bytes | None:
-        return self._kept.get(key)
-
-    def scan(self, prefix: bytes, /) -> Iterator[tuple[bytes, bytes]]:
-        yield from [(key, value) for key, value in sorted(self._kept.items()) if key.startswith(prefix)]
-
-    async def write(self, changes: Sequence[Change], /) -> None:
-        for key, value in changes:
-            if value is None:
-                self._kept.pop(key, None)
-            else:
-                self._kept[key] = value
-
-
-@dataclass
-class _Shell:
-    stores: dict[int, _Store] = field(default_factory=dict)
-    sent: list[tuple[str, bytes]] = field(default_factory=list)
-
-    def open_store(self, partition: int, /) -> _Store:
-        return self.stores.setdefault(partition, _Store())
-
-    async def send_record(
-        self, topic: str, partition: int, key: bytes | None, value: bytes, headers: Headers | None, /
-    ) -> Awaitable[Any]:
-        self.sent.append((topic, value))
-        done = asyncio.get_running_loop().create_future()
-        done.set_result(None)
-        return done
-
-    def owns(self, assignment: int, /) -> bool:
-        return True
-
-    def reading_start(self, partition: int, /) -> int | None:
-        return 0
-
-    async def rewind(self, partition: int, offset: int, /) -> None:
-        raise AssertionError(f"the log has a hole before offset {offset} of partition {partition}")
-
-    def give_up(self, error: BaseException, /) -> None:
-        raise error
 
 
 class _FileCore:
@@ -106,10 +54,13 @@ def stitch_calmly(
     log: Mapping[int, Sequence[bytes]], settings: StitcherSettings, tenants: tuple[str, ...]
 ) -> dict[str, Calm]:
     """Stitch a whole log, partition by partition; return what it says of these tenants."""
-    shell = _Shell()
-    asyncio.run(_run(shell, log, settings))
+    sent: list[tuple[str, bytes]] = []
+    with Again(_FileCore(settings), _TOPOLOGY, settings.log_generation) as again:
+        for partition, values in sorted(log.items()):
+            for offset, value in enumerate(values):
+                sent += again.work_on(partition, offset, value)
     found = {tenant_id: Calm() for tenant_id in tenants}
-    for topic, value in shell.sent:
+    for topic, value in sent:
         if topic == _TOPOLOGY.spans:
             spans = msgspec.json.decode(value, type=SpanBatch)
             if calm := found.get(spans.tenant_id):
@@ -123,12 +74,3 @@ def stitch_calmly(
             if calm := found.get(alerts.tenant_id):
                 calm.alerts += [(alerts.agent_id, alerts.rev, alert) for alert in alerts.alerts]
     return found
-
-
-async def _run(shell: _Shell, log: Mapping[int, Sequence[bytes]], settings: StitcherSettings) -> None:
-    stitcher = Stitcher(shell, _FileCore(settings), _TOPOLOGY, log_generation=settings.log_generation)
-    for partition, values in sorted(log.items()):
-        for offset, value in enumerate(values):
-            await stitcher.process(SourceRecord(partition, offset, None, value, _ASSIGNMENT))
-        await stitcher.drain()
-    stitcher.close()

@@ -14,6 +14,7 @@ from typing import Any
 
 import httpx2
 import pytest
+import sqlalchemy as sa
 import uvicorn
 
 from api.main import create_app
@@ -25,6 +26,7 @@ from infra.runtime.trino_connection import MAINTENANCE, OPERATOR, connect
 from infra.trino.rules import access_rules, rules_json
 from lakehouse.contracts.columns import ColumnSpec
 from lakehouse.contracts.tables import TABLES, TableSpec, table_named
+from lakehouse.maintenance.lock import tables_lock
 from tests.integration.doors import DEADLINE_S, wait_until
 
 BASE_AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -205,6 +207,17 @@ def change_silver(settings: StackSettings, sql: str) -> None:
         return None
 
     wait_until(attempt, lambda error: error is None, sql[:60])
+
+
+@pytest.fixture(scope="module")
+def nothing_is_erased(stack: StackSettings) -> Iterator[None]:
+    """Erasures that a module asks for are not done: they would move tables that other tests look at."""
+    engine = make_engine(stack)
+    with tables_lock(engine, within_s=120):
+        yield
+        with engine.begin() as connection:
+            connection.execute(sa.text("DELETE FROM control.erasures WHERE tenant_id LIKE 'iso%' AND state = 'asked'"))
+    engine.dispose()
 
 
 @pytest.fixture(scope="session")

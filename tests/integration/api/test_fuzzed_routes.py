@@ -32,7 +32,7 @@ MAY_PASS = (503, 504)
 
 
 @pytest.fixture(scope="module")
-def door(stack: StackSettings, written_rules: None) -> Iterator[httpx2.Client]:
+def door(stack: StackSettings, written_rules: None, nothing_is_erased: None) -> Iterator[httpx2.Client]:
     """An API whose live streams end by themselves."""
     with served(api_settings(stack, api_live_stream_s=0.2, api_max_queries_per_tenant=8)) as client:
         yield client

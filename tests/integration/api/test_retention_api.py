@@ -12,6 +12,8 @@ from tests.integration.api.conftest import Client, People, api_settings, new_ten
 from tests.integration.api.live_topics import SPANS, OwnTopics, own_topics, spans_of, watching
 from tests.integration.doors import wait_until
 
+pytestmark = pytest.mark.usefixtures("nothing_is_erased")
+
 
 def days_of(client: Client, table: str) -> tuple[int, int, bool]:
     """Days of a table, its default, and whether the tenant has set them."""

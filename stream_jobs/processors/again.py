@@ -1,0 +1,81 @@
+"""The shipped routine over records that were worked on before: on a store in memory, without Faust and a broker.
+
+Upstream: ``stream_jobs.restitch``.
+Downstream: whoever wants to know what the stitcher must have sent.
+Guarantee: the steps of ``preparation`` and the order of ``stitcher``, one record after another and nothing in flight;
+so the same records lead to the same bytes as in the process, revision for revision, as long as prices and rules are the
+same.
+"""
+
+import asyncio
+from collections.abc import Iterable, Iterator, Sequence
+from types import TracebackType
+from typing import Self
+
+from stream_jobs.processors.journal import Change
+from stream_jobs.processors.preparation import Preparation
+from stream_jobs.processors.shell import Core, SourceRecord
+from stream_jobs.processors.state import PartitionState
+from stream_jobs.processors.stitcher import GENERATION_SHIFT
+from stream_jobs.processors.topology import Topology
+from stream_jobs.processors.work import Partition, Work
+
+_ASSIGNMENT = 1
+
+
+class MemoryStore:
+    """The state of one partition, in memory."""
+
+    def __init__(self) -> None:
+        self._kept: dict[bytes, bytes] = {}
+
+    def get(self, key: bytes, /) -> bytes | None:
+        """Return a value or None."""
+        return self._kept.get(key)
+
+    def scan(self, prefix: bytes, /) -> Iterator[tuple[bytes, bytes]]:
+        """Yield keys that begin so, in their order."""
+        yield from sorted((key, value) for key, value in self._kept.items() if key.startswith(prefix))
+
+    async def write(self, changes: Sequence[Change], /) -> None:
+        """Set values in order; None deletes."""
+        for key, value in changes:
+            if value is None:
+                self._kept.pop(key, None)
+            else:
+                self._kept[key] = value
+
+
+class Again:
+    """Works on records of any partitions, each partition in its order. Close it, or use it in a ``with`` block."""
+
+    def __init__(self, core: Core, topology: Topology, log_generation: int) -> None:
+        self._preparation = Preparation(core, topology, log_generation << GENERATION_SHIFT, lambda assignment: True)
+        self._partitions: dict[int, Partition] = {}
+        self._runner = asyncio.Runner()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._runner.close()
+
+    def work_on(self, partition: int, offset: int, value: bytes) -> Iterable[tuple[str, bytes]]:
+        """Work on a record; return (topic, value) of what it leads to, in the order of sending.
+
+        Raises:
+            TooManyDeadLetters: record after record cannot be read.
+        """
+        return self._runner.run(self._work_on(partition, offset, value))
+
+    async def _work_on(self, number: int, offset: int, value: bytes) -> list[tuple[str, bytes]]:
+        partition = self._partitions.get(number)
+        if partition is None:
+            partition = self._partitions[number] = Partition(PartitionState(MemoryStore()))
+        work = Work(SourceRecord(number, offset, None, value, _ASSIGNMENT))
+        await self._preparation.prepare(work, partition)
+        if work.changes:
+            await partition.state.write(work.plan_number, work.changes)
+        return [(topic, sent) for topic, _, _, sent, _ in work.sends]
