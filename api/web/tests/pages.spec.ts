@@ -1,12 +1,29 @@
-/** Every page shows what the demo's runs hold, in both themes, without a finding of axe and without breaking its CSP. */
+/** Every page shows what the demo's runs hold, in both themes and narrow, without a finding of axe and without breaking its CSP. */
 import AxeBuilder from "@axe-core/playwright";
 import type { Page } from "@playwright/test";
 
-import { expect, signIn, test, traceNamed, url } from "./signed_in";
+import { expect, lookingTest, test, traceNamed, url } from "./signed_in";
 
-async function axeFindings(page: Page): Promise<string[]> {
-  const { violations } = await new AxeBuilder({ page }).analyze();
+async function axeFindings(axe: AxeBuilder): Promise<string[]> {
+  const { violations } = await axe.analyze();
   return violations.flatMap((rule) => rule.nodes.map((node) => `${rule.id}: ${node.html.slice(0, 160)} (${node.failureSummary?.slice(0, 200)})`));
+}
+
+/**
+ * Hold what is shown to every rule of axe in light; in dark to its rule of contrast, as nothing else is different
+ * there; and on a telephone to its width.
+ */
+async function expectSound(page: Page, what: string, part = "html"): Promise<void> {
+  const axe = () => new AxeBuilder({ page }).include(part);
+  expect.soft(await axeFindings(axe()), `${what}, light`).toEqual([]);
+  await page.emulateMedia({ colorScheme: "dark" });
+  await expect(page.locator("html")).toHaveAttribute("data-theme", "dark");
+  expect.soft(await axeFindings(axe().withRules(["color-contrast"])), `${what}, dark`).toEqual([]);
+  await page.emulateMedia({ colorScheme: "light" });
+  await page.setViewportSize({ width: 400, height: 800 });
+  const sidewaysPx = () => page.evaluate(() => Math.max(...[document.documentElement, document.querySelector("main")!].map((box) => box.scrollWidth - box.clientWidth)));
+  await expect.soft.poll(sidewaysPx, `${what} scrolls sideways when narrow`).toBe(0);
+  await page.setViewportSize({ width: 1360, height: 860 });
 }
 
 const PAGES: readonly (readonly [string, string, RegExp])[] = [
@@ -27,66 +44,57 @@ const PAGES: readonly (readonly [string, string, RegExp])[] = [
   ["an unknown address", "/nowhere/at/all", /Nothing is at this address/],
 ];
 
-for (const colorScheme of ["light", "dark"] as const) {
-  test.describe(colorScheme, () => {
-    test.use({ colorScheme });
+test("login", async ({ page }) => {
+  await page.goto(url());
+  await expect(page.getByRole("button", { name: "Sign in" })).toBeVisible();
+  await expectSound(page, "login");
+});
 
-    test("login", async ({ page }) => {
-      await page.goto(url());
-      await expect(page.getByRole("button", { name: "Sign in" })).toBeVisible();
-      expect(await axeFindings(page)).toEqual([]);
-    });
-
-    for (const [name, path, told] of PAGES) {
-      test(name, async ({ page }) => {
-        await signIn(page);
-        await page.goto(url() + path);
-        await expect(page.getByRole("main")).toContainText(told);
-        await expect(page.getByRole("heading", { level: 1 })).toHaveCount(1);
-        await expect(page.locator(".state .spinner")).toHaveCount(0);
-        expect(await axeFindings(page)).toEqual([]);
-      });
-    }
-
-    test("dialogs of rules, budgets, channels and a halt", async ({ page }) => {
-      await signIn(page);
-      for (const [address, button] of [
-        ["/alerts?tab=rules", "session cost"],
-        ["/alerts?tab=budgets", "Make a budget"],
-        ["/alerts?tab=channels", "Add a channel"],
-        ["/agents/openclaw-captures", "Halt"],
-      ] as const) {
-        await page.goto(url() + address);
-        await page.getByRole("button", { name: button, exact: true }).click();
-        await expect(page.getByRole("dialog")).toBeVisible();
-        expect(await axeFindings(page), button).toEqual([]);
-      }
-    });
-
-    test("a trace in three views with a step", async ({ page, request }) => {
-      await signIn(page);
-      const trace = await traceNamed(request, "subagent");
-      for (const [view, part] of [
-        ["path", page.getByRole("treegrid")],
-        ["graph", page.getByRole("button", { name: /main\s*agent/ }).first()],
-        ["timeline", page.getByRole("application")],
-      ] as const) {
-        await page.goto(`${url()}/traces/${trace}?view=${view}`);
-        await expect(part).toBeVisible();
-        if (view === "path") await page.getByRole("treegrid").getByText("chat").first().click();
-        if (view === "path") await expect(page.getByRole("heading", { name: "Output" })).toBeVisible();
-        expect(await axeFindings(page), view).toEqual([]);
-      }
-    });
-
-    test("comparing two traces", async ({ page, request }) => {
-      await signIn(page);
-      await page.goto(`${url()}/compare/${await traceNamed(request, "subagent")}/${await traceNamed(request, "runaway")}`);
-      await expect(page.getByText("The second run cost")).toContainText("$0.049 more");
-      expect(await axeFindings(page)).toEqual([]);
-    });
+for (const [name, path, told] of PAGES) {
+  lookingTest(name, async ({ page }) => {
+    await page.goto(url() + path);
+    await expect(page.getByRole("main")).toContainText(told);
+    await expect(page.getByRole("heading", { level: 1 })).toHaveCount(1);
+    await expect(page.locator(".state .spinner")).toHaveCount(0);
+    expect(await page.evaluate(() => document.getAnimations().filter(({ playState }) => playState === "running").length), "something moves").toBe(0);
+    await expectSound(page, name);
   });
 }
+
+lookingTest("dialogs of rules, budgets, channels and a halt", async ({ page }) => {
+  for (const [address, button] of [
+    ["/alerts?tab=rules", "session cost"],
+    ["/alerts?tab=budgets", "Make a budget"],
+    ["/alerts?tab=channels", "Add a channel"],
+    ["/agents/openclaw-captures", "Halt"],
+  ] as const) {
+    await page.goto(url() + address);
+    await page.getByRole("button", { name: button, exact: true }).click();
+    await expect(page.getByRole("dialog")).toBeVisible();
+    await expectSound(page, button, "dialog[open]");
+  }
+});
+
+lookingTest("a trace in three views with a step", async ({ page, request }) => {
+  const trace = await traceNamed(request, "subagent");
+  for (const [view, part] of [
+    ["path", page.getByRole("treegrid")],
+    ["graph", page.getByRole("button", { name: /main\s*agent/ }).first()],
+    ["timeline", page.getByRole("application")],
+  ] as const) {
+    await page.goto(`${url()}/traces/${trace}?view=${view}`);
+    await expect(part).toBeVisible();
+    if (view === "path") await page.getByRole("treegrid").getByText("chat").first().click();
+    if (view === "path") await expect(page.getByRole("heading", { name: "Output" })).toBeVisible();
+    await expectSound(page, view);
+  }
+});
+
+lookingTest("comparing two traces", async ({ page, request }) => {
+  await page.goto(`${url()}/compare/${await traceNamed(request, "subagent")}/${await traceNamed(request, "runaway")}`);
+  await expect(page.getByText("The second run cost")).toContainText("$0.049 more");
+  await expectSound(page, "compare");
+});
 
 test("the page itself may run nothing but its own files", async ({ page }) => {
   const answer = await page.request.get(`${url()}/traces`);

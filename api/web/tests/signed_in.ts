@@ -42,19 +42,53 @@ export async function traceNamed(request: APIRequestContext, word: string): Prom
   return items[0]!.trace_id;
 }
 
+/** What the browser complains about from now on. */
+function complaintsOf(page: Page): string[] {
+  const complaints: string[] = [];
+  page.on("pageerror", (error) => complaints.push(String(error)));
+  page.on("console", (message) => {
+    const text = message.text();
+    if (message.type() === "error" && !text.startsWith("Failed to load resource")) complaints.push(text);
+  });
+  return complaints;
+}
+
 export const test = base.extend<{ complaints: string[] }>({
   complaints: [
     async ({ page }, use) => {
-      const complaints: string[] = [];
-      page.on("pageerror", (error) => complaints.push(String(error)));
-      page.on("console", (message) => {
-        const text = message.text();
-        if (message.type() === "error" && !text.startsWith("Failed to load resource")) complaints.push(text);
-      });
+      const complaints = complaintsOf(page);
       await use(complaints);
       expect(complaints).toEqual([]);
     },
     { auto: true },
   ],
+});
+
+interface Visit {
+  readonly page: Page;
+  readonly complaints: string[];
+}
+
+/**
+ * One page for all tests that only look: signed in once, its scripts read once, in light and without motion.
+ * What a test turns, such as the theme, the next one finds turned back.
+ */
+export const lookingTest = base.extend<{ page: Page }, { visit: Visit }>({
+  visit: [
+    async ({ browser }, use) => {
+      const context = await browser.newContext();
+      const page = await context.newPage();
+      await signIn(page);
+      await use({ page, complaints: complaintsOf(page) });
+      await context.close();
+    },
+    { scope: "worker" },
+  ],
+  page: async ({ visit: { page, complaints } }, use) => {
+    await page.emulateMedia({ colorScheme: "light", reducedMotion: "reduce" });
+    await page.setViewportSize({ width: 1360, height: 860 });
+    await use(page);
+    expect(complaints.splice(0)).toEqual([]);
+  },
 });
 export { expect };
