@@ -1,5 +1,9 @@
 """Two writers of one table: upkeep may come in between, a second sink may not."""
 
+import random
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from infra.runtime.trino_connection import MAINTENANCE, connect
@@ -8,7 +12,8 @@ from lakehouse.maintenance.procedures import Upkeep
 from lakehouse.sink.committer import Overtaken, Unprovisioned
 from lakehouse.sink.rows import build_rows
 from tests.integration.lakehouse.filling import commit_spans, committer_of, next_progress, span_rows
-from tests.integration.lakehouse.lake import Lake
+from tests.integration.lakehouse.lake import Lake, wait_until
+from tests.integration.lakehouse.test_exactly_once import Ledger
 
 SPANS = table_named("spans")
 
@@ -74,12 +79,47 @@ def test_progress_outlives_the_snapshots_that_brought_it(lake: Lake) -> None:
     assert lake.rows("spans").num_rows == 25
 
 
-def _expire_all_but_the_head(lake: Lake) -> None:
+def _expire_all_but_the_head(lake: Lake, table: str = "spans") -> None:
     """What the procedure does, without waiting for snapshots to grow old."""
     floor = {f"{lake.stack.catalog_name}.expire_snapshots_min_retention": "0s"}
     cursor = connect(lake.stack, MAINTENANCE, session_properties=floor).cursor()
-    cursor.execute(f'ALTER TABLE "{lake.namespace}"."spans" EXECUTE expire_snapshots(retention_threshold => \'0s\')')
+    cursor.execute(f'ALTER TABLE "{lake.namespace}"."{table}" EXECUTE expire_snapshots(retention_threshold => \'0s\')')
     cursor.fetchall()
+
+
+@pytest.mark.slow
+def test_upkeep_amid_commits_costs_no_row_and_no_reader(lake: Lake) -> None:
+    ledger = Ledger(lake, random.Random(8))
+    sink = lake.start_sink()
+    upkeep = Upkeep(lake.upkeep_settings())
+    ledger.send(20)
+    wait_until(ledger.is_drained, "the sink commits")
+    reader = connect(lake.stack, MAINTENANCE).cursor()
+    seen = 0
+    stop = threading.Event()
+    with ThreadPoolExecutor(1) as sending:
+        sent = sending.submit(_send_until, ledger, stop)
+        try:
+            for _ in range(3):
+                outcome = upkeep.run("optimize", [SPANS])[0]
+                assert outcome.error is None
+                _expire_all_but_the_head(lake)
+                reader.execute(f'SELECT count(DISTINCT span_id) FROM "{lake.namespace}"."spans"')
+                (found,) = reader.fetchone()
+                assert found >= seen > -1
+                seen = found
+        finally:
+            stop.set()
+            sent.result()
+    wait_until(ledger.is_drained, "all tables have their rows")
+    ledger.check()
+    assert sink.metric('clawtrace_sink_commit_conflicts_total{table="spans"}') > 0, "the two never met"
+
+
+def _send_until(ledger: Ledger, stop: threading.Event) -> None:
+    """Keep the sink committing, five times a second."""
+    while not stop.wait(0.05):
+        ledger.send(3)
 
 
 def test_upkeep_leaves_a_table_without_new_data_alone(lake: Lake) -> None:
