@@ -41,6 +41,11 @@ class SinkSettings(LakeSettings):
         default="clawtrace.sink",
         description="Consumer group that offsets are reported under, for lag dashboards only.",
     )
+    sink_tables: str = Field(
+        default="",
+        description="Tables that this sink fills, with commas between them; empty: all. Sinks with different tables "
+        "share the work. Tables that one topic feeds stay together: spans, edges, traces, agents, tenants do.",
+    )
     sink_commit_seconds: float = Field(
         default=5.0, gt=0, description="Time between two commits of a table while records arrive."
     )

@@ -252,3 +252,25 @@ FEEDS: tuple[Feed, ...] = (
         {"cards": _struct_columns(CARDS, lambda batch: batch.cards)},
     ),
 )
+
+
+class TablesTornApart(ValueError):
+    """The wanted tables do not exist, or leave out some that one topic feeds too; the text says which."""
+
+
+def feeds_of(wanted: str) -> tuple[Feed, ...]:
+    """Feeds of the tables that are named with commas between them; all when none is.
+
+    Raises:
+        TablesTornApart: two sinks reading one topic would both bury its unreadable records.
+    """
+    names = frozenset(name.strip() for name in wanted.split(",") if name.strip())
+    if not names:
+        return FEEDS
+    feeds = tuple(feed for feed in FEEDS if names & feed.tables.keys())
+    fed = {name for feed in feeds for name in feed.tables}
+    if unknown := names - fed:
+        raise TablesTornApart(f"no topic feeds {', '.join(sorted(unknown))}")
+    if left_out := fed - names:
+        raise TablesTornApart(f"{', '.join(sorted(left_out))} must be filled by the same sink as {wanted}")
+    return feeds

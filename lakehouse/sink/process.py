@@ -21,10 +21,10 @@ from infra.runtime.fail_points import arm
 from infra.runtime.metrics import serve_health
 from lakehouse import metrics
 from lakehouse.catalog.connect import connect_catalog
-from lakehouse.contracts.tables import TABLES
 from lakehouse.settings import SinkSettings
 from lakehouse.sink.committer import TRANSIENT, Overtaken, StoppedWaiting, Unprovisioned
 from lakehouse.sink.dead_letters import DeadLetterUndelivered
+from lakehouse.sink.feeds import TablesTornApart, feeds_of
 from lakehouse.sink.progress import PROPERTY, TableProgress
 from lakehouse.sink.session import SinkSession
 from lakehouse.sink.source import KafkaAway, NeedsPerson, PlaceGone
@@ -42,10 +42,18 @@ _STUCK_S = 30.0
 
 
 class SinkProcess:
-    """Runs sessions one after the other."""
+    """Runs sessions one after the other.
+
+    Raises:
+        NeedsPerson: the settings name tables that cannot be filled alone.
+    """
 
     def __init__(self, settings: SinkSettings) -> None:
         self._settings = settings
+        try:
+            self._feeds = feeds_of(settings.sink_tables)
+        except TablesTornApart as error:
+            raise NeedsPerson(f"CLAWTRACE_SINK_TABLES: {error}") from error
         self._stop = threading.Event()
         self._stopped_at = 0.0
         self._state = "starting"
@@ -102,7 +110,7 @@ class SinkProcess:
                 wait_s = min(wait_s * 2, _LONGEST_WAIT_S)
 
     def _run_session(self, catalog: Catalog) -> None:
-        session = SinkSession(self._settings, catalog, self._wait)
+        session = SinkSession(self._settings, catalog, self._wait, self._feeds)
         try:
             session.open()
             self._state = "running"
@@ -123,10 +131,11 @@ class SinkProcess:
         still_since = time.monotonic()
         while time.monotonic() - still_since < self._settings.sink_standby_seconds:
             found = {
-                spec.name: TableProgress.from_json(
-                    catalog.load_table((self._settings.silver_namespace, spec.name)).properties.get(PROPERTY)
+                name: TableProgress.from_json(
+                    catalog.load_table((self._settings.silver_namespace, name)).properties.get(PROPERTY)
                 ).commit_id
-                for spec in TABLES
+                for feed in self._feeds
+                for name in feed.tables
             }
             if found != seen:
                 seen, still_since = found, time.monotonic()

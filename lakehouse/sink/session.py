@@ -24,7 +24,7 @@ from lakehouse.sink.buffer import TableBuffer
 from lakehouse.sink.committer import Outdated, TableCommitter, Wait
 from lakehouse.sink.dead_letters import DeadLetters
 from lakehouse.sink.erased import ErasedList
-from lakehouse.sink.feeds import FEEDS, Feed, Record, SeenState
+from lakehouse.sink.feeds import Feed, Record, SeenState
 from lakehouse.sink.progress import TableProgress
 from lakehouse.sink.refusals import without_refused
 from lakehouse.sink.source import NeedsPerson, PlaceGone, Source
@@ -46,11 +46,14 @@ class TooManyDeadLetters(NeedsPerson):
 class SinkSession:
     """Reads, buffers, commits. Start anew after any exception: all truth is in the tables."""
 
-    def __init__(self, settings: SinkSettings, catalog: Catalog, wait: Wait) -> None:
+    def __init__(self, settings: SinkSettings, catalog: Catalog, wait: Wait, feeds: tuple[Feed, ...]) -> None:
         self._settings = settings
-        self._feeds: dict[str, Feed] = {feed.topic: feed for feed in FEEDS}
+        self._feeds: dict[str, Feed] = {feed.topic: feed for feed in feeds}
+        filled = {name for feed in feeds for name in feed.tables}
         self._committers = {
-            spec.name: TableCommitter(catalog, (settings.silver_namespace, spec.name), spec, wait) for spec in TABLES
+            spec.name: TableCommitter(catalog, (settings.silver_namespace, spec.name), spec, wait)
+            for spec in TABLES
+            if spec.name in filled
         }
         for committer in self._committers.values():
             committer.check()

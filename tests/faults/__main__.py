@@ -8,16 +8,20 @@ Guarantee: a round can be played again by its seed; the ledger and the stack's l
 import argparse
 import json
 import sys
+import tempfile
 import time
 from dataclasses import asdict
+from pathlib import Path
 
 import httpx2
 from rich.console import Console
 from rich.progress import track
 
 from infra.runtime.fail_points import FROM_FILE
+from tests.faults import big_traces
 from tests.faults.campaign import Fault, Round, World, play
 from tests.faults.ledger import Ledger
+from tests.faults.storm import play_storm
 from tests.integration.doors import Doors
 from tests.stack import QUICKER, ROOT, run_clawtrace, running_stack, settings_of
 
@@ -69,6 +73,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=int(time.time()), help="Seed of the first round; the next is +1.")
     parser.add_argument("--runs", type=int, default=40, help="Runs that come in during a round.")
     parser.add_argument("--faults", type=int, default=6, help="Kills and holds during a round.")
+    parser.add_argument("--only-rounds", action="store_true", help="No storm of stitchers, no big traces.")
     wanted = parser.parse_args()
     console = Console(stderr=True)
     rounds: list[Round] = []
@@ -91,6 +96,14 @@ def main() -> int:
             console.print(
                 f"seed {seed}: {last.num_events:,} events, {last.took_s:.0f} s, {', '.join(last.faults)}: {verdict}"
             )
+        if not wanted.only_rounds:
+            with tempfile.TemporaryDirectory() as folder:
+                moves, findings = play_storm(settings_of(environment).kafka_bootstrap, wanted.seed, 20, Path(folder))
+            console.print(f"storm {wanted.seed}: {', '.join(moves)}: {'; '.join(findings) or 'clean'}")
+            rounds.append(Round(wanted.seed, faults=moves, findings=findings))
+    if not wanted.only_rounds:
+        findings = big_traces.run_full_sizes(console.print)
+        rounds.append(Round(wanted.seed, findings=findings))
     num_events = sum(one.num_events for one in rounds)
     num_faults = sum(len(one.faults) for one in rounds)
     bad = [one for one in rounds if one.findings]

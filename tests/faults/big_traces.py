@@ -333,6 +333,28 @@ def findings_of(shape: str, num_spans: int, big: Stitched, small: Stitched) -> l
     return found
 
 
+def run_full_sizes(tell: Callable[[str], object]) -> list[str]:
+    """Measure the full sizes, telling a line for each; return what is wrong."""
+    findings: list[str] = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        bare = measure("flat", 0, folder)
+        tell("shape         spans   events  us/event slowest s largest B   MiB ratio")
+        for shape, num_spans, num_small in FULL:
+            small, big = measure(shape, num_small, folder), measure(shape, num_spans, folder)
+            for size, one in ((num_small, small), (num_spans, big)):
+                largest = max(one.largest_output_bytes, one.largest_change_bytes)
+                each_us = 1e6 * one.cpu_s / one.num_events
+                ratio = one.peak_mib / small.peak_mib
+                above = (one.peak_mib - bare.peak_mib) / (small.peak_mib - bare.peak_mib)
+                tell(
+                    f"{shape:10} {size:8,} {one.num_events:8,} {each_us:9.0f} {one.slowest_record_s:9.2f} "
+                    f"{largest:9,} {one.peak_mib:5.0f} {ratio:.2f} (above the bare process: {above:.1f})"
+                )
+            findings += findings_of(shape, num_spans, big, small)
+    return findings
+
+
 def main() -> int:
     """Measure the full sizes; 0 when nothing is found."""
     parser = argparse.ArgumentParser(prog="python -m tests.faults.big_traces", description="Stitch big traces.")
@@ -344,23 +366,7 @@ def main() -> int:
         found.peak_mib = _peak_mib()
         print(json.dumps(asdict(found)))
         return 0
-    findings: list[str] = []
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        bare = measure("flat", 0, folder)
-        print("shape         spans   events  us/event slowest s largest B   MiB ratio")
-        for shape, num_spans, num_small in FULL:
-            small, big = measure(shape, num_small, folder), measure(shape, num_spans, folder)
-            for size, one in ((num_small, small), (num_spans, big)):
-                largest = max(one.largest_output_bytes, one.largest_change_bytes)
-                each_us = 1e6 * one.cpu_s / one.num_events
-                ratio = one.peak_mib / small.peak_mib
-                above = (one.peak_mib - bare.peak_mib) / (small.peak_mib - bare.peak_mib)
-                print(
-                    f"{shape:10} {size:8,} {one.num_events:8,} {each_us:9.0f} {one.slowest_record_s:9.2f} "
-                    f"{largest:9,} {one.peak_mib:5.0f} {ratio:.2f} (above the bare process: {above:.1f})"
-                )
-            findings += findings_of(shape, num_spans, big, small)
+    findings = run_full_sizes(lambda line: print(line, flush=True))
     for finding in findings:
         print(finding)
     return 1 if findings else 0

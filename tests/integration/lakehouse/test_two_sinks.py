@@ -1,4 +1,4 @@
-"""A sink that was stopped and comes back finds another one at work."""
+"""Two sinks: one that was stopped and finds another at work, and two that share the tables."""
 
 import random
 import signal
@@ -34,3 +34,23 @@ def test_sink_that_wakes_up_is_refused_and_stands_by(lake: Lake) -> None:
     wait_until(ledger.is_drained, "the one that stood by goes on")
     ledger.check()
     assert loser.process.poll() is None
+
+
+def test_two_sinks_share_the_tables(lake: Lake) -> None:
+    ledger = Ledger(lake, random.Random(7))
+    raw = lake.start_sink(CLAWTRACE_SINK_TABLES="events")
+    rest = lake.start_sink(CLAWTRACE_SINK_TABLES="spans,edges,traces,agents,tenants,alerts,cards,verdicts")
+    for _ in range(3):
+        ledger.send(30)
+        wait_until(ledger.is_drained, "all tables have their rows")
+    ledger.check()
+    rows = "clawtrace_sink_rows_total"
+    assert raw.metric(f'{rows}{{table="events"}}') == len(ledger.event_ids)
+    assert rest.metric(f'{rows}{{table="spans"}}') == len(ledger.spans)
+    assert raw.metric(f'{rows}{{table="spans"}}') == rest.metric(f'{rows}{{table="events"}}') == 0
+    # Each read its own topics only, and neither was in the way of the other.
+    assert raw.metric('clawtrace_sink_records_total{topic="clawtrace.spans.v1"}') == 0
+    assert rest.metric('clawtrace_sink_records_total{topic="clawtrace.events.v1"}') == 0
+    for sink in (raw, rest):
+        assert "overtaken" not in sink.log()
+        assert sink.end(signal.SIGTERM) == 0

@@ -154,6 +154,15 @@ class Install:
         except (URLError, OSError):
             return False
 
+    def metric(self, sample: str) -> float:
+        """Value of a sample of its /metrics; 0 while it has none."""
+        with urlopen(
+            f"http://127.0.0.1:{self.port_base + PORT_OFFSETS['stitcher_metrics']}/metrics", timeout=10
+        ) as page:
+            lines = page.read().decode().splitlines()
+        values = [line.rpartition(" ")[2] for line in lines if line.startswith(f"{sample} ")]
+        return float(values[0]) if values else 0.0
+
     def log_tail(self) -> str:
         """Return the end of the stitcher's log."""
         return (self.home / "stitcher.log").read_text()[-3000:]

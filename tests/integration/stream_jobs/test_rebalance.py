@@ -16,6 +16,14 @@ def num_traces(one: Install) -> int:
     return sum(one.end_offsets(one.topology.traces).values())
 
 
+def num_partitions(one: Install) -> int:
+    return int(one.metric("clawtrace_stitcher_owned_partitions"))
+
+
+def num_stitched(one: Install) -> float:
+    return one.metric('clawtrace_stitcher_records_total{outcome="stitched"}')
+
+
 def test_partitions_that_move_lose_and_double_nothing(install: Callable[[str], Install]) -> None:
     alone, shared = install("alone"), install("shared")
     alone.produce_batches(5, NUM_RECORDS)
@@ -28,6 +36,10 @@ def test_partitions_that_move_lose_and_double_nothing(install: Callable[[str], I
     second.wait_ready()
     shared.produce_batches(5, NUM_RECORDS, since=400, until=700)
     wait_until(lambda: num_traces(shared) >= 500, "both are at work")
+    # Really both: each has partitions, together all of them, and each has stitched records.
+    wait_until(lambda: sorted(num_partitions(one) for one in (shared, second)) == [2, 2], "two partitions each")
+    shared.wait_all_committed()
+    assert all(num_stitched(one) > 0 for one in (shared, second))
     assert shared.stop() == 0  # leaves; its partitions go over when its session has ended
     shared.produce_batches(5, NUM_RECORDS, since=700)
     shared.wait_all_committed()
