@@ -7,13 +7,11 @@ baseline has the same rows as lists of plain values in memory, and only makes co
 table (zstd, as the tables do). Ledger: rows read back from the tables against the rows made.
 """
 
-import gc
 import statistics
 import time
 import uuid
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -24,7 +22,6 @@ import pyarrow.parquet as pq
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 
-from infra.runtime.collector import THRESHOLDS, collect_seldom
 from infra.runtime.kafka import provision_topics
 from infra.runtime.topics import TopicSpec
 from lakehouse import metrics
@@ -40,7 +37,7 @@ from stream_jobs.core.cost import PriceBook
 from stream_jobs.core.stitch import read_rules, stitch_batch
 from stream_jobs.processors.outputs import output_records
 from stream_jobs.processors.topology import Topology
-from tests.bench.harness import Check, Figure, Part, take_turns
+from tests.bench.harness import Check, Figure, Part, collected_seldom, take_turns
 from tests.bench.stitch import make_records
 from tests.bench.world import World
 from tests.captures import ROOT
@@ -197,19 +194,6 @@ class OwnSink:
 def _num_polled() -> float:
     (family,) = metrics.RECORDS.collect()
     return sum(sample.value for sample in family.samples if sample.name.endswith("_total"))
-
-
-@contextmanager
-def collected_seldom() -> Iterator[None]:
-    """Set the collector as the sink's process does, for both sides, and back again."""
-    before = gc.get_threshold()
-    collect_seldom()
-    assert gc.get_threshold() == THRESHOLDS
-    try:
-        yield
-    finally:
-        gc.unfreeze()
-        gc.set_threshold(*before)
 
 
 def measure(world: World) -> Part:
