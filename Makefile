@@ -58,7 +58,7 @@ test-openclaw: setup ## Run the plugin in real OpenClaw from npm, against the re
 bench-plugin: setup ## Measure what the plugin costs an agent, in real OpenClaw with and without it (six minutes)
 	@$(BIN)/python -m tests.openclaw.overhead
 
-bench: setup ## Measure on the real stack, then the API over a million spans (made once); prints tables and JSON
+bench: setup ## Measure each part against what it stands on, then the API over a million spans (BENCHMARKS.md)
 	@$(BIN)/python -m tests.bench
 	@$(BIN)/python -m tests.bench.api_times
 

@@ -117,7 +117,7 @@ class SinkProcess:
             while not self._stop.is_set():
                 self._stepped_at = time.monotonic()
                 session.step()
-            session.commit(everything=True)
+            session.commit_all()
         finally:
             session.close()
 

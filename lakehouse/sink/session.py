@@ -89,12 +89,20 @@ class SinkSession:
         self._check_topics()
         for record in self._source.poll(_POLL_S):
             self._handle(record)
-        metrics.BUFFERED_BYTES.set(self._num_buffered_bytes())
-        self.commit(everything=self._num_buffered_bytes() >= self._settings.sink_max_buffer_bytes)
+        num_bytes = self._num_buffered_bytes()
+        metrics.BUFFERED_BYTES.set(num_bytes)
+        # Full: the tables that fill it make room. A commit costs the same for three rows as for thirty thousand, so
+        # the small ones wait for their time. At least one table holds its share of the bytes.
+        is_full = num_bytes >= self._settings.sink_max_buffer_bytes
+        self._commit(self._settings.sink_max_buffer_bytes // len(self._buffers) if is_full else None)
 
-    def commit(self, *, everything: bool) -> None:
-        """Commit the tables that are due (or all that have rows), in the order of TABLES."""
-        due = [buffer for buffer in self._buffers.values() if self._is_due(buffer, everything)]
+    def commit_all(self) -> None:
+        """Commit every table that has rows, in the order of TABLES."""
+        self._commit(0)
+
+    def _commit(self, from_bytes: int | None) -> None:
+        """Commit the tables that are due, and those with rows of so many bytes, in the order of TABLES."""
+        due = [buffer for buffer in self._buffers.values() if self._is_due(buffer, from_bytes)]
         for buffer in due:
             self._commit_table(buffer)
         if due:
@@ -141,11 +149,11 @@ class SinkSession:
         for taker in takers:
             taker.pass_over(record, None)
 
-    def _is_due(self, buffer: TableBuffer, everything: bool) -> bool:
+    def _is_due(self, buffer: TableBuffer, from_bytes: int | None) -> bool:
         settings = self._settings
         slow = buffer.spec.name in SLOW_TABLES
         every_s = settings.sink_slow_commit_seconds if slow else settings.sink_commit_seconds
-        if buffer.has_rows and everything:
+        if buffer.has_rows and from_bytes is not None and buffer.num_bytes >= from_bytes:
             return True
         return buffer.is_due(every_s, settings.sink_gather_seconds, settings.sink_mark_seconds)
 

@@ -8,11 +8,13 @@ exit code says so. A goal that is missed is printed as missed and is no failure:
 
 import argparse
 import json
+import logging
 import os
 import sys
 import time
 from collections.abc import Callable
 
+import structlog
 from rich.console import Console
 from rich.table import Table
 
@@ -67,6 +69,8 @@ def main() -> int:
     wanted = parser.parse_args().parts or list(PARTS)
     console = Console(stderr=True, width=None if sys.stderr.isatty() else PLAIN_WIDTH)
     console.print(machine())
+    # Parts that run in this process would tell each commit.
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     parts = []
     with running_world() as world:
         for name in [it for it in PARTS if it in wanted]:

@@ -37,6 +37,8 @@ NUM_PAIRS = 5
 NUM_CONNECTIONS = 8
 HALF_LOAD_S = 10.0
 PORT_OFFSET = 30
+# The server closes what is idle for five seconds.
+MAX_IDLE_S = 2.0
 FLUSH_WITHIN_S = 60.0
 GOAL_R1 = 0.5
 GOAL_ACK_MS = 50.0
@@ -53,9 +55,12 @@ class Door:
 
     def send(self, body: Body) -> int:
         """Send one body; return how many of its events were acknowledged."""
-        connection = getattr(self._local, "connection", None)
-        if connection is None:
+        connection, used_s = getattr(self._local, "connection", None), getattr(self._local, "used_s", 0.0)
+        if connection is None or time.monotonic() - used_s > MAX_IDLE_S:
+            if connection is not None:
+                connection.close()
             connection = self._local.connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=60)
+        self._local.used_s = time.monotonic()
         connection.request("POST", "/v1/events", body.value, self._headers)
         answer = connection.getresponse()
         text = answer.read()

@@ -6,14 +6,18 @@ Guarantee: a ratio is the median over pairs of which ours and the baseline ran o
 spread; a figure without a ledger that balances is no figure, and the exit code says so.
 """
 
+import gc
 import os
 import statistics
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final, Literal
 
 import psutil
+
+from infra.runtime.collector import collect_seldom
 
 # Beyond it a ratio is of a busy machine: it is told, and marked.
 STEADY_SPREAD: Final = 0.15
@@ -137,6 +141,18 @@ def take_turns(ours: Callable[[], float], baseline: Callable[[], float], num_pai
         for name in sorted(both, reverse=number % 2 == 0):
             found[name].append(both[name]())
     return Pairs(tuple(found["ours"]), tuple(found["baseline"]))
+
+
+@contextmanager
+def collected_seldom() -> Iterator[None]:
+    """Set the collector as the processes do, for ours and for the baseline, and back again."""
+    before = gc.get_threshold()
+    collect_seldom()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+        gc.set_threshold(*before)
 
 
 def percentile(values: Iterable[float], share: float) -> float:

@@ -11,11 +11,8 @@ import threading
 import time
 from dataclasses import asdict, dataclass, field
 
-import msgspec
-from confluent_kafka import Consumer, TopicPartition
-
-from stream_jobs.contracts.alert import AlertBatch
 from tests.bench.harness import Check, Figure, Goal, Part, percentile
+from tests.bench.watches import AlertWatch, RowWatch
 from tests.bench.world import NUM_AGENTS, TENANT, World, at_rate
 from tests.integration.doors import Doors, spool_id_of, wire_batch
 from tests.load import RunTemplate, dear
@@ -25,7 +22,6 @@ WARM_UP_PROBES = 20
 ALERT_PROBES_PER_S = 10.0
 ROW_PROBES_PER_S = 4.0
 BATCH_EVENTS = 50
-ALERTS_TOPIC = "clawtrace.alerts.v1"
 LAST_PROBE_WITHIN_S = 60.0
 # The maximum is what passes while so many senders push for so long.
 NUM_PUSHERS = 4
@@ -124,38 +120,6 @@ class Background:
         self.measured_events_per_s = self.sent_events / (time.monotonic() - self._started)
 
 
-class AlertWatch:
-    """Notes when the alert of each trace lies in the topic."""
-
-    def __init__(self, doors: Doors) -> None:
-        """Start at the end of the topic."""
-        self._consumer = Consumer(
-            {"bootstrap.servers": doors.stack.kafka_bootstrap, "group.id": "bench", "fetch.wait.max.ms": 10}
-        )
-        ends = doors.end_offsets([ALERTS_TOPIC])
-        self._consumer.assign([TopicPartition(topic, partition, end) for (topic, partition), end in ends.items()])
-        self.seen_at: dict[str, float] = {}
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-
-    def _run(self) -> None:
-        decoder = msgspec.json.Decoder(AlertBatch)
-        while not self._stop.is_set():
-            record = self._consumer.poll(0.05)
-            if record is None or record.error():
-                continue
-            now = time.time()
-            for alert in decoder.decode(record.value()).alerts:
-                self.seen_at.setdefault(alert.trace_id or "", now)
-        self._consumer.close()
-
-    def close(self) -> None:
-        """Stop watching."""
-        self._stop.set()
-        self._thread.join()
-
-
 def trace_id_of(lines: list[dict[str, object]]) -> str:
     """The trace a run belongs to."""
     return next(line["ctx"]["trace"]["traceId"] for line in lines if line["ctx"].get("trace"))  # type: ignore[index,attr-defined]
@@ -215,37 +179,6 @@ def maximum_events_per_s(doors: Doors, sender: Sender) -> float:
     if acked_at.keys() - watch.seen_at.keys():
         raise RuntimeError("the alerts behind the load never came")
     return (sender.num_acked - before) / (max(watch.seen_at[it] for it in acked_at) - started)
-
-
-class RowWatch:
-    """Asks Trino again and again which of the probes it can see."""
-
-    def __init__(self, doors: Doors) -> None:
-        """Start asking."""
-        self._doors = doors
-        self.waiting: set[str] = set()
-        self.seen_at: dict[str, float] = {}
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-
-    def _run(self) -> None:
-        while not self._stop.wait(0.05):
-            waiting = sorted(self.waiting - self.seen_at.keys())
-            if not waiting:
-                continue
-            wanted = ", ".join(f"'{trace_id}'" for trace_id in waiting)
-            rows = self._doors.operator_rows(
-                "SELECT DISTINCT trace_id FROM iceberg.clawtrace.spans "
-                f"WHERE tenant_id = '{TENANT}' AND trace_id IN ({wanted})"
-            )
-            now = time.time()
-            self.seen_at.update({trace_id: now for (trace_id,) in rows})
-
-    def close(self) -> None:
-        """Stop asking."""
-        self._stop.set()
-        self._thread.join()
 
 
 def ack_to_row(doors: Doors, sender: Sender, events_per_s: int) -> Latency:

@@ -23,7 +23,8 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 from stream_jobs.processors.topology import STATE
 from tests.bench.gateway import Door
 from tests.bench.harness import Check, Figure, Pairs, Part
-from tests.bench.latency import AlertWatch, Ledger, Sender, trace_id_of
+from tests.bench.latency import Ledger, Sender, trace_id_of
+from tests.bench.watches import AlertWatch
 from tests.bench.wire_runs import RunMaker
 from tests.bench.world import World
 from tests.integration.doors import wait_until

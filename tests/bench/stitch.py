@@ -37,7 +37,7 @@ from stream_jobs.core.detect.rules import SETTINGS_TYPES
 from stream_jobs.core.stitch import read_rules, stitch_batch
 from stream_jobs.processors.outputs import output_records
 from stream_jobs.processors.topology import Topology
-from tests.bench.harness import Check, Figure, Part
+from tests.bench.harness import Check, Figure, Part, collected_seldom
 from tests.bench.world import World
 from tests.captures import ROOT, SCENARIOS
 from tests.load import RunTemplate
@@ -207,15 +207,16 @@ def measure(bootstrap: str, num_copies: int = NUM_COPIES, num_rounds: int = NUM_
     seconds: dict[str, list[float]] = {}
     num_read: set[int] = set()
     try:
-        for _ in range(num_rounds):
-            for name, run in (
-                ("stitched with all rules", all_rules.round),
-                ("stitched without rules", without.round),
-                ("consumed and decoded", lambda: reading.round(with_payloads=False)),
-                ("consumed and decoded with payloads", lambda: reading.round(with_payloads=True)),
-            ):
-                seconds.setdefault(name, []).append(run())
-                num_read.add(reading.num_events)
+        with collected_seldom():
+            for _ in range(num_rounds):
+                for name, run in (
+                    ("stitched with all rules", all_rules.round),
+                    ("stitched without rules", without.round),
+                    ("consumed and decoded", lambda: reading.round(with_payloads=False)),
+                    ("consumed and decoded with payloads", lambda: reading.round(with_payloads=True)),
+                ):
+                    seconds.setdefault(name, []).append(run())
+                    num_read.add(reading.num_events)
     finally:
         reading.remove()
     rates = {name: Rates.of(name, num_events, its) for name, its in seconds.items()}
