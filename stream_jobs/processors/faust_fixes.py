@@ -18,6 +18,7 @@ from faust.types import TP, FutureMessage
 
 from infra.runtime.fail_points import reach
 from stream_jobs.processors.journal import Change
+from stream_jobs.processors.lease import Lease, LeaseLost, now_s
 
 CHECKED_VERSION: Final = "0.15.3"
 # Longer than any broker restart that is worth waiting for; then the process gives up and is started again.
@@ -155,12 +156,32 @@ class DurableProducer(driver.Producer):
 
     Fault: it is idempotent under ``exactly_once`` only. Without idempotence a batch that is sent again after a lost
     answer lands behind newer ones: old state over new state, and outputs out of the order their readers rely on.
+
+    Fault: without transactions nothing fences a process that was stopped for longer than its session: it goes on with
+    what it had ready, and old state lies over what the new owner of the partition wrote. Here each request waits for
+    the proof that this process is still a member (``lease``).
     """
 
     def __init__(self, transport: Any, loop: asyncio.AbstractEventLoop | None = None, **kwargs: Any) -> None:
         super().__init__(transport, loop=loop, **kwargs)
         self.buffer = DurableBuffer(loop=self.loop, beacon=self.beacon)
         self.buffer.app = self.app
+
+    def _new_producer(self, transactional_id: str | None = None) -> Any:
+        client: Any = super()._new_producer(transactional_id)
+        send = client._sender._send_produce_req
+        app = cast(Any, self.app)
+
+        async def send_under_lease(node_id: int, batches: Any) -> None:
+            try:
+                await app.consumer.lease.wait_held()
+            except LeaseLost as error:
+                app.give_up(error)
+                await asyncio.Event().wait()
+            await send(node_id, batches)
+
+        client._sender._send_produce_req = send_under_lease
+        return client
 
     def _settings_extra(self) -> Mapping[str, Any]:
         return {"acks": "all", "enable_idempotence": True}
@@ -194,12 +215,18 @@ class ExactConsumer(driver.Consumer):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.reading_starts: dict[TP, int] = {}
+        self.lease = Lease(self.app.conf.broker_session_timeout)
         self._read_offset = NothingRead()
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Forget where to start; what arrives before the next seek is left over from before."""
         self.reading_starts = {}
         await super().on_partitions_revoked(revoked)
+
+    async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        """Begin a lease."""
+        self.lease.begin()
+        await super().on_partitions_assigned(assigned, generation_id)
 
     async def perform_seek(self) -> None:
         """Go to where each partition of the events must be read from."""
@@ -243,6 +270,25 @@ class PromptConsumerThread(driver.AIOKafkaConsumerThread):
         consumer = super()._create_worker_consumer(transport)
         consumer._fetch_max_wait_ms = FETCH_MAX_WAIT_MS
         return consumer
+
+    async def on_start(self) -> None:
+        """Connect; from then on each heartbeat that is answered proves the lease."""
+        await super().on_start()
+        coordinator = cast(Any, self._ensure_consumer())._coordinator
+        beat = coordinator._do_heartbeat
+        lease = cast(ExactConsumer, self.consumer).lease
+
+        async def beat_for_lease() -> bool:
+            sent_at_s = now_s()
+            generation = coordinator.generation
+            is_answered: bool = await beat()
+            if is_answered:
+                lease.prove(sent_at_s)
+            elif coordinator.generation != generation:
+                lease.lose()
+            return is_answered
+
+        coordinator._do_heartbeat = beat_for_lease
 
 
 class DurableTransport(driver.Transport):

@@ -1,9 +1,9 @@
-"""Stitchers come and go: joins, leaves and kills of three processes while records come in (F15).
+"""Stitchers come and go: three processes join, leave, are killed, and held for longer than their session (F15).
 
 Upstream: a seed; the broker of a running stack.
 Downstream: ``python -m tests.faults.storm``, and the campaign.
-Guarantee: the same seed makes the same records and the same moves. What comes out is compared, byte for byte, with what
-one stitcher makes of the same records that nothing happens to.
+Guarantee: the same seed makes the same records, and chooses the same moves. What comes out is compared, byte for byte,
+with what one stitcher makes of the same records that nothing happens to.
 """
 
 import argparse
@@ -20,8 +20,11 @@ from infra.runtime.settings import StackSettings
 from tests.integration.stream_jobs.harness import Install, as_a_reader_sees
 
 NUM_PROCESSES: Final = 3
-RECORDS_A_MOVE: Final = 40
-MAX_GAP_S: Final = 6.0
+RECORDS_A_MOVE: Final = 200
+MAX_GAP_S: Final = 3.0
+HELD_SHARE: Final = 0.4
+# The group gives a member up after 10 s; others then have its partitions when it wakes up.
+MIN_HELD_S, MAX_HELD_S = 9.0, 16.0
 # A session ends after 10 s, and the state of a partition is read back before work goes on.
 DRAINED_WITHIN_S: Final = 180.0
 
@@ -38,7 +41,8 @@ def play_storm(bootstrap: str, seed: int, num_moves: int, folder: Path) -> tuple
     try:
         calm.produce_batches(seed, num_records)
         calm.start()
-        first.start()
+        for member in members:
+            member.start()
         for number in range(num_moves):
             since = number * RECORDS_A_MOVE
             first.produce_batches(seed, num_records, since=since, until=since + RECORDS_A_MOVE)
@@ -70,6 +74,12 @@ def _move(chooser: random.Random, members: list[Install]) -> str:
     if member.process is None or member.process.poll() is not None:
         _start_again(member)
         return f"{number} joins"
+    if chooser.random() < HELD_SHARE:
+        held_s = chooser.uniform(MIN_HELD_S, MAX_HELD_S)
+        member.process.send_signal(signal.SIGSTOP)
+        time.sleep(held_s)
+        member.process.send_signal(signal.SIGCONT)
+        return f"{number} held {held_s:.0f} s"
     member.process.send_signal(signal.SIGKILL if kill else signal.SIGTERM)
     member.process.wait(30)
     member.process = None
