@@ -1,6 +1,7 @@
 """`clawtrace tail`, `top`, `ask` and `doctor` over the API of this checkout and the running stack."""
 
 import json
+import os
 import secrets
 import subprocess
 import threading
@@ -16,7 +17,6 @@ from api.client import EXIT_AWAY, ApiClient, ApiError, Door
 from api.console.ask import ask_app
 from api.console.doctor.checks import CHECKS
 from api.console.follow import LIVE_PATH
-from api.console.tail import tail_app
 from api.console.top import top_app
 from infra.runtime.settings import StackSettings
 from tests.integration.api.conftest import api_settings, change_silver, new_tenant_id, served
@@ -24,6 +24,7 @@ from tests.integration.api.live_topics import SPANS, OwnTopics, own_topics, span
 from tests.integration.api.tracy_stack import new_key, own_database, served_tracy, write_run
 from tests.integration.doors import wait_until
 from tests.messages_server import Say, messages_server, script
+from tests.stack import run_clawtrace
 
 
 @pytest.fixture(scope="module")
@@ -61,15 +62,16 @@ def test_tail_misses_nothing_and_repeats_nothing_over_many_connections(
 
         sender = threading.Thread(target=send)
         sender.start()
+        # As a process, which can be ended: were anything lost, it would wait for it for ever.
         arguments = ["--json", "--after", start, "--limit", str(len(wanted)), "--url", url, "--key", key]
-        done = CliRunner().invoke(tail_app, arguments)
+        done = run_clawtrace("tail", *arguments, environment=dict(os.environ))
         sender.join()
-        assert done.exit_code == 0, done.output
+        assert done.returncode == 0, done.stderr
         lines = [json.loads(line) for line in done.stdout.splitlines()]
         assert [line["data"]["span_id"] for line in lines] == wanted
         # Whoever goes on from the middle gets the rest.
         arguments[2], arguments[4] = lines[39]["id"], "20"
-        rest = CliRunner().invoke(tail_app, arguments)
+        rest = run_clawtrace("tail", *arguments, environment=dict(os.environ))
         assert [json.loads(line)["data"]["span_id"] for line in rest.stdout.splitlines()] == wanted[40:]
 
 
