@@ -15,6 +15,8 @@ CAPTURES = ROOT / "producers/replay/captures"
 # Tenants whose runs are to raise an alert: the limit lies between an ordinary capture and the runaway.
 ALERTED_TENANTS = ("doorstwo", "benchten")
 ALERT_LIMIT_USD = "0.05"
+# Tests wait until every table says that it has everything; by default some say so only once a minute.
+QUICKER = {"CLAWTRACE_SINK_MARK_SECONDS": "3", "CLAWTRACE_SINK_SLOW_COMMIT_SECONDS": "3"}
 
 
 def write_stack_config(home: Path) -> None:

@@ -13,9 +13,8 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 from sqlalchemy import Connection, Engine
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.exc import ProgrammingError, SQLAlchemyError
 
-from infra.runtime.database import SCHEMA, DatabaseAway, away
+from infra.runtime.database import SCHEMA, transaction
 
 T = TypeVar("T")
 
@@ -43,13 +42,8 @@ async def transact(engine: Engine, work: Callable[[Connection], T]) -> T:
     """
 
     def run() -> T:
-        try:
-            with engine.begin() as connection:
-                return work(connection)
-        except ProgrammingError as error:
-            raise DatabaseAway(f"{away(error)}; run clawtrace db migrate") from error
-        except SQLAlchemyError as error:
-            raise away(error) from error
+        with transaction(engine) as connection:
+            return work(connection)
 
     return await asyncio.to_thread(run)
 

@@ -6,10 +6,8 @@ Guarantee: a session is found for its own tenant only; a turn is there whole or 
 shown, after all checks, and of what tools returned nothing but ids, SQL and counts.
 """
 
-import asyncio
 import re
 import secrets
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, TypeVar
@@ -17,10 +15,10 @@ from typing import Any, Final, TypeVar
 import sqlalchemy as sa
 from sqlalchemy import Connection, Engine
 from sqlalchemy.dialects.postgresql import JSONB, insert
-from sqlalchemy.exc import SQLAlchemyError
 
+from api.repositories.control import transact
 from api.repositories.scope import Scope
-from infra.runtime.database import away, metadata
+from infra.runtime.database import metadata
 
 MAX_TURNS: Final = 200
 # How much of a conversation goes to the model again: the newest turns, as they were shown.
@@ -122,7 +120,9 @@ class SessionStore:
             .order_by(columns.updated_at.desc(), columns.session_id)
             .limit(limit)
         )
-        return await self._run(lambda connection: [SessionRow(*row) for row in connection.execute(statement)])
+        return await transact(
+            self._engine, lambda connection: [SessionRow(*row) for row in connection.execute(statement)]
+        )
 
     async def find(self, scope: Scope, session_id: str) -> tuple[SessionRow, list[Turn]] | None:
         """Return a session with its turns, the first one first; None when this tenant has none of that id."""
@@ -144,7 +144,7 @@ class SessionStore:
             turns = [Turn(row.question, row.page, row.text, row.events, row.failed, row.asked_at) for row in rows]
             return SessionRow(*head), turns
 
-        return await self._run(read)
+        return await transact(self._engine, read)
 
     async def add_turn(self, scope: Scope, session_id: str, turn: Turn) -> None:
         """Add a turn; the first one makes the session.
@@ -182,7 +182,7 @@ class SessionStore:
                 )
             )
 
-        await self._run(write)
+        await transact(self._engine, write)
 
     async def delete(self, scope: Scope, session_id: str) -> bool:
         """Delete a session with its turns; False when this tenant has none of that id."""
@@ -191,14 +191,4 @@ class SessionStore:
             .where(_sessions.c.tenant_id == scope.tenant_id, _sessions.c.session_id == session_id)
             .returning(_sessions.c.session_id)
         )
-        return await self._run(lambda connection: connection.execute(statement).first() is not None)
-
-    async def _run(self, work: Callable[[Connection], T]) -> T:
-        def run() -> T:
-            try:
-                with self._engine.begin() as connection:
-                    return work(connection)
-            except SQLAlchemyError as error:
-                raise away(error) from error
-
-        return await asyncio.to_thread(run)
+        return await transact(self._engine, lambda connection: connection.execute(statement).first() is not None)

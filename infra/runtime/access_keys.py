@@ -16,9 +16,8 @@ from typing import Any, Final, Literal, cast, get_args
 
 import sqlalchemy as sa
 from sqlalchemy import Engine, Row
-from sqlalchemy.exc import ProgrammingError, SQLAlchemyError
 
-from infra.runtime.database import DatabaseAway, away, metadata
+from infra.runtime.database import DatabaseAway, metadata, transaction
 
 Scope = Literal["ingest", "read", "operate", "admin"]
 SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
@@ -223,14 +222,9 @@ def note_use(engine: Engine, key_id: str) -> None:
 
 
 def _run(engine: Engine, statement: sa.Executable) -> list[Row[Any]]:
-    try:
-        with engine.begin() as connection:
-            result = connection.execute(statement)
-            return list(result) if result.returns_rows else []
-    except ProgrammingError as error:
-        raise DatabaseAway(f"{away(error)}; run clawtrace db migrate") from error
-    except SQLAlchemyError as error:
-        raise away(error) from error
+    with transaction(engine) as connection:
+        result = connection.execute(statement)
+        return list(result) if result.returns_rows else []
 
 
 def _record(row: Row[Any]) -> KeyRecord:

@@ -15,8 +15,8 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine, MetaData, create_engine, text
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import Connection, Engine, MetaData, create_engine, text
+from sqlalchemy.exc import IntegrityError, ProgrammingError, SQLAlchemyError
 
 from infra.runtime.metrics import note_dependency
 from infra.runtime.settings import StackSettings
@@ -60,6 +60,23 @@ def make_engine(settings: StackSettings, *, pool_size: int = 4) -> Engine:
             "options": f"-c statement_timeout={STATEMENT_TIMEOUT_MS}",
         },
     )
+
+
+@contextmanager
+def transaction(engine: Engine) -> Iterator[Connection]:
+    """One transaction: it holds when the block ends, and never was when the block raises.
+
+    Raises:
+        DatabaseAway: Postgres does not answer or was not migrated.
+        IntegrityError: what was written contradicts what is there.
+    """
+    try:
+        with engine.begin() as connection:
+            yield connection
+    except IntegrityError:
+        raise
+    except SQLAlchemyError as error:
+        raise away(error) from error
 
 
 @contextmanager
@@ -139,5 +156,8 @@ def away(error: SQLAlchemyError) -> DatabaseAway:
     """Say in one line why the database did not answer."""
     reason = str(getattr(error, "orig", None) or error).strip().splitlines()
     first = reason[0] if reason else type(error).__name__
-    hint = "; is the stack running? (make up)" if "connect" in first else ""
+    if isinstance(error, ProgrammingError):
+        hint = "; run clawtrace db migrate"
+    else:
+        hint = "; is the stack running? (make up)" if "connect" in first else ""
     return DatabaseAway(f"Postgres does not answer: {first}{hint}")

@@ -14,9 +14,8 @@ from typing import Final
 
 import sqlalchemy as sa
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import ProgrammingError, SQLAlchemyError
 
-from infra.runtime.database import DatabaseAway, away, metadata
+from infra.runtime.database import metadata, transaction
 
 guard_audit = sa.Table(
     "guard_audit",
@@ -68,15 +67,10 @@ def note_order(engine: Engine, order: GuardOrder) -> None:
         DatabaseAway: Postgres does not answer or was not migrated.
     """
     columns = ("who", "tenant_id", "agent_id", "action", "scope", "scope_id", "reason", "verdict_id")
-    try:
-        with engine.begin() as connection:
-            # Otherwise a row could become visible after one with a higher number, and a reader would miss it.
-            connection.execute(sa.text("LOCK TABLE control.guard_audit IN EXCLUSIVE MODE"))
-            connection.execute(guard_audit.insert().values(**{name: getattr(order, name) for name in columns}))
-    except ProgrammingError as error:
-        raise DatabaseAway(f"{away(error)}; run clawtrace db migrate") from error
-    except SQLAlchemyError as error:
-        raise away(error) from error
+    with transaction(engine) as connection:
+        # Otherwise a row could become visible after one with a higher number, and a reader would miss it.
+        connection.execute(sa.text("LOCK TABLE control.guard_audit IN EXCLUSIVE MODE"))
+        connection.execute(guard_audit.insert().values(**{name: getattr(order, name) for name in columns}))
 
 
 def who_told(connection: Connection, tenant_id: str, verdict_ids: Sequence[str]) -> dict[str, str]:

@@ -10,22 +10,20 @@ it; what is removed says what holds without a policy, and is not listed.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import msgspec
 import sqlalchemy as sa
 from sqlalchemy import Connection, Engine, Row
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.exc import ProgrammingError, SQLAlchemyError
 
 from infra.runtime.access_keys import AGENT_ID, TENANT_ID
-from infra.runtime.database import DatabaseAway, away, metadata
+from infra.runtime.database import metadata, transaction
 from producers.contracts.guard import GuardPolicy, InvalidPolicy, check_policy
 
 # A change is seen at its commit and dated before it: look back by more than a statement may last.
 OVERLAP: Final = timedelta(seconds=10)
 
-T = TypeVar("T")
 _AMOUNT: Final = sa.Numeric(18, 6)
 guard_policies = sa.Table(
     "guard_policies",
@@ -75,16 +73,13 @@ def change_policy(
         DatabaseAway: Postgres does not answer or was not migrated.
     """
     check_agent(tenant_id, agent_id)
-
-    def work(connection: Connection) -> StoredPolicy:
+    with transaction(engine) as connection:
         before = _locked(connection, tenant_id, agent_id)
         policy = msgspec.structs.replace(before.policy if before else NO_POLICY, **changes)
         check_policy(policy)
         if also is not None:
             also(connection)
         return _write(connection, tenant_id, agent_id, policy)
-
-    return _transact(engine, work)
 
 
 def remove_policy(engine: Engine, tenant_id: str, agent_id: str, *, also: Also | None = None) -> bool:
@@ -95,8 +90,7 @@ def remove_policy(engine: Engine, tenant_id: str, agent_id: str, *, also: Also |
         DatabaseAway: Postgres does not answer or was not migrated.
     """
     check_agent(tenant_id, agent_id)
-
-    def work(connection: Connection) -> bool:
+    with transaction(engine) as connection:
         before = _locked(connection, tenant_id, agent_id)
         if before is None or before.policy == NO_POLICY:
             return False
@@ -104,8 +98,6 @@ def remove_policy(engine: Engine, tenant_id: str, agent_id: str, *, also: Also |
             also(connection)
         _write(connection, tenant_id, agent_id, NO_POLICY)
         return True
-
-    return _transact(engine, work)
 
 
 def find_policy(engine: Engine, tenant_id: str, agent_id: str) -> StoredPolicy | None:
@@ -191,17 +183,8 @@ def _write(connection: Connection, tenant_id: str, agent_id: str, policy: GuardP
 
 
 def _run(engine: Engine, statement: sa.Executable) -> list[Row[Any]]:
-    return _transact(engine, lambda connection: list(connection.execute(statement)))
-
-
-def _transact(engine: Engine, work: Callable[[Connection], T]) -> T:
-    try:
-        with engine.begin() as connection:
-            return work(connection)
-    except ProgrammingError as error:
-        raise DatabaseAway(f"{away(error)}; run clawtrace db migrate") from error
-    except SQLAlchemyError as error:
-        raise away(error) from error
+    with transaction(engine) as connection:
+        return list(connection.execute(statement))
 
 
 def _stored(row: Row[Any]) -> StoredPolicy:

@@ -16,10 +16,9 @@ from typing import Any, Final
 
 import msgspec
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import ProgrammingError, SQLAlchemyError
 
 from infra.runtime.access_keys import AGENT_ID, TENANT_ID
-from infra.runtime.database import DatabaseAway, away
+from infra.runtime.database import transaction
 from stream_jobs.budgets import ledger
 from stream_jobs.budgets.keeper import outbox_rows
 from stream_jobs.budgets.ledger import StoredBudget
@@ -129,28 +128,25 @@ def set_budget(
     )
     check_budget(made)
     now_us = _now_us()
-    try:
-        with engine.begin() as connection:
-            ledger.lock(connection)
-            found = ledger.read_budgets(connection, budget_id=made.budget_id)
-            if found:
-                budget, state = msgspec.structs.replace(found[0].budget, **changes), found[0].state
-                check_budget(budget)
-            else:
-                budget, state = made, BudgetState()
-                # What a session has spent is nowhere to be found: such a budget begins at nothing.
-                if session_prefix is None:
-                    for bucket_us, cost_usd, num_tokens in ledger.spends_since(
-                        connection, budget, first_bucket(window, now_us)
-                    ):
-                        start = bucket_of(window, bucket_us)
-                        amount = cost_usd if unit == "usd" else Decimal(num_tokens)
-                        state.buckets[start] = state.buckets.get(start, ZERO) + amount
-            ledger.write_budget(connection, budget, state)
-            if also is not None:
-                also(connection)
-    except SQLAlchemyError as error:
-        raise _away(error) from error
+    with transaction(engine) as connection:
+        ledger.lock(connection)
+        found = ledger.read_budgets(connection, budget_id=made.budget_id)
+        if found:
+            budget, state = msgspec.structs.replace(found[0].budget, **changes), found[0].state
+            check_budget(budget)
+        else:
+            budget, state = made, BudgetState()
+            # What a session has spent is nowhere to be found: such a budget begins at nothing.
+            if session_prefix is None:
+                for bucket_us, cost_usd, num_tokens in ledger.spends_since(
+                    connection, budget, first_bucket(window, now_us)
+                ):
+                    start = bucket_of(window, bucket_us)
+                    amount = cost_usd if unit == "usd" else Decimal(num_tokens)
+                    state.buckets[start] = state.buckets.get(start, ZERO) + amount
+        ledger.write_budget(connection, budget, state)
+        if also is not None:
+            also(connection)
     return Standing(StoredBudget(budget, state), now_us)
 
 
@@ -161,13 +157,10 @@ def list_budgets(engine: Engine, tenant_id: str | None = None) -> list[Standing]
         DatabaseAway: Postgres does not answer or was not migrated.
     """
     now_us = _now_us()
-    try:
-        with engine.begin() as connection:
-            stored = ledger.read_budgets(
-                connection, tenants=(tenant_id,) if tenant_id else (), everything=tenant_id is None
-            )
-    except SQLAlchemyError as error:
-        raise _away(error) from error
+    with transaction(engine) as connection:
+        stored = ledger.read_budgets(
+            connection, tenants=(tenant_id,) if tenant_id else (), everything=tenant_id is None
+        )
     return [Standing(it, now_us) for it in stored]
 
 
@@ -186,20 +179,17 @@ def remove_budget(
         DatabaseAway: Postgres does not answer or was not migrated.
     """
     now_us = _now_us()
-    try:
-        with engine.begin() as connection:
-            rev, last_audit_id = ledger.lock(connection)
-            found = ledger.read_budgets(connection, budget_id=budget_id)
-            if not found or tenant_id not in (None, found[0].budget.tenant_id):
-                raise InvalidBudget(f"there is no budget {budget_id}; clawtrace budget list shows them")
-            rows = outbox_rows([(found[0], retire(found[0].budget, found[0].state, now_us, rev + 1))], now_us, rev + 1)
-            ledger.put(connection, rows)
-            ledger.advance(connection, rev + 1, last_audit_id)
-            ledger.delete_budget(connection, budget_id)
-            if also is not None:
-                also(connection)
-    except SQLAlchemyError as error:
-        raise _away(error) from error
+    with transaction(engine) as connection:
+        rev, last_audit_id = ledger.lock(connection)
+        found = ledger.read_budgets(connection, budget_id=budget_id)
+        if not found or tenant_id not in (None, found[0].budget.tenant_id):
+            raise InvalidBudget(f"there is no budget {budget_id}; clawtrace budget list shows them")
+        rows = outbox_rows([(found[0], retire(found[0].budget, found[0].state, now_us, rev + 1))], now_us, rev + 1)
+        ledger.put(connection, rows)
+        ledger.advance(connection, rev + 1, last_audit_id)
+        ledger.delete_budget(connection, budget_id)
+        if also is not None:
+            also(connection)
     return found[0].budget
 
 
@@ -247,8 +237,3 @@ def _iso(at_us: int) -> str:
 
 def _now_us() -> int:
     return time.time_ns() // 1000
-
-
-def _away(error: SQLAlchemyError) -> DatabaseAway:
-    hint = "; run clawtrace db migrate" if isinstance(error, ProgrammingError) else ""
-    return DatabaseAway(f"{away(error)}{hint}")

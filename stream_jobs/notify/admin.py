@@ -15,9 +15,9 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy import Connection, Engine, Row
-from sqlalchemy.exc import IntegrityError, ProgrammingError, SQLAlchemyError
+from sqlalchemy.exc import IntegrityError
 
-from infra.runtime.database import DatabaseAway, away
+from infra.runtime.database import transaction
 from stream_jobs.contracts.alert import Alert
 from stream_jobs.contracts.channel import Channel, InvalidChannel, parse_channel, reveal, shown
 from stream_jobs.core.notify.message import Message, Told
@@ -70,14 +70,12 @@ def add_channel(engine: Engine, vault: Vault, deliverer: Deliverer, channel: Cha
     values = {"channel_id": channel_id, "tenant_id": channel.tenant_id, "name": channel.name}
     values |= _values(vault, channel, channel_id)
     try:
-        with engine.begin() as connection:
+        with transaction(engine) as connection:
             connection.execute(channels.insert().values(**values))
             if also is not None:
                 also(connection)
     except IntegrityError:
         raise InvalidChannel(f"name: {channel.tenant_id} has a channel {channel.name} already") from None
-    except SQLAlchemyError as error:
-        raise plainly_away(error) from error
 
 
 def replace_channel(
@@ -98,28 +96,22 @@ def replace_channel(
         NoSuchChannel: the tenant has none of the name.
         InvalidChannel, VaultClosed, DatabaseAway: see :func:`add_channel`.
     """
-    try:
-        with engine.connect() as connection:
-            row = _find(connection, name, tenant_id)
-    except SQLAlchemyError as error:
-        raise plainly_away(error) from error
+    with transaction(engine) as connection:
+        row = _find(connection, name, tenant_id)
     before, given = reveal(open_target(vault, row.sealed, row.channel_id)), dict(values["target"])
     if all(given.get(part, before.get(part)) == before.get(part) for part in _PLACE):
         given = before | given
     channel = parse_channel({**values, "tenant_id": tenant_id, "name": name, "target": given})
     _check_place(deliverer, channel)
     changed = _values(vault, channel, row.channel_id)
-    try:
-        with engine.begin() as connection:
-            # A message that is being delivered is waited for.
-            connection.execute(sa.text(f"SET LOCAL statement_timeout = {REMOVE_TIMEOUT_MS}"))
-            mine = channels.c.channel_id == row.channel_id
-            if not connection.execute(channels.update().where(mine).values(**changed)).rowcount:
-                raise NoSuchChannel(f"name: there is no channel {name}")
-            if also is not None:
-                also(connection)
-    except SQLAlchemyError as error:
-        raise plainly_away(error) from error
+    with transaction(engine) as connection:
+        # A message that is being delivered is waited for.
+        connection.execute(sa.text(f"SET LOCAL statement_timeout = {REMOVE_TIMEOUT_MS}"))
+        mine = channels.c.channel_id == row.channel_id
+        if not connection.execute(channels.update().where(mine).values(**changed)).rowcount:
+            raise NoSuchChannel(f"name: there is no channel {name}")
+        if also is not None:
+            also(connection)
 
 
 def list_channels(engine: Engine, tenant_id: str | None = None) -> list[ListedChannel]:
@@ -141,11 +133,8 @@ def list_channels(engine: Engine, tenant_id: str | None = None) -> list[ListedCh
     ).order_by(channels.c.tenant_id, channels.c.name)
     if tenant_id is not None:
         statement = statement.where(channels.c.tenant_id == tenant_id)
-    try:
-        with engine.connect() as connection:
-            rows = connection.execute(statement).all()
-    except SQLAlchemyError as error:
-        raise plainly_away(error) from error
+    with transaction(engine) as connection:
+        rows = connection.execute(statement).all()
     return [
         ListedChannel(
             tenant_id=row.tenant_id,
@@ -170,16 +159,13 @@ def remove_channel(engine: Engine, name: str, tenant_id: str | None = None, also
         InvalidChannel: there is none, or several tenants have one of the name.
         DatabaseAway: Postgres does not answer or was not migrated.
     """
-    try:
-        with engine.begin() as connection:
-            row = _find(connection, name, tenant_id)
-            # A message that is being delivered is waited for.
-            connection.execute(sa.text(f"SET LOCAL statement_timeout = {REMOVE_TIMEOUT_MS}"))
-            connection.execute(channels.delete().where(channels.c.channel_id == row.channel_id))
-            if also is not None:
-                also(connection)
-    except SQLAlchemyError as error:
-        raise plainly_away(error) from error
+    with transaction(engine) as connection:
+        row = _find(connection, name, tenant_id)
+        # A message that is being delivered is waited for.
+        connection.execute(sa.text(f"SET LOCAL statement_timeout = {REMOVE_TIMEOUT_MS}"))
+        connection.execute(channels.delete().where(channels.c.channel_id == row.channel_id))
+        if also is not None:
+            also(connection)
     return str(row.tenant_id)
 
 
@@ -193,11 +179,8 @@ def test_channel(
         VaultClosed: its secrets cannot be decrypted.
         DatabaseAway: Postgres does not answer or was not migrated.
     """
-    try:
-        with engine.connect() as connection:
-            row = _find(connection, name, tenant_id)
-    except SQLAlchemyError as error:
-        raise plainly_away(error) from error
+    with transaction(engine) as connection:
+        row = _find(connection, name, tenant_id)
     target = open_target(vault, row.sealed, row.channel_id)
     first = _test_message(row.tenant_id, name, base_url, is_over=False)
     outcome = deliverer.deliver(target, first)
@@ -267,9 +250,3 @@ def _test_message(tenant_id: str, name: str, base_url: str, *, is_over: bool, sa
         base_url=base_url,
         told=(told,),
     )
-
-
-def plainly_away(error: SQLAlchemyError) -> DatabaseAway:
-    """Say in one line why the database did not answer, and what may help."""
-    hint = "; run clawtrace db migrate" if isinstance(error, ProgrammingError) else ""
-    return DatabaseAway(f"{away(error)}{hint}")

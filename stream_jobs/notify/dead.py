@@ -11,9 +11,9 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy import Engine
-from sqlalchemy.exc import SQLAlchemyError
 
-from stream_jobs.notify.admin import chosen, plainly_away
+from infra.runtime.database import transaction
+from stream_jobs.notify.admin import chosen
 from stream_jobs.notify.tables import channels, deliveries, messages
 
 MAX_DEAD_SHOWN: Final = 200
@@ -57,11 +57,8 @@ def list_dead(engine: Engine, tenant_id: str | None = None, name: str | None = N
         .order_by(messages.c.done_at.desc())
         .limit(MAX_DEAD_SHOWN)
     )
-    try:
-        with engine.connect() as connection:
-            rows = connection.execute(statement).all()
-    except SQLAlchemyError as error:
-        raise plainly_away(error) from error
+    with transaction(engine) as connection:
+        rows = connection.execute(statement).all()
     return [
         DeadLetter(row.tenant_id, row.name, row.message_id, row.reason, row.num_tries, row.num_alerts, row.done_at)
         for row in rows
@@ -96,9 +93,6 @@ def retry_dead(engine: Engine, tenant_id: str | None = None, name: str | None = 
         .where(messages.c.state == "dead", messages.c.channel_id.in_(ids))
         .values(state="waiting", num_tries=0, due_at=sa.func.clock_timestamp(), done_at=None)
     )
-    try:
-        with engine.begin() as connection:
-            connection.execute(outdated)
-            return connection.execute(again).rowcount
-    except SQLAlchemyError as error:
-        raise plainly_away(error) from error
+    with transaction(engine) as connection:
+        connection.execute(outdated)
+        return connection.execute(again).rowcount

@@ -17,10 +17,9 @@ from typing import Any, Final, Literal
 import structlog
 from pydantic import ValidationError
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import ProgrammingError, SQLAlchemyError
 
 from infra.runtime.access_keys import AGENT_ID
-from infra.runtime.database import DatabaseAway, away
+from infra.runtime.database import transaction
 from stream_jobs.contracts.alert import AlertRule, AlertState
 from stream_jobs.core.detect.guide import GUIDES, meaning_of
 from stream_jobs.core.detect.rulebook import RuleBook
@@ -82,11 +81,8 @@ def list_rules(engine: Engine, rules_file: Path, tenant_id: str, agent_id: str |
         DatabaseAway: Postgres does not answer or was not migrated.
     """
     book = _file_book(rules_file)
-    try:
-        with engine.connect() as connection:
-            stored = store.read_rows(connection, tenant_id)
-    except SQLAlchemyError as error:
-        raise _away(error) from error
+    with transaction(engine) as connection:
+        stored = store.read_rows(connection, tenant_id)
     return [_listed(rule.name, meaning_of(rule), book, stored, tenant_id, agent_id) for rule in RULES]
 
 
@@ -114,15 +110,12 @@ def set_rule(
     check_settings(rule, settings)
     if agent_id is not None and not AGENT_ID.fullmatch(agent_id):
         raise InvalidRule(f"agent {agent_id!r}: use the name that its key was made with")
-    try:
-        with engine.begin() as connection:
-            store.raise_rev(connection)
-            store.write_row(connection, tenant_id, agent_id, rule, settings, who)
-            if store.count_rows(connection, tenant_id) > MAX_ROWS_PER_TENANT:
-                raise InvalidRule(f"more than {MAX_ROWS_PER_TENANT} are set already; take some back first")
-            also(connection)
-    except SQLAlchemyError as error:
-        raise _away(error) from error
+    with transaction(engine) as connection:
+        store.raise_rev(connection)
+        store.write_row(connection, tenant_id, agent_id, rule, settings, who)
+        if store.count_rows(connection, tenant_id) > MAX_ROWS_PER_TENANT:
+            raise InvalidRule(f"more than {MAX_ROWS_PER_TENANT} are set already; take some back first")
+        also(connection)
 
 
 def remove_rule(engine: Engine, tenant_id: str, agent_id: str | None, rule: str, *, also: Also) -> bool:
@@ -131,15 +124,12 @@ def remove_rule(engine: Engine, tenant_id: str, agent_id: str | None, rule: str,
     Raises:
         DatabaseAway: Postgres does not answer or was not migrated.
     """
-    try:
-        with engine.begin() as connection:
-            store.raise_rev(connection)
-            found = store.delete_row(connection, tenant_id, agent_id, rule)
-            if found:
-                also(connection)
-            return found
-    except SQLAlchemyError as error:
-        raise _away(error) from error
+    with transaction(engine) as connection:
+        store.raise_rev(connection)
+        found = store.delete_row(connection, tenant_id, agent_id, rule)
+        if found:
+            also(connection)
+        return found
 
 
 def check_settings(rule: str, settings: Mapping[str, Any]) -> None:
@@ -235,8 +225,3 @@ def _file_book(rules_file: Path) -> RuleBook:
         # The stitcher keeps its last good one; what that was is not known here.
         _log.warning("rules_file_broken", file=str(rules_file), reason=str(error))
         return read_rules("")
-
-
-def _away(error: SQLAlchemyError) -> DatabaseAway:
-    hint = "; run clawtrace db migrate" if isinstance(error, ProgrammingError) else ""
-    return DatabaseAway(f"{away(error)}{hint}")

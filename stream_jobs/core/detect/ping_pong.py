@@ -15,7 +15,7 @@ from pydantic import Field
 from stream_jobs.contracts.alert import AlertRule
 from stream_jobs.core.detect.alerting import set_alert
 from stream_jobs.core.detect.settings import RuleSettings
-from stream_jobs.core.detect.tool_view import ToolView, view_of
+from stream_jobs.core.detect.tool_view import ToolView, set_call_alert, view_of
 from stream_jobs.core.facts import Fact, FactKind
 from stream_jobs.core.workspace import Workspace
 
@@ -88,21 +88,17 @@ class PingPong:
             return
         memory.is_alert = bool(period)
         tools = sorted({it.tool_name for it in memory.turns[-period:]}) if period else []
-        set_alert(
+        set_call_alert(
             ws,
             settings,
             self.name,
-            scope="run",
-            scope_id=view.run.run_id,
+            view,
             state="alert" if period else "ok",
             message=f"{period} calls ({', '.join(tools)}) took turns {settings.max_rounds} times with the same results."
             if period
             else "The calls no longer take turns.",
             at_us=fact.at_us,
-            labels=view.labels,
             evidence={"num_calls": period * settings.max_rounds, "period": period, "limit_rounds": settings.max_rounds},
-            trace_id=view.run.trace_id,
-            span_id=view.tool.span_id,
         )
 
     def _look_at_messages(self, ws: Workspace, settings: PingPongSettings, fact: Fact, view: ToolView) -> None:

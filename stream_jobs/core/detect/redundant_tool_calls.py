@@ -14,9 +14,8 @@ import msgspec
 from pydantic import Field
 
 from stream_jobs.contracts.alert import AlertRule
-from stream_jobs.core.detect.alerting import set_alert
 from stream_jobs.core.detect.settings import RuleSettings
-from stream_jobs.core.detect.tool_view import ToolView, asked_of, view_of
+from stream_jobs.core.detect.tool_view import ToolView, asked_of, set_call_alert, view_of
 from stream_jobs.core.facts import Fact, FactKind
 from stream_jobs.core.redundancy.normalise import digest_of, units_of
 from stream_jobs.core.redundancy.similar import SimilarTexts
@@ -127,17 +126,15 @@ class RedundantToolCalls:
         if memory.is_alert or memory.num_known < settings.max_calls or not is_much:
             return
         memory.is_alert = True
-        set_alert(
+        set_call_alert(
             ws,
             settings,
             self.name,
-            scope="run",
-            scope_id=tool.run_id,
+            view,
             state="alert",
             message=f"{memory.num_known} of {memory.num_calls} tool calls asked nearly the same as an earlier one and "
             "were answered the same.",
             at_us=fact.at_us,
-            labels=view.labels,
             evidence={
                 "num_known_answers": memory.num_known,
                 "num_redundant": memory.num_redundant,
@@ -145,8 +142,6 @@ class RedundantToolCalls:
                 "limit": settings.max_calls,
                 "min_percent": settings.min_percent,
             },
-            trace_id=tool.trace_id,
-            span_id=tool.span_id,
         )
 
 

@@ -12,9 +12,8 @@ import msgspec
 from pydantic import Field
 
 from stream_jobs.contracts.alert import AlertRule
-from stream_jobs.core.detect.alerting import set_alert
 from stream_jobs.core.detect.settings import RuleSettings
-from stream_jobs.core.detect.tool_view import WRITE_TOOLS, view_of
+from stream_jobs.core.detect.tool_view import WRITE_TOOLS, set_call_alert, view_of
 from stream_jobs.core.facts import Fact, FactKind
 from stream_jobs.core.workspace import Workspace
 
@@ -76,22 +75,18 @@ class RepeatedResult:
         if memory.num_tokens < settings.max_repeated_tokens:
             return
         memory.is_alert = True
-        set_alert(
+        set_call_alert(
             ws,
             settings,
             self.name,
-            scope="run",
-            scope_id=view.run.run_id,
+            view,
             state="alert",
             message=f"{memory.num_repeats} tool results, about {memory.num_tokens} tokens, had been given before.",
             at_us=fact.at_us,
-            labels=view.labels,
             evidence={
                 "num_repeats": memory.num_repeats,
                 "limit": settings.max_repeats,
                 "num_tokens_estimated": memory.num_tokens,
                 "limit_tokens": settings.max_repeated_tokens,
             },
-            trace_id=view.run.trace_id,
-            span_id=view.tool.span_id,
         )

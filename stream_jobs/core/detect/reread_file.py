@@ -12,9 +12,8 @@ import msgspec
 from pydantic import Field
 
 from stream_jobs.contracts.alert import AlertRule, AlertSeverity
-from stream_jobs.core.detect.alerting import set_alert
 from stream_jobs.core.detect.settings import RuleSettings
-from stream_jobs.core.detect.tool_view import READ_TOOLS, WRITE_TOOLS, view_of
+from stream_jobs.core.detect.tool_view import READ_TOOLS, WRITE_TOOLS, set_call_alert, view_of
 from stream_jobs.core.facts import Fact, FactKind
 from stream_jobs.core.redundancy.normalise import digest_of
 from stream_jobs.core.workspace import Workspace
@@ -67,18 +66,15 @@ class RereadFile:
         memory.readings = [*(it for it in memory.readings if it is not found), reading][-_MAX_READINGS:]
         if reading.num_reads != settings.max_reads:
             return
-        set_alert(
+        set_call_alert(
             ws,
             settings,
             self.name,
-            scope="run",
-            scope_id=view.run.run_id,
+            view,
             about=view.asked,
             state="alert",
             message=f"A run has read the same unchanged file {reading.num_reads} times: {view.path[:200]}.",
             at_us=fact.at_us,
-            labels={**view.labels, "path": view.path[:200]},
+            labels={"path": view.path[:200]},
             evidence={"num_reads": reading.num_reads, "limit": settings.max_reads, "num_bytes": view.num_answer_bytes},
-            trace_id=view.run.trace_id,
-            span_id=view.tool.span_id,
         )

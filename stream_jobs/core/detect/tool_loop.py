@@ -14,7 +14,7 @@ from pydantic import Field
 from stream_jobs.contracts.alert import AlertRule, AlertSeverity
 from stream_jobs.core.detect.alerting import set_alert
 from stream_jobs.core.detect.settings import RuleSettings
-from stream_jobs.core.detect.tool_view import ToolView, asked_of, view_of
+from stream_jobs.core.detect.tool_view import ToolView, asked_of, set_call_alert, view_of
 from stream_jobs.core.facts import Fact, FactKind
 from stream_jobs.core.redundancy.normalise import digest_of
 from stream_jobs.core.state import ToolState
@@ -115,27 +115,23 @@ class ToolLoop:
     ) -> None:
         count = len(repeat.numbers) + repeat.num_waits
         seconds = max(0, fact.at_us - repeat.first_at_us) // 1_000_000
-        set_alert(
+        set_call_alert(
             ws,
             settings,
             self.name,
-            scope="run",
-            scope_id=view.run.run_id,
+            view,
             about=repeat.asked,
             state="alert" if state == "alert" else "ok",
             message=f"{view.tool.tool_name} was called {count} times in the same way with the same result."
             if state == "alert"
             else f"{view.tool.tool_name} has given another result.",
             at_us=fact.at_us,
-            labels=view.labels,
             evidence={
                 "num_same_calls": count,
                 "limit": settings.max_same_calls,
                 "seconds": seconds,
                 "asked": view.asked_text[:200],
             },
-            trace_id=view.run.trace_id,
-            span_id=view.tool.span_id,
         )
 
     def _look_at_start(self, ws: Workspace, settings: ToolLoopSettings, fact: Fact) -> None:

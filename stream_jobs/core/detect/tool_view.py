@@ -12,6 +12,9 @@ from typing import Any, Final, NamedTuple, cast
 
 import msgspec
 
+from stream_jobs.contracts.alert import AlertRule, AlertState
+from stream_jobs.core.detect.alerting import set_alert
+from stream_jobs.core.detect.settings import RuleSettings
 from stream_jobs.core.facts import Fact
 from stream_jobs.core.redundancy.normalise import answer_text, asked_text, digest_of
 from stream_jobs.core.state import RunState, ToolState
@@ -91,6 +94,37 @@ class ToolView(NamedTuple):
     def labels(self) -> dict[str, str]:
         """What an alert about it is labelled with."""
         return {"run_id": self.run.run_id, "session_key": self.run.session_key, "tool_name": self.tool.tool_name}
+
+
+def set_call_alert(
+    ws: Workspace,
+    settings: RuleSettings,
+    rule: AlertRule,
+    view: ToolView,
+    *,
+    state: AlertState,
+    message: str,
+    at_us: int,
+    evidence: Mapping[str, object],
+    about: str = "",
+    labels: Mapping[str, str] | None = None,
+) -> bool:
+    """Bring an alert about a run, which the calls up to this one prove, to a state; see :func:`set_alert`."""
+    return set_alert(
+        ws,
+        settings,
+        rule,
+        scope="run",
+        scope_id=view.run.run_id,
+        about=about,
+        state=state,
+        message=message,
+        at_us=at_us,
+        labels={**view.labels, **(labels or {})},
+        evidence=evidence,
+        trace_id=view.run.trace_id,
+        span_id=view.tool.span_id,
+    )
 
 
 class _Shared:
