@@ -15,6 +15,7 @@ import typer
 from prometheus_client.metrics import MetricWrapperBase
 from pydantic import SecretStr
 
+from api.access.roles import ROLE_FIELD
 from api.cli import COMMANDS, load_command
 from api.config import setting_rows
 from infra.local.topology import PROCESSES
@@ -159,15 +160,27 @@ def openapi_documents() -> dict[str, dict[str, Any]]:
 
 def http_page() -> str:
     """Every endpoint."""
-    parts = [f"# Endpoints\n\n{NOTICE}"]
+    parts = [
+        f"# Endpoints\n\n{NOTICE}\nEach role may do what the one before it may: viewer (a key with the scope `read`), "
+        "operator (`operate`), admin (`admin`).\n"
+    ]
     for service, document in openapi_documents().items():
         rows = [
-            (f"`{method.upper()} {path}`", str(operation.get("summary", "")), " ".join(sorted(operation["responses"])))
+            (
+                f"`{method.upper()} {path}`",
+                str(operation.get("summary", "")),
+                _who(operation),
+                " ".join(sorted(operation["responses"])),
+            )
             for path, operations in document["paths"].items()
             for method, operation in operations.items()
         ]
-        parts.append(f"\n## {service}\n\n{table(('endpoint', 'what it does', 'answers'), rows)}")
+        parts.append(f"\n## {service}\n\n{table(('endpoint', 'what it does', 'who', 'answers'), rows)}")
     return "".join(parts)
+
+
+def _who(operation: dict[str, Any]) -> str:
+    return str(operation.get(ROLE_FIELD) or ("an ingest key" if any(operation.get("security", [])) else "anybody"))
 
 
 def rule_settings(type_: type[RuleSettings]) -> list[tuple[str, ...]]:
