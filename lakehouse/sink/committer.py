@@ -8,6 +8,7 @@ head: files are written once, committed at most once, and an overtaken sink can 
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 import pyarrow as pa
 import structlog
@@ -124,8 +125,8 @@ class TableCommitter:
     def commit(self, files: list[DataFile], wanted: TableProgress, is_fit: Callable[[], bool] = lambda: True) -> None:
         """Put the files into the table and move its progress, both or neither.
 
-        Returns only when that is the case. Waits while the catalog is away. ``is_fit`` is asked again before each
-        attempt on a head that others have moved.
+        Returns only when that is the case. Waits while the catalog is away. ``is_fit`` is asked before each
+        attempt, so after any look at the head.
 
         Raises:
             Outdated: the files are not fit any more; they are deleted, nothing was committed.
@@ -136,12 +137,15 @@ class TableCommitter:
         is_doubtful, is_lost = False, False
         for _ in self._attempts("commit"):
             try:
-                if is_doubtful:
-                    if self._has_landed(wanted):
-                        break
-                    if not is_fit():
-                        self._discard(files, is_lost)
-                        raise Outdated(self.spec.name)
+                if is_doubtful and self._has_landed(wanted):
+                    break
+                if not is_fit():
+                    self._discard(files, is_lost)
+                    raise Outdated(self.spec.name)
+            except TRANSIENT as error:
+                self._note("commit_not_tried", error)
+                continue
+            try:
                 self._swap(files, wanted)
                 break
             except CommitFailedException:
@@ -163,7 +167,9 @@ class TableCommitter:
         if is_lost:
             return
         for file in files:
-            self._table.io.delete(file.file_path)
+            # When the warehouse was away in the middle, the first ones are gone already.
+            with suppress(FileNotFoundError):
+                self._table.io.delete(file.file_path)
 
     def _note_size(self) -> None:
         """Tell dashboards how big the table is; its newest snapshot says so, nothing is counted."""

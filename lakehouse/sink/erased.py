@@ -12,11 +12,11 @@ from infra.runtime.tombstones import NO_TOMBSTONES, Tombstones, read_tombstones
 
 
 class ErasedList:
-    """The tombstones as of the last look."""
+    """The tombstones as of the last look: ``known``."""
 
     def __init__(self, settings: StackSettings) -> None:
         self._engine = make_engine(settings, pool_size=1)
-        self._stones = NO_TOMBSTONES
+        self.known = NO_TOMBSTONES
 
     def look(self) -> Tombstones:
         """Return all tombstones of now.
@@ -25,8 +25,8 @@ class ErasedList:
             SQLAlchemyError: Postgres is away, or was not migrated; without it nothing can be committed.
         """
         with self._engine.connect() as connection:
-            self._stones = read_tombstones(connection, self._stones)
-        return self._stones
+            self.known = read_tombstones(connection, self.known)
+        return self.known
 
     def close(self) -> None:
         """Let go of Postgres."""

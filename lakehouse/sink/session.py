@@ -71,6 +71,7 @@ class SinkSession:
             KafkaAway: try again later.
             OffsetsBeyondLog: a person must look.
         """
+        self._erased.look()
         self._facts = self._source.describe()
         topic_ids = {topic: facts.topic_id for topic, facts in self._facts.items()}
         self._buffers: dict[str, TableBuffer] = {}
@@ -176,7 +177,7 @@ class SinkSession:
         """Commit rows and progress, without what was erased by now; return the number of rows."""
         committer = self._committers[buffer.spec.name]
         while True:
-            stones = self._erased.look()
+            stones = self._erased.known
             kept = without_refused(buffer.spec, rows, stones) if rows is not None else None
             files = committer.write(kept) if kept is not None and kept.num_rows else []
             metrics.WRITE_SECONDS.labels(table=buffer.spec.name).observe(time.monotonic() - started)
