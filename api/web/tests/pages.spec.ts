@@ -39,6 +39,7 @@ const PAGES: readonly (readonly [string, string, RegExp])[] = [
   ["settings", "/settings", /Make a key/],
   ["members", "/settings?tab=members", /Member/],
   ["prices", "/settings?tab=prices", /Prices that hold today/],
+  ["retention", "/settings?tab=retention", /How long rows stay/],
   ["changes", "/settings?tab=audit", /Changes/],
   ["get started", "/start", /Waiting for the first event/],
   ["an unknown address", "/nowhere/at/all", /Nothing is at this address/],

@@ -78,6 +78,7 @@ for (const look of LOOKS) {
         settings: "/settings",
         members: "/settings?tab=members",
         prices: "/settings?tab=prices",
+        retention: "/settings?tab=retention",
         changes: "/settings?tab=audit",
         start: "/start",
       };

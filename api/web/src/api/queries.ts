@@ -36,6 +36,8 @@ export type VerdictItem = Schemas["VerdictItem"];
 export type PriceItem = Schemas["PriceItem"];
 export type PriceOverride = Schemas["PriceOverrideItem"];
 export type RepriceJob = Schemas["RepriceJob"];
+export type RetentionItem = Schemas["RetentionItem"];
+export type ErasureJob = Schemas["ErasureJob"];
 export type TraceQuery = NonNullable<operations["list_traces_v1_traces_get"]["parameters"]["query"]>;
 export type AlertQuery = NonNullable<operations["list_alerts_v1_alerts_get"]["parameters"]["query"]>;
 
@@ -208,6 +210,16 @@ export const overridesQuery = queryOptions({
 export const repricesQuery = queryOptions({
   queryKey: ["reprices"],
   queryFn: ({ signal }) => read(api.GET("/v1/prices/reprices", { signal })),
+});
+
+export const retentionQuery = queryOptions({
+  queryKey: ["retention"],
+  queryFn: ({ signal }) => read(api.GET("/v1/retention", { params: { query: { count: true } }, signal })),
+});
+
+export const erasuresQuery = queryOptions({
+  queryKey: ["erasures"],
+  queryFn: ({ signal }) => read(api.GET("/v1/erasures", { signal })),
 });
 
 export const conversationsQuery = queryOptions({

@@ -1,7 +1,7 @@
 /**
- * Keys, members, prices, and who changed what.
+ * Keys, members, prices, retention, and who changed what.
  *
- * Upstream: /v1/keys, /v1/members, /v1/audit; `prices`.
+ * Upstream: /v1/keys, /v1/members, /v1/audit; `prices`, `retention`.
  * Downstream: people and agents that sign in.
  * Guarantee: a new key is shown once; what cannot be undone is asked for first.
  */
@@ -24,10 +24,13 @@ import { useUrlState } from "../kit/url_state";
 
 const Prices = lazy(async () => ({ default: (await import("./prices")).Prices }));
 
+const Retention = lazy(async () => ({ default: (await import("./retention")).Retention }));
+
 const TABS = [
   { id: "keys", name: "Keys" },
   { id: "members", name: "Members" },
   { id: "prices", name: "Prices" },
+  { id: "retention", name: "Retention" },
   { id: "audit", name: "Changes" },
 ] as const;
 const SCOPES: readonly (readonly [KeyScope, string])[] = [
@@ -51,6 +54,11 @@ export default function Settings() {
           {tab === "prices" && (
             <Suspense fallback={<Loading what="prices" />}>
               <Prices />
+            </Suspense>
+          )}
+          {tab === "retention" && (
+            <Suspense fallback={<Loading what="retention" />}>
+              <Retention />
             </Suspense>
           )}
           {tab === "audit" && <Audit />}

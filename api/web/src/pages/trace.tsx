@@ -11,6 +11,7 @@ import { Link, useParams } from "react-router";
 
 import { useLive } from "../api/live";
 import { alertsQuery, graphQuery, skeletonQuery, timelineQuery, type TraceSkeleton, type TraceSummary } from "../api/queries";
+import { useMay } from "../api/who";
 import { formatCount, formatDuration, formatInstant, formatTokens, formatUsd } from "../kit/format";
 import { Page } from "../kit/page";
 import { Failed, Loading, StatusBadge } from "../kit/states";
@@ -41,6 +42,7 @@ export default function Trace() {
   const { traceId = "" } = useParams();
   const { get, set } = useUrlState();
   const spanId = get("span");
+  const isAdmin = useMay("admin");
   const skeleton = useQuery(skeletonQuery(traceId, GROWS_EVERY_MS));
   const alerts = useQuery(alertsQuery({ trace_id: traceId, limit: 50 }));
   useTracySubject({ trace_id: traceId, ...(spanId === undefined ? {} : { span_id: spanId }) });
@@ -77,6 +79,11 @@ export default function Trace() {
           <a className="button" href={`/v1/traces/${encodeURIComponent(traceId)}/export`} download>
             Export
           </a>
+          {isAdmin && !trace.is_open && (
+            <Link className="button" to={`/settings?tab=retention&trace=${encodeURIComponent(traceId)}`}>
+              Erase
+            </Link>
+          )}
         </>
       }
     >
