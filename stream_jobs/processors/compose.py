@@ -8,6 +8,7 @@ worked on again is judged by those of that moment (``stream_jobs.rules.reader``)
 
 import structlog
 
+from producers.contracts import reprice
 from producers.contracts.event import EventBatch
 from stream_jobs import metrics
 from stream_jobs.core.cost import PriceBook
@@ -55,6 +56,9 @@ class FileCore:
 
     def stitch(self, state: PartitionState, batch: EventBatch, rev: int, /) -> StitchResult:
         """Apply a batch of events."""
+        if any(event.hook == reprice.HOOK for event in batch.events):
+            # Who asks for it has just changed the prices; by those of two seconds ago nothing would change.
+            self._prices.look()
         result = stitch_batch(state, batch, rev, self._prices.value, self._rules.value)
         return self._told(batch.tenant_id, batch.agent_id, result)
 

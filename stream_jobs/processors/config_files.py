@@ -37,16 +37,17 @@ class ConfigFile(Generic[Parsed]):
         self._checked_at = -CHECK_EVERY_S
         # An empty file means the defaults; so does no file.
         self._value = parse("")
-        self._refresh()
+        self.look()
 
     @property
     def value(self) -> Parsed:
         """The content; looks at the file at most every two seconds."""
         if self._clock() - self._checked_at >= CHECK_EVERY_S:
-            self._refresh()
+            self.look()
         return self._value
 
-    def _refresh(self) -> None:
+    def look(self) -> None:
+        """Look at the file at once."""
         self._checked_at = self._clock()
         try:
             status = self._path.stat()
