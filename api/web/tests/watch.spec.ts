@@ -165,15 +165,18 @@ test("an agent is halted with a reason, seen so everywhere, and let go on", asyn
   await expect(guard.getByRole("status")).toContainText("halted");
   const word = guard.getByRole("listitem").filter({ hasText: "I want to look at it." });
   await expect(word).toContainText(/abort.*by .*until/s);
-  expect(await states()).toBe("abort");
+  await expect.poll(states).toBe("abort");
   await expect(listed).toContainText("halted");
   // What the plugin asks: the word has reached the gateway.
-  const asked = await request.get(`${served().gateway_url}/v1/guard`, { headers: { authorization: `Bearer ${own_keys.ingest}` } });
-  expect(JSON.stringify(await asked.json())).toContain("I want to look at it.");
+  const told = async () => {
+    const asked = await request.get(`${served().gateway_url}/v1/guard`, { headers: { authorization: `Bearer ${own_keys.ingest}` } });
+    return asked.text();
+  };
+  await expect.poll(told).toContain("I want to look at it.");
   await guard.getByRole("button", { name: "Let it go on" }).click();
   await dialog.getByRole("button", { name: "Let it go on" }).click();
   await expect(guard.getByRole("status")).toContainText("may run");
-  expect(await states()).toBe("free");
+  await expect.poll(states).toBe("free");
   await expect(listed).toContainText("running");
 });
 
