@@ -6,7 +6,8 @@ Guarantee: whoever knows the newest number (``rev``) knows all tombstones: a num
 the commit.
 """
 
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
@@ -56,19 +57,18 @@ class Tombstones:
     """All tombstones up to a number."""
 
     rev: int = 0
-    _of_tenant: Mapping[str, tuple[Tombstone, ...]] = field(default_factory=dict)
-    _by_target: Mapping[tuple[str, TombstoneKind, str], tuple[Tombstone, ...]] = field(default_factory=dict)
+    _of_tenant: Mapping[str, Sequence[Tombstone]] = field(default_factory=dict)
+    _by_target: Mapping[tuple[str, TombstoneKind, str], Sequence[Tombstone]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, rev: int, stones: Iterable[Tombstone]) -> "Tombstones":
         """Sort tombstones for look-up."""
-        of_tenant: dict[str, tuple[Tombstone, ...]] = {}
-        by_target: dict[tuple[str, TombstoneKind, str], tuple[Tombstone, ...]] = {}
+        of_tenant: dict[str, list[Tombstone]] = defaultdict(list)
+        by_target: dict[tuple[str, TombstoneKind, str], list[Tombstone]] = defaultdict(list)
         for stone in stones:
-            of_tenant[stone.tenant_id] = (*of_tenant.get(stone.tenant_id, ()), stone)
-            key = (stone.tenant_id, stone.kind, stone.target)
-            by_target[key] = (*by_target.get(key, ()), stone)
-        return cls(rev, of_tenant, by_target)
+            of_tenant[stone.tenant_id].append(stone)
+            by_target[stone.tenant_id, stone.kind, stone.target].append(stone)
+        return cls(rev, dict(of_tenant), dict(by_target))
 
     @property
     def tenants(self) -> frozenset[str]:
