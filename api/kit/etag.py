@@ -7,9 +7,12 @@ may be sent with and without gzip.
 """
 
 import hashlib
+from typing import Any
 
 from fastapi import Request, Response
 from pydantic import BaseModel
+
+from infra.runtime.problem import problem_responses
 
 JSON = "application/json"
 
@@ -25,6 +28,14 @@ def cached_json(request: Request, answer: BaseModel | bytes, *, is_final: bool, 
     if _has(request.headers.get("if-none-match", ""), tag):
         return Response(status_code=304, headers=headers)
     return Response(body, media_type=media_type, headers=headers)
+
+
+def kept_answers(model: type, *others: str) -> dict[int | str, dict[str, Any]]:
+    """What OpenAPI says of such a route: it makes its bytes by itself. ``others`` are its other media types."""
+    content: dict[str, Any] = {media_type: {"schema": {"type": "string"}} for media_type in others}
+    not_modified: dict[str, Any] = {"description": "The client has it already (If-None-Match)."}
+    errors = problem_responses(401, 403, 404, 422, 429, 503)
+    return {200: {"model": model, "content": content}, 304: not_modified, **errors}
 
 
 def _has(if_none_match: str, tag: str) -> bool:

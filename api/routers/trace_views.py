@@ -7,13 +7,14 @@ up other requests.
 """
 
 import asyncio
-from collections.abc import Sequence
-from typing import Annotated, Any
+from collections.abc import Callable, Sequence
+from typing import Annotated
 
 import msgspec
 from fastapi import APIRouter, Query, Request, Response
+from pydantic import BaseModel
 
-from api.kit.etag import JSON, cached_json
+from api.kit.etag import JSON, cached_json, kept_answers
 from api.repositories.scope import Scope
 from api.repositories.traces import place_of
 from api.routers.trace_ref import TraceRef, TraceRefDep, find_columns, find_row
@@ -22,65 +23,59 @@ from api.schemas.trace_views import TraceDifference, TraceGraph, TraceSkeleton, 
 from api.schemas.traces import TraceSummary
 from api.services import ScopeDep, Services, ServicesDep, while_connected
 from api.views.call_graph import make_call_graph
+from api.views.columns import SpanColumns
 from api.views.diff import diff_traces
-from api.views.skeleton import Skeleton, make_skeleton
+from api.views.skeleton import make_skeleton
 from api.views.timeline import assign_lanes, critical_path
-from infra.runtime.problem import not_found, problem_responses
+from infra.runtime.problem import not_found
 
 router = APIRouter(prefix="/v1/traces/{trace_id}", tags=["traces"])
 
 YAML = "application/yaml"
-_ERRORS = problem_responses(401, 403, 404, 422, 429, 503)
-
-
-def _answers(model: type, *others: str) -> dict[int | str, dict[str, Any]]:
-    """Responses of a route that makes its bytes by itself."""
-    content: dict[str, Any] = {media_type: {"schema": {"type": "string"}} for media_type in others}
-    not_modified: dict[str, Any] = {"description": "The client has it already (If-None-Match)."}
-    return {200: {"model": model, "content": content}, 304: not_modified, **_ERRORS}
+MakeView = Callable[[TraceSummary, SpanColumns, bool], BaseModel | bytes]
 
 
 @router.get(
     "/skeleton",
     summary="Read all spans of a trace as columns",
     response_class=Response,
-    responses=_answers(TraceSkeleton),
+    responses=kept_answers(TraceSkeleton),
 )
 async def get_skeleton(request: Request, scope: ScopeDep, services: ServicesDep, trace: TraceRefDep) -> Response:
     """Read everything that is needed to draw a trace, some 30 bytes a span when sent with gzip.
 
     Texts stand once, in `strings`; times are microseconds since `started_us`; a parent is an index.
     """
-    return await while_connected(request, _skeleton(request, scope, services, trace))
+    return await while_connected(request, _view(request, scope, services, trace, _skeleton))
 
 
 @router.get(
     "/timeline",
     summary="Read lanes and critical path of a trace",
     response_class=Response,
-    responses=_answers(TraceTimeline),
+    responses=kept_answers(TraceTimeline),
 )
 async def get_timeline(request: Request, scope: ScopeDep, services: ServicesDep, trace: TraceRefDep) -> Response:
     """Read in which lane each span of the skeleton is drawn, and what the trace waited for."""
-    return await while_connected(request, _timeline(request, scope, services, trace))
+    return await while_connected(request, _view(request, scope, services, trace, _timeline))
 
 
 @router.get(
     "/graph",
     summary="Read who called what in a trace",
     response_class=Response,
-    responses=_answers(TraceGraph),
+    responses=kept_answers(TraceGraph),
 )
 async def get_graph(request: Request, scope: ScopeDep, services: ServicesDep, trace: TraceRefDep) -> Response:
     """Read agents, models and tools with the calls between them: how many, how long, which tokens, at what cost."""
-    return await while_connected(request, _graph(request, scope, services, trace))
+    return await while_connected(request, _view(request, scope, services, trace, _graph))
 
 
 @router.get(
     "/card",
     summary="Read the TraceCard",
     response_class=Response,
-    responses=_answers(TraceCard, YAML),
+    responses=kept_answers(TraceCard, YAML),
 )
 async def get_card(request: Request, scope: ScopeDep, services: ServicesDep, trace: TraceRefDep) -> Response:
     """Read what the run cost and why, small enough for a prompt; as YAML with `Accept: application/yaml`.
@@ -94,7 +89,7 @@ async def get_card(request: Request, scope: ScopeDep, services: ServicesDep, tra
     "/diff/{other_id}",
     summary="Compare with another trace",
     response_class=Response,
-    responses=_answers(TraceDifference),
+    responses=kept_answers(TraceDifference),
 )
 async def get_diff(
     request: Request,
@@ -113,40 +108,27 @@ async def get_diff(
     return await while_connected(request, _diff(request, scope, services, (trace, other), limit))
 
 
-async def _skeleton(request: Request, scope: Scope, services: Services, ref: TraceRef) -> Response:
+async def _view(request: Request, scope: Scope, services: Services, ref: TraceRef, make: MakeView) -> Response:
     trace, spans, truncated = await find_columns(scope, services, ref)
 
-    def make() -> Response:
-        body = _skeleton_body(trace, make_skeleton(spans), truncated)
-        return cached_json(request, body, is_final=not trace.is_open)
+    def answer() -> Response:
+        return cached_json(request, make(trace, spans, truncated), is_final=not trace.is_open)
 
-    return await asyncio.to_thread(make)
+    return await asyncio.to_thread(answer)
 
 
-def _skeleton_body(trace: TraceSummary, skeleton: Skeleton, truncated: bool) -> bytes:
+def _skeleton(trace: TraceSummary, spans: SpanColumns, truncated: bool) -> bytes:
     head = {"trace": msgspec.Raw(trace.model_dump_json().encode()), "truncated": truncated}
     # Joined as texts: the columns are encoded once, without a copy as Python objects.
-    return msgspec.json.encode(head)[:-1] + b"," + msgspec.json.encode(skeleton)[1:]
+    return msgspec.json.encode(head)[:-1] + b"," + msgspec.json.encode(make_skeleton(spans))[1:]
 
 
-async def _timeline(request: Request, scope: Scope, services: Services, ref: TraceRef) -> Response:
-    trace, spans, truncated = await find_columns(scope, services, ref)
-
-    def make() -> Response:
-        timeline = TraceTimeline.of(spans, assign_lanes(spans), critical_path(spans), truncated)
-        return cached_json(request, timeline, is_final=not trace.is_open)
-
-    return await asyncio.to_thread(make)
+def _timeline(_: TraceSummary, spans: SpanColumns, truncated: bool) -> TraceTimeline:
+    return TraceTimeline.of(spans, assign_lanes(spans), critical_path(spans), truncated)
 
 
-async def _graph(request: Request, scope: Scope, services: Services, ref: TraceRef) -> Response:
-    trace, spans, truncated = await find_columns(scope, services, ref)
-
-    def make() -> Response:
-        graph = TraceGraph.of(make_call_graph(spans), truncated)
-        return cached_json(request, graph, is_final=not trace.is_open)
-
-    return await asyncio.to_thread(make)
+def _graph(_: TraceSummary, spans: SpanColumns, truncated: bool) -> TraceGraph:
+    return TraceGraph.of(make_call_graph(spans), truncated)
 
 
 async def _diff(

@@ -3,14 +3,16 @@
 Upstream: clients with a read key.
 Downstream: api/live, api/repositories/traces.py and spans.py.
 Guarantee: the pages of a list are of one list; a trace of another tenant and one that does not exist give the same
-404.
+404. The answer about a closed trace has an ETag.
 """
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Query, Request, Response
 
+from api.kit.etag import cached_json, kept_answers
 from api.live.merge import merge_rows
 from api.repositories.scope import Scope
 from api.repositories.traces import place_of
@@ -46,11 +48,13 @@ async def list_traces(
 @router.get(
     "/{trace_id}",
     summary="Read a trace with its spans",
-    responses=problem_responses(401, 403, 404, 422, 429, 503),
+    response_class=Response,
+    responses=kept_answers(TraceDetail),
 )
-async def get_trace(request: Request, scope: ScopeDep, services: ServicesDep, trace: TraceRefDep) -> TraceDetail:
+async def get_trace(request: Request, scope: ScopeDep, services: ServicesDep, trace: TraceRefDep) -> Response:
     """Read the roll-up of a trace and its spans in the order they started. Payloads are with the single spans."""
-    return await while_connected(request, _detail(scope, services, trace))
+    detail = await while_connected(request, _detail(scope, services, trace))
+    return await asyncio.to_thread(cached_json, request, detail, is_final=not detail.trace.is_open)
 
 
 @router.get(

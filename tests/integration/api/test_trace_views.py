@@ -175,18 +175,19 @@ def test_card(client: Client) -> None:
     assert "still running" in client.get("/v1/traces/open/card").json()["detail"]
 
 
-@pytest.mark.parametrize("view", ["skeleton", "timeline", "graph", "diff/two", "card"])
+@pytest.mark.parametrize("view", ["", "/skeleton", "/timeline", "/graph", "/diff/two", "/card"])
 def test_a_closed_trace_need_not_be_sent_twice(client: Client, view: str) -> None:
-    first = client.get(f"/v1/traces/one/{view}")
+    first = client.get(f"/v1/traces/one{view}")
     headers = {"Authorization": f"Bearer {client.key}", "If-None-Match": first.headers["ETag"]}
-    again = client.http.get(f"/v1/traces/one/{view}", headers=headers)
+    again = client.http.get(f"/v1/traces/one{view}", headers=headers)
     assert (again.status_code, again.content) == (304, b"")
-    other = client.http.get(f"/v1/traces/two/{view}", headers=headers)
+    other = client.http.get(f"/v1/traces/two{view}", headers=headers)
     assert other.status_code in (200, 404)
 
 
-def test_an_open_trace_is_not_kept(client: Client) -> None:
-    answer = client.get("/v1/traces/open/skeleton")
+@pytest.mark.parametrize("view", ["", "/skeleton"])
+def test_an_open_trace_is_not_kept(client: Client, view: str) -> None:
+    answer = client.get(f"/v1/traces/open{view}")
     assert "etag" not in answer.headers
     assert answer.headers["cache-control"] == "private, no-store"
 
