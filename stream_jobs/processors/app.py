@@ -41,6 +41,7 @@ _log = structlog.get_logger(__name__)
 COMMIT_INTERVAL_S: Final = 1.0
 # Changelog records that may wait before the next source record is taken up.
 MAX_WAITING_CHANGES: Final = 2_000
+_SETTLED_LOOK_S: Final = 0.02
 # Faust's defaults are three memtables of 64 MiB and a block cache of 2 GiB for each partition.
 ROCKSDB_OPTIONS: Final = {
     "write_buffer_size": 8 * MIB,
@@ -89,6 +90,11 @@ class StitcherApp(faust.App):
     def owns(self, assignment: int, /) -> bool:
         """Whether no rebalance has begun since this assignment."""
         return not self.rebalancing and bool(assignment == self.consumer_generation_id)
+
+    async def settled(self, assignment: int, /) -> None:
+        """Wait for the end of the rebalance that led to this assignment."""
+        while self.rebalancing and assignment == self.consumer_generation_id:
+            await asyncio.sleep(_SETTLED_LOOK_S)
 
     def reading_start(self, partition: int, /) -> int | None:
         """Offset from which a partition is read in this assignment, None while that is not settled."""

@@ -79,6 +79,10 @@ class Shell(Protocol):
         """Whether the partitions of this assignment may still be written to."""
         ...
 
+    async def settled(self, assignment: int, /) -> None:
+        """Return when it is known whether this assignment is owned: its rebalance is over, or there is another one."""
+        ...
+
     def reading_start(self, partition: int, /) -> int | None:
         """Offset from which a partition is read in this assignment, None while that is not settled."""
         ...

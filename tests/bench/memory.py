@@ -151,6 +151,9 @@ class _Shell:
         acknowledged.set_result(None)
         return acknowledged
 
+    async def settled(self, assignment: int, /) -> None:
+        return
+
     def owns(self, assignment: int, /) -> bool:
         return True
 

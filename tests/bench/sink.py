@@ -171,7 +171,7 @@ class OwnSink:
         self._catalog = connect_catalog(settings)
         provision_tables(self._catalog, namespace, TABLES)
         self.namespaces.append(namespace)
-        session = SinkSession(settings, self._catalog, lambda seconds: False)
+        session = SinkSession(settings, self._catalog, lambda seconds: False, FEEDS)
         try:
             started, cpu_started, before = time.perf_counter(), time.process_time(), _num_polled()
             session.open()

@@ -250,6 +250,9 @@ class _Shell:
         done.set_result(None)
         return done
 
+    async def settled(self, assignment: int, /) -> None:
+        return
+
     def owns(self, assignment: int, /) -> bool:
         return True
 

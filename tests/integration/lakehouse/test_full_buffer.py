@@ -3,6 +3,7 @@
 import random
 
 from lakehouse import metrics
+from lakehouse.sink.feeds import FEEDS
 from lakehouse.sink.session import SinkSession
 from producers.contracts.topics import EVENTS
 from stream_jobs.contracts.topics import SPANS
@@ -20,7 +21,7 @@ def _num_read(topic: str) -> float:
 def test_only_the_tables_that_fill_the_buffer_are_committed(lake: Lake) -> None:
     never = {"sink_commit_seconds": 3600, "sink_slow_commit_seconds": 3600, "sink_mark_seconds": 3600}
     settings = lake.settings(sink_max_buffer_bytes=LIMIT_BYTES, **never)
-    session = SinkSession(settings, lake.catalog, lambda seconds: False)
+    session = SinkSession(settings, lake.catalog, lambda seconds: False, FEEDS)
     before = _num_read(SPANS.name)
     try:
         session.open()

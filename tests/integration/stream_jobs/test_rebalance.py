@@ -33,12 +33,13 @@ def test_partitions_that_move_lose_and_double_nothing(install: Callable[[str], I
     shared.start()
     wait_until(lambda: num_traces(shared) >= 100, "the first is at work")
     second.start()
+    # While partitions move.
+    shared.produce_batches(5, NUM_RECORDS, since=400, until=550)
     second.wait_ready()
-    shared.produce_batches(5, NUM_RECORDS, since=400, until=700)
-    wait_until(lambda: num_traces(shared) >= 500, "both are at work")
-    # Really both: each has partitions, together all of them, and each has stitched records.
     wait_until(lambda: sorted(num_partitions(one) for one in (shared, second)) == [2, 2], "two partitions each")
+    shared.produce_batches(5, NUM_RECORDS, since=550, until=700)
     shared.wait_all_committed()
+    # Really both: each has partitions, together all of them, and each has stitched records.
     assert all(num_stitched(one) > 0 for one in (shared, second))
     assert shared.stop() == 0  # leaves; its partitions go over when its session has ended
     shared.produce_batches(5, NUM_RECORDS, since=700)

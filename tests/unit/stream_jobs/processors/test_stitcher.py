@@ -37,6 +37,12 @@ class Crash(Exception):
     """Kill -9."""
 
 
+def set_event() -> asyncio.Event:
+    event = asyncio.Event()
+    event.set()
+    return event
+
+
 @dataclass
 class Shell:
     """Broker and store in memory; dies when ``budget`` writes are used up."""
@@ -50,6 +56,7 @@ class Shell:
     rewinds: list[tuple[int, int]] = field(default_factory=list)
     failure: BaseException | None = None
     open_acks: list[asyncio.Future[Any]] = field(default_factory=list)
+    has_settled: asyncio.Event = field(default_factory=set_event)
 
     def spend(self) -> None:
         if self.budget == 0:
@@ -83,6 +90,9 @@ class Shell:
             ack.set_result(None)
         self.open_acks.append(ack)
         return ack
+
+    async def settled(self, assignment: int, /) -> None:
+        await self.has_settled.wait()
 
     def owns(self, assignment: int, /) -> bool:
         return assignment == self.assignment
@@ -264,6 +274,23 @@ async def test_too_many_dead_letters_stop_the_process() -> None:
     with pytest.raises(TooManyDeadLetters):
         await stitcher.process(record(MAX_CONSECUTIVE, b"junk"))
     stitcher.close()
+
+
+async def test_records_that_come_before_the_rebalance_is_over_are_not_passed_over() -> None:
+    whole, shell = Shell(), Shell(has_settled=asyncio.Event(), assignment=2)
+    await run(whole)
+    stitcher = make(shell)
+    first = asyncio.create_task(stitcher.process(record(0, VALUES[0])))
+    await asyncio.sleep(0)
+    # Until now the shell said that nothing is owned.
+    shell.assignment = 1
+    shell.has_settled.set()
+    await first
+    for offset, value in enumerate(VALUES[1:], start=1):
+        await stitcher.process(record(offset, value))
+    await stitcher.drain()
+    stitcher.close()
+    assert (seen(shell), shell.kept, shell.rewinds) == (seen(whole), whole.kept, [])
 
 
 async def test_records_ahead_are_ignored_until_the_one_that_is_due_comes() -> None:
