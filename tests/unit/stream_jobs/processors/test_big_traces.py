@@ -1,4 +1,4 @@
-"""Big traces: no value grows with them, no record is too large for its topic, and twice as much takes twice as long."""
+"""Big traces: no value grows with them, no record is too large for its topic, the work keeps pace."""
 
 import asyncio
 
@@ -13,7 +13,6 @@ SMALL, LARGE = 300, 1_200
 SMALL_CHAIN, LARGE_CHAIN = 300, 600
 # A journal's part has the mark of its journal around it.
 MAX_CHANGE_BYTES = MAX_RECORD_BYTES + 1_000
-MAX_SECONDS_AN_EVENT = 0.02
 
 
 def stitched(shape: str, num_spans: int) -> tuple[Stitched, MemoryStore]:
@@ -29,18 +28,16 @@ def largest_value(store: MemoryStore) -> int:
 @pytest.mark.parametrize("shape", SHAPES)
 def test_a_trace_four_times_as_long_has_no_larger_values(shape: str) -> None:
     sizes = (SMALL_CHAIN, LARGE_CHAIN) if shape == "chain" else (SMALL, LARGE)
-    (small, small_store), (large, large_store) = stitched(shape, sizes[0]), stitched(shape, sizes[1])
+    (_, small_store), (large, large_store) = stitched(shape, sizes[0]), stitched(shape, sizes[1])
     assert sizes[1] <= large.num_spans <= sizes[1] + 1
     assert large.num_dead == 0
     # Room for longer numbers in them.
     assert largest_value(large_store) < 1.2 * largest_value(small_store), large.largest_change_key
     assert large.largest_output_bytes <= MAX_RECORD_BYTES
     assert large.largest_change_bytes <= MAX_CHANGE_BYTES, large.largest_change_key
-    num_events = sum(1 for _ in SHAPES[shape](sizes[1]).events)
-    assert large.cpu_s < MAX_SECONDS_AN_EVENT * num_events
-    # A quadratic one takes sixteen times as long.
-    factor = 4 if shape == "chain" else 10
-    assert large.cpu_s < factor * max(small.cpu_s, 0.05)
+    # A quadratic one moves sixteen times as much.
+    factor = 4 if shape == "chain" else 5
+    assert large_store.num_bytes_moved < factor * small_store.num_bytes_moved
 
 
 def test_what_waits_for_a_late_parent_is_linked_from_every_page() -> None:
