@@ -13,6 +13,7 @@ Guarantee: this file only connects; what happens to a record is in ``stitcher``,
 
 import asyncio
 import ssl
+import time
 from collections.abc import Awaitable
 from typing import Any, Final, cast
 
@@ -27,6 +28,7 @@ from stream_jobs.processors.dead_letter import Headers
 from stream_jobs.processors.faust_fixes import (
     DurableBuffer,
     DurableTransport,
+    ExactConsumer,
     check_faust_version,
     drop_local_state_with_partition,
 )
@@ -42,6 +44,7 @@ COMMIT_INTERVAL_S: Final = 1.0
 # Changelog records that may wait before the next source record is taken up.
 MAX_WAITING_CHANGES: Final = 2_000
 _SETTLED_LOOK_S: Final = 0.02
+_SETTLES_WITHIN_S: Final = 3.0
 # Faust's defaults are three memtables of 64 MiB and a block cache of 2 GiB for each partition.
 ROCKSDB_OPTIONS: Final = {
     "write_buffer_size": 8 * MIB,
@@ -91,9 +94,18 @@ class StitcherApp(faust.App):
         """Whether no rebalance has begun since this assignment."""
         return not self.rebalancing and bool(assignment == self.consumer_generation_id)
 
-    async def settled(self, assignment: int, /) -> None:
-        """Wait for the end of the rebalance that led to this assignment."""
-        while self.rebalancing and assignment == self.consumer_generation_id:
+    async def settled(self, partition: int, assignment: int, /) -> None:
+        """Wait for the end of the rebalance that led to this assignment, once the partition's start was sought.
+
+        Before that nothing need be kept. Nor is it for long: should the rebuild of the state go on after all, it comes
+        through the same fetcher, and that would wait for us.
+        """
+        while (
+            self.rebalancing
+            and assignment == self.consumer_generation_id
+            and self.reading_start(partition) is not None
+            and time.monotonic() - cast(ExactConsumer, self.consumer).sought_at_s < _SETTLES_WITHIN_S
+        ):
             await asyncio.sleep(_SETTLED_LOOK_S)
 
     def reading_start(self, partition: int, /) -> int | None:

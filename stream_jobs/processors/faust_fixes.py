@@ -8,6 +8,7 @@ fault; ``tests/unit/stream_jobs/processors/test_faust_fixes.py`` shows each, the
 
 import asyncio
 import shutil
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import version
 from typing import Any, Final, cast
@@ -215,6 +216,8 @@ class ExactConsumer(driver.Consumer):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.reading_starts: dict[TP, int] = {}
+        # When they were told last.
+        self.sought_at_s = 0.0
         self.lease = Lease(self.app.conf.broker_session_timeout)
         self._read_offset = NothingRead()
 
@@ -234,9 +237,11 @@ class ExactConsumer(driver.Consumer):
         owned = [tp for tp in self.assignment() if not self._is_changelog_tp(tp)]
         earliest = await self.earliest_offsets(*owned) if owned else {}
         starts = {tp: max(self._committed_offset.get(tp) or 0, earliest.get(tp) or 0) for tp in owned}
+        # Told before the seeks: a record that comes between two of them must not be passed over.
+        self.reading_starts = {TP(tp.topic, tp.partition): start for tp, start in starts.items()}
+        self.sought_at_s = time.monotonic()
         for tp, start in starts.items():
             await self.seek(tp, start)
-        self.reading_starts = {TP(tp.topic, tp.partition): start for tp, start in starts.items()}
 
     async def _seek(self, partition: TP, offset: int) -> None:
         thread = cast(Any, self._thread)

@@ -79,8 +79,8 @@ class Shell(Protocol):
         """Whether the partitions of this assignment may still be written to."""
         ...
 
-    async def settled(self, assignment: int, /) -> None:
-        """Return when it is known whether this assignment is owned: its rebalance is over, or there is another one."""
+    async def settled(self, partition: int, assignment: int, /) -> None:
+        """Return when nothing keeps a partition, which is read by now, from being owned: its rebalance is over."""
         ...
 
     def reading_start(self, partition: int, /) -> int | None:

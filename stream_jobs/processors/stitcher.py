@@ -64,8 +64,8 @@ class Stitcher:
             TooManyDeadLetters: the fault is not that of single records.
             Exception: the broker refused an output, of this record or an earlier one.
         """
-        # Partitions are read again before the rebalance is over; what was passed over until then, nobody sends again.
-        await self._shell.settled(record.assignment)
+        # A partition is read from its start before the rebalance is over; what is passed over then, nobody sends again.
+        await self._shell.settled(record.partition, record.assignment)
         await self._slots.acquire()
         work: Work | None = None
         try:

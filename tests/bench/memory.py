@@ -151,7 +151,7 @@ class _Shell:
         acknowledged.set_result(None)
         return acknowledged
 
-    async def settled(self, assignment: int, /) -> None:
+    async def settled(self, partition: int, assignment: int, /) -> None:
         return
 
     def owns(self, assignment: int, /) -> bool:

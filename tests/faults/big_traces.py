@@ -254,7 +254,7 @@ class _Shell:
         done.set_result(None)
         return done
 
-    async def settled(self, assignment: int, /) -> None:
+    async def settled(self, partition: int, assignment: int, /) -> None:
         return
 
     def owns(self, assignment: int, /) -> bool:

@@ -91,7 +91,7 @@ class Shell:
         self.open_acks.append(ack)
         return ack
 
-    async def settled(self, assignment: int, /) -> None:
+    async def settled(self, partition: int, assignment: int, /) -> None:
         await self.has_settled.wait()
 
     def owns(self, assignment: int, /) -> bool:
