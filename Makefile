@@ -82,7 +82,7 @@ $(WEB)/node_modules/.package-lock.json: $(WEB)/package-lock.json | $(STAMP)
 
 $(WEB)/dist/index.html: $(WEB)/node_modules/.package-lock.json api/schemas/openapi.json $(wildcard $(WEB)/*.ts $(WEB)/*.html) $(shell find $(WEB)/src $(WEB)/public -type f -not -name schema.d.ts 2>/dev/null)
 	@echo "Building the pages …"
-	@cd $(WEB) && $(NODE_PATH) npm run --silent api-types && $(NODE_PATH) npm run --silent types && $(NODE_PATH) npm run --silent build
+	@cd $(WEB) && $(NODE_PATH) npm run --silent api-types && $(NODE_PATH) npm run --silent types && $(NODE_PATH) npm run --silent build -- --logLevel warn
 
 check-web: web ## Check types and style of the pages and of their tests, build them, test their logic in Node
 	@cd $(WEB) && $(NODE_PATH) npm run --silent lint && $(NODE_PATH) npm run --silent test
