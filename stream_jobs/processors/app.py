@@ -94,6 +94,16 @@ class StitcherApp(faust.App):
         """Whether no rebalance has begun since this assignment."""
         return not self.rebalancing and bool(assignment == self.consumer_generation_id)
 
+    def on_rebalance_end(self) -> None:
+        """Read from each start once more: until now Faust's streams may have skipped what came after the first seek."""
+        super().on_rebalance_end()
+        self.add_future(self._read_again())
+
+    async def _read_again(self) -> None:
+        for tp, start in dict(cast(ExactConsumer, self.consumer).reading_starts).items():
+            if not self.rebalancing and tp in self.consumer.assignment():
+                await self.consumer.seek(tp, start)
+
     async def settled(self, partition: int, assignment: int, /) -> None:
         """Wait for the end of the rebalance that led to this assignment, once the partition's start was sought.
 

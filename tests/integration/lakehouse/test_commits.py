@@ -112,7 +112,8 @@ def test_upkeep_amid_commits_costs_no_row_and_no_reader(lake: Lake) -> None:
                 assert time.monotonic() < deadline_s, "the two never met"
                 num_rounds += 1
                 outcome = upkeep.run("optimize", [SPANS])[0]
-                assert outcome.error is None
+                # The sink may come first; the next turn does it.
+                assert outcome.error is None or "concurrent updates" in outcome.error
                 _expire_all_but_the_head(lake)
                 reader.execute(f'SELECT count(DISTINCT span_id) FROM "{lake.namespace}"."spans"')
                 (found,) = reader.fetchone()
