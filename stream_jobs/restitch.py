@@ -25,7 +25,7 @@ def open_again(settings: StitcherSettings) -> Iterator[Again]:
     """Open the routine with the stack's files and what tenants have set."""
     with TemporaryDirectory(prefix="clawtrace-again-") as folder:
         copy_file = Path(folder) / "rule-settings.json"
-        with RuleRowsReader.following(settings, copy_file) as rows:
+        with RuleRowsReader(settings, copy_file) as rows:
             core = FileCore(settings, rows)
             with Again(core, Topology.with_prefix(""), settings.log_generation) as again:
                 yield again

@@ -79,7 +79,7 @@ class FileCore:
 def run(settings: StitcherSettings) -> int:
     """Run the stitcher until it is told to stop; return the exit code."""
     with (
-        RuleRowsReader.following(settings, settings.stitcher_folder / "rule-settings.json") as rows,
-        ErasedReader.following(settings) as erased,
+        RuleRowsReader(settings, settings.stitcher_folder / "rule-settings.json") as rows,
+        ErasedReader(settings) as erased,
     ):
         return exit_code_of(lambda: run_stitcher(settings, FileCore(settings, rows, erased)))

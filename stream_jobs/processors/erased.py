@@ -1,80 +1,34 @@
 """What was erased leaves the stitcher no more.
 
-Upstream: infra.runtime.tombstones, looked at every two seconds.
+Upstream: infra.runtime.tombstones, by ``stream_jobs.follower``.
 Downstream: ``compose`` strips what the core returns.
 Guarantee: events are applied as ever, so that no gap is told where there is none and money that was spent stays spent;
-but no span, trace, alert or card of it is sent, so nobody is told of it and no topic gets its bytes anew. The stream
-never waits for Postgres: while that is away the last known list holds, and the sink, which does wait, stores nothing.
+but no span, trace, alert or card of it is sent, so nobody is told of it and no topic gets its bytes anew. While
+Postgres is away the last known list holds, and the sink, which does wait, stores nothing.
 """
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Final
-
 import msgspec
-import structlog
-from sqlalchemy import Engine
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import Connection
 
-from infra.runtime.database import DatabaseAway, make_engine
 from infra.runtime.settings import StackSettings
 from infra.runtime.tombstones import NO_TOMBSTONES, Tombstones, read_tombstones
 from stream_jobs import metrics
 from stream_jobs.core.stitch import StitchResult
-
-_log = structlog.get_logger(__name__)
-
-LOOK_EVERY_S: Final = 2.0
+from stream_jobs.follower import Follower
 
 
-class ErasedReader:
-    """The newest tombstones; one per process."""
+class ErasedReader(Follower):
+    """The newest tombstones."""
 
-    def __init__(self, settings: StackSettings, *, look_every_s: float = LOOK_EVERY_S) -> None:
-        """Look once; Postgres is waited for no longer than a connection may take."""
-        self._settings, self._look_every_s = settings, look_every_s
-        self._engine: Engine | None = None
-        self._is_away = False
-        self._stop = threading.Event()
+    what = "tombstones"
+
+    def __init__(self, settings: StackSettings) -> None:
+        """Look once, then go on in the background."""
         self.stones: Tombstones = NO_TOMBSTONES
-        self._look()
-        self._thread = threading.Thread(target=self._follow, name="erased", daemon=True)
-        self._thread.start()
+        super().__init__(settings)
 
-    @classmethod
-    @contextmanager
-    def following(cls, settings: StackSettings) -> Iterator["ErasedReader"]:
-        """Follow until the end of the block."""
-        reader = cls(settings)
-        try:
-            yield reader
-        finally:
-            reader.close()
-
-    def close(self) -> None:
-        """Stop looking."""
-        self._stop.set()
-        self._thread.join(self._look_every_s + 1)
-        if self._engine is not None:
-            self._engine.dispose()
-
-    def _follow(self) -> None:
-        while not self._stop.wait(self._look_every_s):
-            self._look()
-
-    def _look(self) -> None:
-        try:
-            if self._engine is None:
-                self._engine = make_engine(self._settings, pool_size=1)
-            with self._engine.connect() as connection:
-                self.stones = read_tombstones(connection, self.stones)
-        except (DatabaseAway, SQLAlchemyError) as error:
-            if not self._is_away:
-                _log.warning("tombstones_away", reason=str(error).splitlines()[0], in_force="the last known ones")
-            self._is_away = True
-        else:
-            self._is_away = False
+    def _read(self, connection: Connection) -> None:
+        self.stones = read_tombstones(connection, self.stones)
 
 
 def without_erased(stones: Tombstones, tenant_id: str, agent_id: str, result: StitchResult) -> StitchResult:

@@ -117,7 +117,7 @@ def test_a_change_is_in_force_without_a_restart(people: People, stack: StackSett
         assert isinstance(settings, SessionCostSettings)
         return str(settings.limit_usd)
 
-    with RuleRowsReader.following(settings, copy) as reader:
+    with RuleRowsReader(settings, copy) as reader:
         rules = Rules(settings, reader)
         assert limit(rules) == "20.00"
         people.admin.send("PUT", "/v1/rules/session_cost/override", {"settings": {"limit_usd": "1.25"}})
@@ -142,7 +142,7 @@ def test_a_change_is_in_force_without_a_restart(people: People, stack: StackSett
     nobody = StitcherSettings(
         home=tmp_path / "elsewhere", port_base=stack.port_base, rules_file=tmp_path / "rules.toml"
     )
-    with RuleRowsReader.following(nobody, copy) as reader:
+    with RuleRowsReader(nobody, copy) as reader:
         assert limit(Rules(nobody, reader)) == "1.75"
     with make_engine(stack).begin() as connection:
         connection.execute(sa.text("DELETE FROM control.rule_settings WHERE rule = 'of_the_future'"))

@@ -8,8 +8,8 @@ from api.live import response
 from api.tracy import sse
 from infra.runtime import key_store
 from producers.gateway import guard, guard_board
+from stream_jobs import follower
 from stream_jobs.processors import config_files
-from stream_jobs.rules import reader
 
 REVOKED_WITHIN_S = 5.0
 
@@ -24,5 +24,5 @@ def test_who_is_revoked_or_signs_out_is_out_within_five_seconds() -> None:
 
 def test_what_people_set_holds_within_seconds() -> None:
     assert guard_board.LOOK_EVERY_S < 2
-    assert reader.LOOK_EVERY_S < 10
+    assert follower.LOOK_EVERY_S < 10
     assert config_files.CHECK_EVERY_S < 10

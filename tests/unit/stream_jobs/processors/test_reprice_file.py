@@ -27,7 +27,7 @@ def test_history_is_priced_by_the_file_as_it_is_now(tmp_path: Path) -> None:
     assert calls
     expected = PriceBook.from_toml(NEW).find_price("acme01", "fake", "sim-1", calls[0].started_at_us)
     assert expected is not None
-    with RuleRowsReader.following(settings, tmp_path / "rows.json") as rows:
+    with RuleRowsReader(settings, tmp_path / "rows.json") as rows:
         core = FileCore(settings, rows)
         settings.prices_file.write_text(NEW)
         spans = [{"span_id": it.span_id, "price_id": expected.price_id} for it in calls]
