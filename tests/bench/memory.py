@@ -46,6 +46,7 @@ from stream_jobs.processors.topology import MAX_STATE_RECORD_BYTES, Topology
 from tests.bench.harness import Check, Figure, Part
 from tests.bench.world import World
 from tests.captures import ROOT, hook_lines
+from tests.lone_shell import LoneShell, acknowledged
 
 SIZES = (1_000, 100_000)
 BATCH_EVENTS = 50
@@ -128,7 +129,7 @@ class _Store:
 
 
 @dataclass
-class _Shell:
+class _Shell(LoneShell):
     store: _Store
     topology: Topology
     num_spans: int = 0
@@ -147,24 +148,7 @@ class _Shell:
         if topic == self.topology.traces:
             for trace in msgspec.json.decode(value, type=TraceBatch).traces:
                 self.num_spans = trace.num_spans
-        acknowledged = asyncio.get_running_loop().create_future()
-        acknowledged.set_result(None)
-        return acknowledged
-
-    async def settled(self, partition: int, assignment: int, /) -> None:
-        return
-
-    def owns(self, assignment: int, /) -> bool:
-        return True
-
-    def reading_start(self, partition: int, /) -> int | None:
-        return 0
-
-    async def rewind(self, partition: int, offset: int, /) -> None:
-        raise RuntimeError(f"the records of the bench have a hole before {offset}")
-
-    def give_up(self, error: BaseException, /) -> None:
-        raise error
+        return acknowledged()
 
 
 class _Core:

@@ -33,6 +33,7 @@ from stream_jobs.processors.state import PartitionState
 from stream_jobs.processors.stitcher import Stitcher
 from stream_jobs.processors.topology import Topology
 from tests.captures import ROOT
+from tests.lone_shell import LoneShell, acknowledged
 from tests.unit.stream_jobs.core.hooks import START_MS, Script
 from tests.unit.stream_jobs.core.stitching import PRICES, RULES, batch_of
 
@@ -221,7 +222,7 @@ class Stitched:
 
 
 @dataclass
-class _Shell:
+class _Shell(LoneShell):
     store: Store
     found: Stitched = field(default_factory=Stitched)
     # Their hashes: the ids themselves would be most of what a big trace takes.
@@ -250,24 +251,7 @@ class _Shell:
         if topic == _TOPOLOGY.spans:
             self.span_ids.update(hash(span.span_id) for span in msgspec.json.decode(value, type=SpanBatch).spans)
         self.found.num_dead += topic == _TOPOLOGY.dead_letter
-        done = asyncio.get_running_loop().create_future()
-        done.set_result(None)
-        return done
-
-    async def settled(self, partition: int, assignment: int, /) -> None:
-        return
-
-    def owns(self, assignment: int, /) -> bool:
-        return True
-
-    def reading_start(self, partition: int, /) -> int | None:
-        return 0
-
-    async def rewind(self, partition: int, offset: int, /) -> None:
-        raise AssertionError(f"offset {offset} is missing")
-
-    def give_up(self, error: BaseException, /) -> None:
-        raise error
+        return acknowledged()
 
 
 class _Core:
