@@ -23,13 +23,13 @@ from tests.faults.campaign import Fault, Round, World, play
 from tests.faults.ledger import Ledger
 from tests.faults.storm import play_storm
 from tests.integration.doors import Doors
-from tests.stack import QUICKER, ROOT, run_clawtrace, running_stack, settings_of
+from tests.stack import QUICKER, ROOT, running_stack, settings_of
 
 PORT_BASE = 4920
 FOLDER = ".clawtrace-faults"
 NUM_TENANTS = 3
-# A round that ends in 0 or 5 has Postgres away for two minutes besides.
-LONG_EVERY = 5
+# A round whose seed is a multiple of this has Postgres away for two minutes besides.
+LONG_EVERY = 20
 LONG_HOLD = Fault("postgres", "hold", after_deliveries=20, held_s=120)
 FAIL_POINT_FILE = ROOT / FOLDER / "fail-point"
 HARDER = {
@@ -40,30 +40,6 @@ HARDER = {
     "CLAWTRACE_UPKEEP_SNAPSHOT_RETENTION": "1m",
     "CLAWTRACE_FAIL_POINT": f"{FROM_FILE}{FAIL_POINT_FILE}",
 }
-
-
-def world_of(environment: dict[str, str], client: httpx2.Client, ledger: Ledger, tenants: tuple[str, ...]) -> World:
-    """Reach the stack by the same commands as its users."""
-    keys: dict[tuple[str, str], str] = {}
-
-    def key_of(tenant_id: str, agent_id: str) -> str:
-        if (tenant_id, agent_id) not in keys:
-            arguments = ("keys", "create", "--tenant", tenant_id, "--agent", agent_id, "--scope", "ingest", "--json")
-            done = run_clawtrace(*arguments, environment=environment)
-            assert done.returncode == 0, done.stdout + done.stderr
-            keys[tenant_id, agent_id] = json.loads(done.stdout)["key"]
-        return keys[tenant_id, agent_id]
-
-    def pid_of(name: str) -> int | None:
-        processes = json.loads(run_clawtrace("status", "--json", environment=environment).stdout)["processes"]
-        pid: int | None = next(process["pid"] for process in processes if process["name"] == name)
-        return pid
-
-    def is_up() -> bool:
-        return run_clawtrace("status", "--json", environment=environment).returncode == 0
-
-    doors = Doors(settings_of(environment), client)
-    return World(doors, ledger, tenants, key_of, pid_of, is_up, FAIL_POINT_FILE)
 
 
 def main() -> int:
@@ -87,7 +63,7 @@ def main() -> int:
             # Tenants of its own for each round: what is counted is what this round sent.
             tenants = tuple(f"faults{seed}t{rank}" for rank in range(NUM_TENANTS))
             ledger = Ledger(home / f"ledger-{seed}.sqlite")
-            world = world_of(environment, client, ledger, tenants)
+            world = World.of(Doors(settings_of(environment), client), ledger, tenants, FAIL_POINT_FILE)
             more = [LONG_HOLD] if seed % LONG_EVERY == 0 else []
             rounds.append(play(world, seed, wanted.runs, wanted.faults, more))
             ledger.close()

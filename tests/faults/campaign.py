@@ -20,7 +20,12 @@ from typing import Final, Literal
 import httpx2
 import psutil
 
+from infra.local.layout import Layout
+from infra.local.status import look
+from infra.runtime.access_keys import create_key, read_pepper
+from infra.runtime.database import make_engine
 from infra.runtime.fail_points import POINTS
+from infra.runtime.settings import StackSettings
 from tests.faults.ledger import Ledger
 from tests.faults.mixture import Delivery, deliveries_of, runs_of
 from tests.faults.oracle import findings_of
@@ -85,6 +90,32 @@ class World:
     pid_of: Callable[[str], int | None]
     is_up: Callable[[], bool]
     fail_point_file: Path | None = None
+
+    @classmethod
+    def of(cls, doors: Doors, ledger: Ledger, tenants: tuple[str, ...], fail_point_file: Path | None = None) -> "World":
+        """Reach a stack by what is behind ``clawtrace keys`` and ``clawtrace status``: no process for each look."""
+        layout = Layout.of(doors.stack)
+        keys: dict[tuple[str, str], str] = {}
+
+        def key_of(tenant_id: str, agent_id: str) -> str:
+            if (tenant_id, agent_id) not in keys:
+                keys[tenant_id, agent_id] = ingest_key(doors.stack, tenant_id, agent_id)
+            return keys[tenant_id, agent_id]
+
+        def pid_of(name: str) -> int | None:
+            return next(process.pid for process in look(layout)[0].processes if process.name == name)
+
+        return cls(doors, ledger, tenants, key_of, pid_of, lambda: look(layout)[0].ready, fail_point_file)
+
+
+def ingest_key(stack: StackSettings, tenant_id: str, agent_id: str) -> str:
+    """Make the key of an agent."""
+    engine = make_engine(stack)
+    try:
+        pepper = read_pepper(stack.key_pepper_file)
+        return create_key(engine, pepper, tenant_id=tenant_id, agent_id=agent_id, scope="ingest").key
+    finally:
+        engine.dispose()
 
 
 def faults_of(seed: int, num_faults: int, num_deliveries: int, *, with_points: bool = False) -> list[Fault]:

@@ -1,8 +1,6 @@
 """A short campaign on the stack of this session: parts are killed and held, then everything is counted."""
 
-import json
-import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,28 +37,11 @@ class Played:
 
 
 @pytest.fixture(scope="module")
-def played(
-    doors: Doors,
-    make_key: Callable[..., str],
-    clawtrace: Callable[..., subprocess.CompletedProcess[str]],
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Played]:
+def played(doors: Doors, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Played]:
     """One round; the stack runs whole again after it."""
-    keys: dict[tuple[str, str], str] = {}
-
-    def key_of(tenant_id: str, agent_id: str) -> str:
-        if (tenant_id, agent_id) not in keys:
-            keys[tenant_id, agent_id] = make_key(tenant_id, agent_id, "ingest")
-        return keys[tenant_id, agent_id]
-
-    def pid_of(name: str) -> int | None:
-        processes = json.loads(clawtrace("status", "--json").stdout)["processes"]
-        pid: int | None = next(process["pid"] for process in processes if process["name"] == name)
-        return pid
-
     book: Path = tmp_path_factory.mktemp("faults") / "ledger.sqlite"
     ledger = Ledger(book)
-    world = World(doors, ledger, TENANTS, key_of, pid_of, lambda: clawtrace("status", "--json").returncode == 0)
+    world = World.of(doors, ledger, TENANTS)
     told = play(world, SEED, NUM_RUNS, NUM_FAULTS)
     print(f"seed {SEED}: {told.num_events} events, {told.took_s:.0f} s, {', '.join(told.faults)}")
     yield Played(world, told, runs_of(SEED, NUM_RUNS, TENANTS))
