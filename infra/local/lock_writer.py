@@ -7,6 +7,7 @@ Guarantee: only a developer runs it (`clawtrace lock`); nothing else changes the
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 from jgo.maven import MavenContext
 
@@ -47,15 +48,15 @@ def write_lock(layout: Layout, path: Path = LOCK_FILE) -> list[LockedArtifact]:
     return locked
 
 
-def _lock(artifact: object) -> LockedArtifact:
-    file: Path = artifact.resolve()  # type: ignore[attr-defined]
+def _lock(artifact: Any) -> LockedArtifact:
+    file: Path = artifact.resolve()
     with file.open("rb") as stream:
         sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
     return LockedArtifact(
-        group=artifact.groupId,  # type: ignore[attr-defined]
-        name=artifact.artifactId,  # type: ignore[attr-defined]
-        version=artifact.version,  # type: ignore[attr-defined]
-        packaging=artifact.packaging,  # type: ignore[attr-defined]
+        group=artifact.groupId,
+        name=artifact.artifactId,
+        version=artifact.version,
+        packaging=artifact.packaging,
         sha256=sha256,
         size_bytes=file.stat().st_size,
     )

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from tests.bench.harness import Check, Figure, Goal, Part, percentile
 from tests.bench.watches import AlertWatch, RowWatch
@@ -120,9 +121,9 @@ class Background:
         self.measured_events_per_s = self.sent_events / (time.monotonic() - self._started)
 
 
-def trace_id_of(lines: list[dict[str, object]]) -> str:
+def trace_id_of(lines: list[dict[str, Any]]) -> str:
     """The trace a run belongs to."""
-    return next(line["ctx"]["trace"]["traceId"] for line in lines if line["ctx"].get("trace"))  # type: ignore[index,attr-defined]
+    return next(line["ctx"]["trace"]["traceId"] for line in lines if line["ctx"].get("trace"))
 
 
 def wait_for(acked_at: dict[str, float], seen_at: dict[str, float]) -> None:

@@ -102,8 +102,8 @@ def test_an_invited_person_gets_in(setup: Setup, browser: httpx2.Client) -> None
     assert ("session.start", ADA_MAIL) in {(entry["action"], entry["actor"]) for entry in entries}
     # An order of hers bears her name, for everybody.
     setup.admin.send("POST", "/v1/keys", {"scope": "ingest", "agent_id": "mac"})
-    order = {"json": {"reason": "it loops"}, "headers": {"x-clawtrace-ui": "1"}}
-    ordered = browser.post("/v1/agents/mac/halt", **order).json()  # type: ignore[arg-type]
+    ui = {"x-clawtrace-ui": "1"}
+    ordered = browser.post("/v1/agents/mac/halt", json={"reason": "it loops"}, headers=ui).json()
     assert (ordered["ordered_by"], ordered["verdict"]["ordered_by"]) == (ADA_MAIL, f"Ada L. ({ADA_MAIL})")
     # A role that was lowered counts at once, one that was raised at the next login.
     setup.invite(ADA_MAIL, "viewer")

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+import httpx2
 import pytest
 import sqlalchemy as sa
 from sqlalchemy import Engine
@@ -27,9 +28,9 @@ class Place:
     database: Engine
     tenant_id: str
 
-    def asker(self, http: object, agent_id: str, scope: str = "ingest") -> Asker:
+    def asker(self, http: httpx2.Client, agent_id: str, scope: str = "ingest") -> Asker:
         """An agent with its observe key."""
-        return Asker(http, new_key(self.stack, self.database, self.tenant_id, scope, agent_id))  # type: ignore[arg-type]
+        return Asker(http, new_key(self.stack, self.database, self.tenant_id, scope, agent_id))
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ from lakehouse.contracts.tables import table_named
 from lakehouse.sink.committer import TableCommitter
 from lakehouse.sink.feeds import FEEDS, SeenState
 from lakehouse.sink.progress import SourceProgress, TableProgress
-from lakehouse.sink.rows import build_rows
+from lakehouse.sink.rows import Columns, build_rows
 from stream_jobs.contracts.topics import SPANS
 from tests.integration.lakehouse.lake import Lake
 from tests.unit.lakehouse import records as make
@@ -19,7 +19,9 @@ def committer_of(lake: Lake, table: str) -> TableCommitter:
     return TableCommitter(lake.catalog, (lake.namespace, table), table_named(table), lambda seconds: True)
 
 
-def span_rows(rev: int, num_spans: int, tenant_id: str = make.TENANT, trace_date: str = make.DATE):  # type: ignore[no-untyped-def]
+def span_rows(
+    rev: int, num_spans: int, tenant_id: str = make.TENANT, trace_date: str = make.DATE
+) -> dict[str, Columns]:
     """Columns of spans, and of their edges."""
     spans = [
         msgspec.structs.replace(

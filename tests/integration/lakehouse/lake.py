@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pyarrow as pa
@@ -70,6 +71,10 @@ class SinkChild:
         """What it logged."""
         return self.log_file.read_text()
 
+    def has_logged(self, words: str) -> bool:
+        """Whether its log holds these words."""
+        return words in self.log()
+
 
 @dataclass
 class Lake:
@@ -106,13 +111,13 @@ class Lake:
             {"bootstrap.servers": self.stack.kafka_bootstrap, "linger.ms": 5, "acks": "all", "enable.idempotence": True}
         )
 
-    def settings(self, **more: object) -> SinkSettings:
+    def settings(self, **more: Any) -> SinkSettings:
         """Settings of a sink on this lake, for use inside the test's own process."""
-        return SinkSettings(**(self._values() | more))  # type: ignore[arg-type]
+        return SinkSettings(**(self._values() | more))
 
-    def upkeep_settings(self, **more: object) -> UpkeepSettings:
+    def upkeep_settings(self, **more: Any) -> UpkeepSettings:
         """Settings of upkeep on this lake."""
-        return UpkeepSettings(**(self._values() | more))  # type: ignore[arg-type]
+        return UpkeepSettings(**(self._values() | more))
 
     def _values(self) -> dict[str, object]:
         return {name.removeprefix("CLAWTRACE_").lower(): value for name, value in self.environment.items()}

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from infra.runtime.fail_points import POINTS
-from tests.integration.lakehouse.lake import Lake, wait_until
+from tests.integration.lakehouse.lake import DEADLINE_S, Lake, wait_until
 from tests.integration.lakehouse.test_exactly_once import Ledger
 
 PLACES = [point for point in POINTS if point.startswith("sink.")]
@@ -22,8 +22,7 @@ def test_killed_at_every_place_it_loses_nothing_and_doubles_nothing(lake: Lake) 
     for place in PLACES:
         ledger.send(NUM_RECORDS)
         sink = lake.start_sink(CLAWTRACE_FAIL_POINT=f"{place}:{PASSES.get(place, 1)}")
-        wait_until(lambda sink=sink: sink.process.poll() is not None, f"it dies at {place}")  # type: ignore[misc]
-        assert sink.process.returncode == -signal.SIGKILL, f"{place}: {sink.log()}"
+        assert sink.process.wait(DEADLINE_S) == -signal.SIGKILL, f"{place}: {sink.log()}"
         assert f'"point": "{place}"' in sink.log()
     ledger.send(NUM_RECORDS)
     lake.start_sink()

@@ -2,6 +2,7 @@
 doubled record shows in every later one."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import msgspec
 
@@ -139,6 +140,6 @@ def batch_of(agent: str, first_seq: int, num_events: int, *, hook: str = "llm_ou
 counting_core = CountingCore()
 
 
-def value_of(agent: str, first_seq: int, num_events: int, **more: object) -> bytes:
+def value_of(agent: str, first_seq: int, num_events: int, **more: Any) -> bytes:
     """Make the value of a record."""
-    return encode_event_batch(batch_of(agent, first_seq, num_events, **more))  # type: ignore[arg-type]
+    return encode_event_batch(batch_of(agent, first_seq, num_events, **more))

@@ -4,6 +4,7 @@ import random
 import signal
 import time
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 
@@ -37,6 +38,10 @@ def num_traces(one: Install) -> int:
     return sum(one.end_offsets(one.topology.traces).values())
 
 
+def has_traces(one: Install, goal: int) -> bool:
+    return num_traces(one) >= goal
+
+
 def kill_at_work(one: Install, stream: Stream, chooser: random.Random) -> None:
     """Kill it when it has sent something and has not committed everything; it stands still while that is looked at."""
     assert one.process is not None
@@ -44,7 +49,7 @@ def kill_at_work(one: Install, stream: Stream, chooser: random.Random) -> None:
         goal = num_traces(one) + chooser.randrange(1, PIECE_RECORDS)
         assert not stream.is_over, "it was always done before it could be killed"
         stream.give(PIECE_RECORDS)
-        wait_until(lambda goal=goal: num_traces(one) >= goal, "at work", log=one.log_tail)  # type: ignore[misc]
+        wait_until(partial(has_traces, one, goal), "at work", log=one.log_tail)
         # Where in its routine the process dies is left to chance.
         time.sleep(chooser.random() * 0.1)
         one.process.send_signal(signal.SIGSTOP)

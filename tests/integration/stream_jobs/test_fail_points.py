@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from infra.runtime.fail_points import POINTS
-from tests.integration.stream_jobs.harness import Install, as_a_reader_sees, wait_until
+from tests.integration.stream_jobs.harness import DEADLINE_S, Install, as_a_reader_sees
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 
@@ -31,8 +31,7 @@ def test_killed_at_every_place_it_loses_nothing_and_doubles_nothing(install: Cal
         life.start()
         process = life.process
         assert process is not None
-        wait_until(lambda process=process: process.poll() is not None, f"it dies at {place}", log=life.log_tail)  # type: ignore[misc]
-        assert process.returncode == -signal.SIGKILL, f"{place}: {life.log_tail()}"
+        assert process.wait(DEADLINE_S) == -signal.SIGKILL, f"{place}: {life.log_tail()}"
         assert f'"point": "{place}"' in life.log_tail()
         life.process = None
     killed.produce_batches(SEED, num_records, since=len(PLACES) * RECORDS_A_LIFE)

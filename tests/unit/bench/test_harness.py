@@ -6,7 +6,7 @@ from itertools import islice
 import pytest
 
 from producers.gateway.batch import decode_batch, normalise_batch
-from tests.bench.harness import Check, Figure, Pairs, Part, percentile, take_turns
+from tests.bench.harness import Check, Figure, Goal, Pairs, Part, percentile, take_turns
 from tests.bench.memory import records_of, tool_calls
 from tests.bench.wire_runs import RunMaker, WireTemplate
 from tests.load import RunTemplate
@@ -41,8 +41,8 @@ def test_a_ratio_is_the_median_over_pairs_with_its_spread() -> None:
 
 
 @pytest.mark.parametrize(("goal", "reached"), [(("≥", 2.0), False), (("≤", 2.0), True), (None, None)])
-def test_a_goal_has_a_direction(goal: tuple[str, float] | None, reached: bool | None) -> None:
-    assert Figure("x", 1.0, goal=goal).is_reached is reached  # type: ignore[arg-type]
+def test_a_goal_has_a_direction(goal: Goal | None, reached: bool | None) -> None:
+    assert Figure("x", 1.0, goal=goal).is_reached is reached
 
 
 def test_a_part_without_a_ledger_is_no_good() -> None:

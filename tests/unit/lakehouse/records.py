@@ -3,6 +3,7 @@
 import random
 import uuid
 from decimal import Decimal
+from typing import Any
 
 import msgspec
 
@@ -49,7 +50,7 @@ def event_record(spool_id: str, first_seq: int, num_events: int) -> bytes:
     return encode_event_batch(event_batch(spool_id, first_seq, num_events))
 
 
-def span(trace_id: str, span_id: str, rev: int, **more: object) -> Span:
+def span(trace_id: str, span_id: str, rev: int, **more: Any) -> Span:
     """A model call, unless told otherwise."""
     values: dict[str, object] = {
         "kind": "model_call",
@@ -73,7 +74,7 @@ def span(trace_id: str, span_id: str, rev: int, **more: object) -> Span:
         span_id=span_id,
         trace_date=DATE,
         rev=rev,
-        **(values | more),  # type: ignore[arg-type]
+        **(values | more),
     )
 
 
@@ -82,7 +83,7 @@ def span_batch(rev: int, spans: list[Span], part: int = 0) -> SpanBatch:
     return SpanBatch(tenant_id=TENANT, agent_id=AGENT, rev=rev, part=part, spans=spans)
 
 
-def trace(trace_id: str, rev: int, **more: object) -> Trace:
+def trace(trace_id: str, rev: int, **more: Any) -> Trace:
     """A finished trace, unless told otherwise."""
     values: dict[str, object] = {
         "name": "tidy up",
@@ -99,7 +100,7 @@ def trace(trace_id: str, rev: int, **more: object) -> Trace:
         trace_id=trace_id,
         trace_date=DATE,
         rev=rev,
-        **(values | more),  # type: ignore[arg-type]
+        **(values | more),
     )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pyiceberg.catalog.sql import SqlCatalog
@@ -34,10 +35,10 @@ def num_metadata_made(catalog: SqlCatalog, monkeypatch: pytest.MonkeyPatch) -> i
     made = 0
     stock = update.update_table_metadata
 
-    def count(*arguments: object, **more: object) -> object:
+    def count(*arguments: Any, **more: Any) -> Any:
         nonlocal made
         made += 1
-        return stock(*arguments, **more)  # type: ignore[arg-type]
+        return stock(*arguments, **more)
 
     monkeypatch.setattr("pyiceberg.table.update_table_metadata", count)
     table = TableCommitter(catalog, ("silver", "agents"), AGENTS, lambda seconds: True)

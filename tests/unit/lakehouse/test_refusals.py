@@ -4,7 +4,7 @@ import pyarrow as pa
 import pytest
 
 from infra.runtime.tombstones import NO_TOMBSTONES, Tombstone, Tombstones
-from lakehouse.contracts.tables import TABLES, table_named
+from lakehouse.contracts.tables import TABLES, TableSpec, table_named
 from lakehouse.sink.refusals import naming_columns, refused, without_refused
 
 TENANT = "acme01"
@@ -77,5 +77,5 @@ def test_nothing_was_erased() -> None:
 
 
 @pytest.mark.parametrize("spec", TABLES, ids=lambda spec: spec.name)
-def test_every_table_can_be_asked(spec) -> None:  # type: ignore[no-untyped-def]
+def test_every_table_can_be_asked(spec: TableSpec) -> None:
     assert set(naming_columns(spec)) <= {column.name for column in spec.columns}

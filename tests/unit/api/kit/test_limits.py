@@ -1,6 +1,6 @@
 """Limits of requests: how fast, how large."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 
 import httpx2
 import pytest
@@ -52,7 +52,7 @@ def test_full_buckets_are_forgotten() -> None:
     assert len(buckets) <= 10
 
 
-async def _chunks(num_bytes: int) -> "Iterator[bytes]":
+async def _chunks(num_bytes: int) -> AsyncIterator[bytes]:
     for _ in range(0, num_bytes, 10):
         yield b"x" * 10
 
@@ -76,8 +76,8 @@ def app() -> FastAPI:
 async def test_bodies_and_rates(app: FastAPI) -> None:
     async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://x") as http:
 
-        async def post(content: object, key: str) -> httpx2.Response:
-            return await http.post("/size", content=content, headers={"Authorization": key})  # type: ignore[arg-type]
+        async def post(content: AsyncIterator[bytes] | bytes, key: str) -> httpx2.Response:
+            return await http.post("/size", content=content, headers={"Authorization": key})
 
         assert (await post(b"x" * 100, "a")).json() == 100
         assert (await post(_chunks(100), "a")).json() == 100

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -30,12 +31,12 @@ def wait_until(is_true: Callable[[], bool]) -> None:
         threading.Event().wait(0.01)
 
 
-def python_part(name: str, folder: Path, code: str, **more: object) -> Part:
+def python_part(name: str, folder: Path, code: str, **more: Any) -> Part:
     def launch() -> Launch:
         return Launch([sys.executable, "-c", code], folder, dict(os.environ))
 
     kind = more.pop("kind", Kind.PROCESS)
-    return Part(name=name, kind=kind, launch=launch, **more)  # type: ignore[arg-type]
+    return Part(name=name, kind=kind, launch=launch, **more)
 
 
 def never_healthy() -> bool:

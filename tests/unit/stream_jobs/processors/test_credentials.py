@@ -20,7 +20,7 @@ def test_plaintext_needs_none() -> None:
 @pytest.mark.parametrize(("protocol", "expected"), [("sasl_ssl", "SASL_SSL"), ("sasl_plaintext", "SASL_PLAINTEXT")])
 def test_sasl(protocol: str, expected: str) -> None:
     settings = StitcherSettings(
-        kafka_protocol=protocol,  # type: ignore[arg-type]
+        kafka_protocol=protocol,
         kafka_username="somebody",
         kafka_password=SecretStr("s3cret"),
         kafka_mechanism="SCRAM-SHA-256",

@@ -81,7 +81,8 @@ async def test_stock_sends_what_it_had_ready_and_ours_gives_up(clock: Clock, mon
     app = SimpleNamespace(consumer=SimpleNamespace(lease=lease), give_up=given_up.append)
     lease.begin()
     clock.at_s += 60
-    stock: Any = driver.Producer._new_producer(SimpleNamespace(app=app))  # type: ignore[arg-type]
+    owner: Any = SimpleNamespace(app=app)
+    stock: Any = driver.Producer._new_producer(owner)
     await stock._sender._send_produce_req(1, {})
     assert sent == [1]
     producer: Any = DurableProducer.__new__(DurableProducer)
