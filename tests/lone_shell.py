@@ -24,6 +24,10 @@ class LoneShell:
         """At once."""
         return
 
+    async def flushed(self) -> None:
+        """At once."""
+        return
+
     def owns(self, assignment: int, /) -> bool:
         """Always."""
         return True

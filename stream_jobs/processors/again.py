@@ -8,7 +8,7 @@ same.
 """
 
 import asyncio
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -37,13 +37,14 @@ class MemoryStore:
         """Yield keys that begin so, in their order."""
         yield from sorted((key, value) for key, value in self._kept.items() if key.startswith(prefix))
 
-    async def write(self, changes: Sequence[Change], /) -> None:
+    async def write(self, changes: Sequence[Change], stored: Callable[[], None], /) -> None:
         """Set values in order; None deletes."""
         for key, value in changes:
             if value is None:
                 self._kept.pop(key, None)
             else:
                 self._kept[key] = value
+        stored()
 
 
 class Again:

@@ -8,7 +8,7 @@ Guarantee: this file only connects; what happens to a record is in ``stitcher``,
     events ──▶ Stitcher.process ──▶ spans, traces, alerts, dead letters   (same partition, acknowledged first)
                      │  ▲
                      ▼  │
-                   state table ──▶ changelog ──▶ rebuilt local files after a crash
+                   state table ──▶ changelog ──▶ local files, once it acknowledged
 """
 
 import asyncio
@@ -117,6 +117,10 @@ class StitcherApp(faust.App):
             and time.monotonic() - cast(ExactConsumer, self.consumer).sought_at_s < _SETTLES_WITHIN_S
         ):
             await asyncio.sleep(_SETTLED_LOOK_S)
+
+    async def flushed(self) -> None:
+        """Wait until the changelog has acknowledged what was sent to it."""
+        await cast(DurableBuffer, self.producer.buffer).flush()
 
     def reading_start(self, partition: int, /) -> int | None:
         """Offset from which a partition is read in this assignment, None while that is not settled."""

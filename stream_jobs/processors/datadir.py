@@ -1,10 +1,10 @@
-"""The folder of the local state: one process at a time, and thrown away unless it was closed cleanly.
+"""The folder of the local state: one process at a time, and only what this release has written.
 
 Upstream: the process takes it at its start.
 Downstream: Faust keeps its RocksDB files inside.
-Guarantee: what is found inside was closed after everything in it had been acknowledged by the changelog. After
-``kill -9`` the local files may be ahead of the changelog, and state that never reached the changelog must not exist:
-its outputs would be skipped on one machine and repeated on another.
+Guarantee: what is found inside is what the changelog acknowledged, however the last process ended (``state``). Earlier
+releases wrote before that, so after ``kill -9`` their files may be ahead of the changelog; state that never reached it
+must not exist: its outputs would be skipped on one machine and repeated on another.
 """
 
 import fcntl
@@ -18,7 +18,9 @@ import structlog
 
 _log = structlog.get_logger(__name__)
 
-CLEAN_MARKER: Final = "closed-cleanly"
+FORMAT_FILE: Final = "format"
+# The first whose files are never ahead of the changelog.
+FORMAT: Final = "2"
 LOCK_FILE: Final = "lock"
 DATA: Final = "data"
 
@@ -33,11 +35,11 @@ class StateFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.data = path / DATA
-        self._marker = path / CLEAN_MARKER
+        self._format = path / FORMAT_FILE
         self._lock_fd: int | None = None
 
     def __enter__(self) -> Self:
-        """Lock the folder; keep the data only if the last owner closed it cleanly.
+        """Lock the folder; keep the data only if this format is that of the last owner.
 
         Raises:
             FolderInUse: another process holds the lock.
@@ -50,18 +52,13 @@ class StateFolder:
             os.close(lock_fd)
             raise FolderInUse(f"{self.path} is in use by another stitcher; give each its own CLAWTRACE_HOME") from error
         self._lock_fd = lock_fd
-        if self._marker.exists():
-            # Gone before anything is opened: from now on only a clean close brings it back.
-            self._marker.unlink()
-        elif self.data.exists():
-            _log.warning("local_state_dropped", folder=str(self.data), reason="the last process did not close it")
+        is_ours = self._format.exists() and self._format.read_text() == FORMAT
+        if self.data.exists() and not is_ours:
+            _log.warning("local_state_dropped", folder=str(self.data), reason="another release wrote it")
             shutil.rmtree(self.data)
         self.data.mkdir(exist_ok=True)
+        self._format.write_text(FORMAT)
         return self
-
-    def mark_clean(self) -> None:
-        """Say that all local state is in the changelog and all files are closed."""
-        self._marker.touch()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

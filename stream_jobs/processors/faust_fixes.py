@@ -9,10 +9,13 @@ fault; ``tests/unit/stream_jobs/processors/test_faust_fixes.py`` shows each, the
 import asyncio
 import shutil
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any, Final, cast
 
+import structlog
 from faust.transport.drivers import aiokafka as driver
 from faust.transport.producer import ProducerBuffer
 from faust.types import TP, FutureMessage
@@ -21,11 +24,15 @@ from infra.runtime.fail_points import reach
 from stream_jobs.processors.journal import Change
 from stream_jobs.processors.lease import Lease, LeaseLost, now_s
 
+_log = structlog.get_logger(__name__)
+
 CHECKED_VERSION: Final = "0.15.3"
 # Longer than any broker restart that is worth waiting for; then the process gives up and is started again.
 FLUSH_TIMEOUT_S: Final = 30.0
 # How long the broker may hold a fetch that finds nothing.
 FETCH_MAX_WAIT_MS: Final = 250
+# Far below the day for which Kafka keeps deletions in a compacted topic: older files could miss one.
+MAX_LOCAL_STATE_AGE_S: Final = 12 * 3600.0
 
 
 class WrongFaustVersion(Exception):
@@ -105,6 +112,11 @@ class DurableBuffer(ProducerBuffer):
         self._unacknowledged.add(sent)
         sent.add_done_callback(self._on_done)
         self._moved.set()
+
+    @property
+    def failure(self) -> BaseException | None:
+        """Why a record could not be delivered; from then on nothing is written or committed."""
+        return self._failure
 
     @property
     def num_waiting(self) -> int:
@@ -304,18 +316,30 @@ class DurableTransport(driver.Transport):
 
 
 def drop_local_state_with_partition(table: Any) -> None:
-    """Delete the local files of a partition as soon as it is taken away.
+    """Delete the local files of a partition as soon as it is taken away, and those that nobody wrote to for hours.
 
     Fault: Faust keeps them and, when the partition comes back, reads the changelog from where they end. Keys that
     were deleted meanwhile, and whose deletion was compacted away, would live again.
     """
     store = table.data
-    stock = store.revoke_partitions
+    stock_revoke, stock_open = store.revoke_partitions, store._open_for_partition
+    # How often each was taken away: what was begun before belongs to other files.
+    store.num_revoked = Counter()
 
     def revoke_partitions(revoked_from: Any, tps: set[TP]) -> None:
-        stock(revoked_from, tps)
+        store.num_revoked.update(tp.partition for tp in tps)
+        stock_revoke(revoked_from, tps)
         for tp in tps:
             if tp.topic in revoked_from.changelog_topic.topics:
                 shutil.rmtree(store.partition_path(tp.partition), ignore_errors=True)
 
+    def open_for_partition(partition: int) -> Any:
+        path = Path(store.partition_path(partition))
+        written_at_s = max((file.stat().st_mtime for file in path.glob("*")), default=time.time())
+        if time.time() - written_at_s > MAX_LOCAL_STATE_AGE_S:
+            _log.warning("local_state_dropped", folder=str(path), reason="nobody has written to it for hours")
+            shutil.rmtree(path)
+        return stock_open(partition)
+
     store.revoke_partitions = revoke_partitions
+    store._open_for_partition = open_for_partition

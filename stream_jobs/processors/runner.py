@@ -7,7 +7,6 @@ only a restart can heal, within seconds.
 """
 
 import asyncio
-import gc
 import logging
 import os
 import signal
@@ -55,7 +54,7 @@ def run_stitcher(settings: StitcherSettings, core: Core) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_OK))
     arm(settings.fail_point)
     topology = Topology.with_prefix(settings.topic_prefix)
-    with StateFolder(settings.stitcher_folder) as folder:
+    with StateFolder(settings.stitcher_folder):
         # The health server asks from a thread of its own, and Faust makes its parts when they are first touched, bound
         # to the loop of whoever touches them: so the answer is worked out in the main loop and only read there.
         missing = ["not started yet"]
@@ -69,11 +68,7 @@ def run_stitcher(settings: StitcherSettings, core: Core) -> int:
             # Faust's consumer thread makes its loop from the policy.
             asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
             collect_seldom()
-            code = asyncio.run(main())
-            if code == EXIT_OK:
-                gc.collect()
-                folder.mark_clean()
-            return code
+            return asyncio.run(main())
         finally:
             health.close()
 

@@ -83,6 +83,14 @@ class Shell(Protocol):
         """Return when nothing keeps a partition, which is read by now, from being owned: its rebalance is over."""
         ...
 
+    async def flushed(self) -> None:
+        """Return when all that was written is acknowledged, and in the state of its partition.
+
+        Raises:
+            Exception: some of it could not be delivered.
+        """
+        ...
+
     def reading_start(self, partition: int, /) -> int | None:
         """Offset from which a partition is read in this assignment, None while that is not settled."""
         ...

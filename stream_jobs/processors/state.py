@@ -2,11 +2,14 @@
 
 Upstream: the stitcher writes a record's changes once its outputs are acknowledged.
 Downstream: the core reads through :class:`PartitionState`; Faust restores the files from the changelog.
-Guarantee: a reader sees every earlier record of its partition, written or not; writes reach files and changelog in the
-order of the source records.
+Guarantee: a reader sees every earlier record of its partition, written or not; writes reach changelog and files in the
+order of the source records. The files are never ahead of the changelog: a write comes to them when it was
+acknowledged, in one step with its offset. So what ``kill -9`` leaves behind is the state as it was at that offset, and
+the next start reads the changelog from there.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+import asyncio
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
 from rocksdict import WriteBatch
@@ -27,8 +30,8 @@ class PartitionStore(Protocol):
         """Yield keys that begin so, with their values, in their order."""
         ...
 
-    async def write(self, changes: Sequence[Change], /) -> None:
-        """Set values in order; None deletes."""
+    async def write(self, changes: Sequence[Change], stored: Callable[[], None], /) -> None:
+        """Set values in order; None deletes. ``stored`` is called when ``get`` and ``scan`` know them."""
         ...
 
 
@@ -42,6 +45,7 @@ class TableStore:
     def __init__(self, table: Any, partition: int) -> None:
         self._table = table
         self._partition = partition
+        self._num_revoked = table.data.num_revoked[partition]
 
     def get(self, key: bytes, /) -> bytes | None:
         """Read from the local files."""
@@ -55,29 +59,38 @@ class TableStore:
                 return
             yield key, value
 
-    async def write(self, changes: Sequence[Change], /) -> None:
-        """Send to the changelog and write to the local files."""
-        store, partition = self._table.data, self._partition
+    async def write(self, changes: Sequence[Change], stored: Callable[[], None], /) -> None:
+        """Send to the changelog; what it has acknowledged is written to the local files."""
         topic = self._table.changelog_topic.get_topic_name()
-        last = await self._table.app.producer.buffer.send_changes(topic, partition, changes)
+        last = await self._table.app.producer.buffer.send_changes(topic, self._partition, changes)
         reach("stitcher.changes_sent")
+        last.add_done_callback(lambda sent: self._on_acknowledged(sent, changes, stored))
+        metrics.STATE_WRITES.inc(len(changes))
+
+    def _on_acknowledged(
+        self, last: "asyncio.Future[Any]", changes: Sequence[Change], stored: Callable[[], None]
+    ) -> None:
+        app, data = self._table.app, self._table.data
+        # After a failure nothing more may come into the files: they would have a hole.
+        if last.cancelled() or app.producer.buffer.failure is not None or app.failure is not None:
+            return
+        if data.num_revoked[self._partition] != self._num_revoked:
+            return  # the files are no longer those that this write belongs to
         batch = WriteBatch(raw_mode=True)
         for key, value in changes:
             if value is None:
                 batch.delete(key)
             else:
                 batch.put(key, value)
-        files = store._db_for_partition(partition)
-        files.write(batch)
+        # Where the next start begins to read the changelog.
+        batch.put(data.offset_key, str(last.result().offset).encode())
+        try:
+            data._db_for_partition(self._partition).write(batch)
+        except Exception as error:
+            app.give_up(error)
+            return
         reach("stitcher.changes_stored")
-
-        def remember_offset(sent: Any) -> None:
-            # Where the next start begins to read the changelog, if the files are closed cleanly.
-            if not sent.cancelled() and sent.exception() is None:
-                files.put(store.offset_key, str(sent.result().offset).encode())
-
-        last.add_done_callback(remember_offset)
-        metrics.STATE_WRITES.inc(len(changes))
+        stored()
 
 
 class PartitionState:
@@ -116,7 +129,10 @@ class PartitionState:
 
     async def write(self, number: int, changes: Sequence[Change]) -> None:
         """Write planned changes, in their order."""
-        await self._store.write(changes)
-        for key, _ in changes:
-            if self._planned.get(key, (0, None))[0] == number:
-                del self._planned[key]
+
+        def forget() -> None:
+            for key, _ in changes:
+                if self._planned.get(key, (0, None))[0] == number:
+                    del self._planned[key]
+
+        await self._store.write(changes, forget)

@@ -71,6 +71,9 @@ class Stitcher:
         try:
             if self._finisher is not None and self._finisher.done():
                 self._finisher.result()
+            if record.assignment != self._assignment and self._shell.owns(record.assignment):
+                # What was written before must not come into the state of this assignment later, unseen.
+                await self._shell.flushed()
             if self._shell.owns(record.assignment) and await self._is_next(record):
                 work = Work(record)
                 await self._preparation.prepare(work, self._partition_of(record))

@@ -17,7 +17,7 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -117,7 +117,7 @@ class _Store:
                 return
             yield key, value
 
-    async def write(self, changes: Sequence[Change], /) -> None:
+    async def write(self, changes: Sequence[Change], stored: Callable[[], None], /) -> None:
         batch = WriteBatch(raw_mode=True)
         for key, value in changes:
             if value is None:
@@ -126,6 +126,7 @@ class _Store:
                 self.largest_bytes = max(self.largest_bytes, len(value))
                 batch.put(key, value)
         self._files.write(batch)
+        stored()
 
 
 @dataclass

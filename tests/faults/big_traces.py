@@ -143,7 +143,7 @@ class Store(Protocol):
     def scan(self, prefix: bytes, /) -> Iterator[tuple[bytes, bytes]]:
         """Yield keys that begin so."""
 
-    async def write(self, changes: Sequence[Change], /) -> None:
+    async def write(self, changes: Sequence[Change], stored: Callable[[], None], /) -> None:
         """Write changes in their order."""
 
 
@@ -164,7 +164,7 @@ class MemoryStore:
         """Yield keys that begin so."""
         yield from [(key, value) for key, value in sorted(self.kept.items()) if key.startswith(prefix)]
 
-    async def write(self, changes: Sequence[Change], /) -> None:
+    async def write(self, changes: Sequence[Change], stored: Callable[[], None], /) -> None:
         """Write changes in their order."""
         for key, value in changes:
             self.num_bytes_moved += len(value or b"")
@@ -172,6 +172,7 @@ class MemoryStore:
                 self.kept.pop(key, None)
             else:
                 self.kept[key] = value
+        stored()
 
 
 class DiskStore:
@@ -195,7 +196,7 @@ class DiskStore:
                 return
             yield key, value
 
-    async def write(self, changes: Sequence[Change], /) -> None:
+    async def write(self, changes: Sequence[Change], stored: Callable[[], None], /) -> None:
         """Write changes in their order."""
         batch = WriteBatch(raw_mode=True)
         for key, value in changes:
@@ -204,6 +205,7 @@ class DiskStore:
             else:
                 batch.put(key, value)
         self._files.write(batch)
+        stored()
 
 
 @dataclass
@@ -237,12 +239,12 @@ class _Shell(LoneShell):
     def scan(self, prefix: bytes, /) -> Iterator[tuple[bytes, bytes]]:
         return self.store.scan(prefix)
 
-    async def write(self, changes: Sequence[Change], /) -> None:
+    async def write(self, changes: Sequence[Change], stored: Callable[[], None], /) -> None:
         for key, value in changes:
             if value is not None and len(value) > self.found.largest_change_bytes:
                 self.found.largest_change_bytes = len(value)
                 self.found.largest_change_key = repr(key)
-        await self.store.write(changes)
+        await self.store.write(changes, stored)
 
     async def send_record(
         self, topic: str, partition: int, key: bytes | None, value: bytes, headers: Headers | None, /

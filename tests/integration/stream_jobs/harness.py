@@ -16,7 +16,9 @@ from urllib.request import urlopen
 
 import msgspec
 from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient  # type: ignore[attr-defined]
+from confluent_kafka.admin import AdminClient  # type: ignore[attr-defined]  # its stubs export nothing by name
+from faust.stores.rocksdb import Store
+from rocksdict import AccessType, Options, Rdict
 
 from infra.runtime.kafka import provision_topics
 from infra.runtime.settings import PORT_OFFSETS
@@ -49,6 +51,7 @@ class Out:
     key: bytes | None
     value: bytes | None
     headers: list[tuple[str, bytes]] = field(default_factory=list, compare=False)
+    offset: int = field(default=-1, compare=False)
 
 
 def wait_until(
@@ -213,7 +216,7 @@ class Install:
                         p = message.partition()
                         short = topic.removeprefix(self.prefix)
                         headers = list(message.headers() or [])
-                        found[p].append(Out(short, p, message.key(), message.value(), headers))
+                        found[p].append(Out(short, p, message.key(), message.value(), headers, message.offset()))
                         position[p] = message.offset() + 1
                 for tp in reader.position([TopicPartition(topic, p) for p in ends]):
                     position[tp.partition] = max(position[tp.partition], tp.offset)
@@ -229,6 +232,25 @@ class Install:
         for out in self.read(self.topology.state.name):
             newest[out.partition, out.key] = out.value
         return {place: value for place, value in newest.items() if value is not None}
+
+    def check_files(self) -> None:
+        """While no stitcher runs: the local files hold what the changelog says up to the offset that they name."""
+        changelog = self.read(self.topology.state.name)
+        for partition in range(self.topology.state.partitions):
+            path = self.home / "stitcher/data/v1/tables" / f"state-{partition}.db"
+            if not path.exists():
+                continue
+            files = Rdict(str(path), options=Options(raw_mode=True), access_type=AccessType.read_only())
+            found = dict(files.items())
+            files.close()
+            until = int(found.pop(Store.offset_key, b"-1"))
+            wanted: dict[bytes | None, bytes | None] = {}
+            for out in changelog:
+                if out.partition == partition and out.offset <= until:
+                    wanted[out.key] = out.value
+            assert found == {key: value for key, value in wanted.items() if value is not None}, (
+                f"the files of partition {partition} are not the changelog up to {until}"
+            )
 
     @contextmanager
     def _reader(self, group: str = "tests") -> Iterator[Consumer]:

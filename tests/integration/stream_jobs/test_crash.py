@@ -55,6 +55,7 @@ def kill_at_work(one: Install, stream: Stream, chooser: random.Random) -> None:
         one.process.send_signal(signal.SIGSTOP)
         if one.committed() != one.end_offsets(one.topology.events):
             one.stop(signal.SIGKILL)
+            one.check_files()
             return
         one.process.send_signal(signal.SIGCONT)
 

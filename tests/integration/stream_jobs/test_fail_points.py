@@ -33,6 +33,7 @@ def test_killed_at_every_place_it_loses_nothing_and_doubles_nothing(install: Cal
         assert process is not None
         assert process.wait(DEADLINE_S) == -signal.SIGKILL, f"{place}: {life.log_tail()}"
         assert f'"point": "{place}"' in life.log_tail()
+        life.check_files()
         life.process = None
     killed.produce_batches(SEED, num_records, since=len(PLACES) * RECORDS_A_LIFE)
     killed.start()

@@ -1,6 +1,9 @@
 """Each fault of Faust that is worked around, and that the work-around holds."""
 
 import asyncio
+import os
+import time
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -167,12 +170,30 @@ def test_another_faust_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         faust_fixes.check_faust_version()
 
 
-def test_revoked_partition_leaves_nothing_behind(tmp_path: Any) -> None:
+def local_files(tmp_path: Path) -> tuple[Any, dict[int, Path]]:
+    """A table of Faust as far as its files go, and where those of two partitions lie."""
     files = {number: tmp_path / f"state-{number}.db" for number in (0, 1)}
     for path in files.values():
         path.mkdir()
-    store = SimpleNamespace(revoke_partitions=lambda table, tps: None, partition_path=files.__getitem__)
+        (path / "000001.log").touch()
+    store = SimpleNamespace(
+        revoke_partitions=lambda table, tps: None,
+        _open_for_partition=lambda partition: files[partition].exists(),
+        partition_path=files.__getitem__,
+    )
     table = SimpleNamespace(data=store, changelog_topic=SimpleNamespace(topics=["changes"]))
     faust_fixes.drop_local_state_with_partition(table)
-    store.revoke_partitions(table, {TP("changes", 1), TP("events", 0)})
+    return table, files
+
+
+def test_revoked_partition_leaves_nothing_behind(tmp_path: Path) -> None:
+    table, files = local_files(tmp_path)
+    table.data.revoke_partitions(table, {TP("changes", 1), TP("events", 0)})
     assert [path.exists() for path in files.values()] == [True, False]
+
+
+def test_files_that_nobody_wrote_to_for_hours_are_not_opened(tmp_path: Path) -> None:
+    table, files = local_files(tmp_path)
+    long_ago = time.time() - faust_fixes.MAX_LOCAL_STATE_AGE_S - 60
+    os.utime(files[1] / "000001.log", (long_ago, long_ago))
+    assert [table.data._open_for_partition(number) for number in files] == [True, False]

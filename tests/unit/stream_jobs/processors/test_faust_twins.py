@@ -100,6 +100,7 @@ async def test_an_undecodable_record_never_reaches_the_agent(tmp_path: Path) -> 
 def test_files_of_a_partition_that_is_taken_away_stay(tmp_path: Path) -> None:
     class Store(SimpleNamespace):
         revoke_partitions = rocksdb.Store.revoke_partitions
+        _open_for_partition = rocksdb.Store._open_for_partition
 
     store = Store(_dbs={}, partition_path=lambda partition: tmp_path / str(partition))
     table: Any = SimpleNamespace(data=store, changelog_topic=SimpleNamespace(topics=["changes"]))

@@ -7,7 +7,7 @@ import pytest
 
 from producers.contracts.topics import EVENTS
 from stream_jobs.processors.config_files import CHECK_EVERY_S, ConfigFile
-from stream_jobs.processors.datadir import FolderInUse, StateFolder
+from stream_jobs.processors.datadir import FORMAT_FILE, FolderInUse, StateFolder
 from stream_jobs.processors.dead_letter import (
     MAX_CONSECUTIVE,
     MAX_IN_WINDOW,
@@ -27,17 +27,14 @@ class Clock:
         return self.now
 
 
-def test_folder_that_was_not_closed_is_emptied(tmp_path: Path) -> None:
+def test_folder_keeps_what_this_release_wrote_and_nothing_else(tmp_path: Path) -> None:
     with StateFolder(tmp_path / "s") as folder:
         (folder.data / "file").touch()
-    with StateFolder(tmp_path / "s") as folder:
-        assert list(folder.data.iterdir()) == []
-        (folder.data / "file").touch()
-        folder.mark_clean()
     with StateFolder(tmp_path / "s") as folder:
         assert [path.name for path in folder.data.iterdir()] == ["file"]
+    (tmp_path / "s" / FORMAT_FILE).unlink()
     with StateFolder(tmp_path / "s") as folder:
-        assert list(folder.data.iterdir()) == [], "a mark counts once"
+        assert list(folder.data.iterdir()) == [], "earlier releases had no such file"
 
 
 def test_folder_belongs_to_one_process(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -55,6 +55,7 @@ class Shell:
     starts: dict[int, int] = field(default_factory=dict)
     rewinds: list[tuple[int, int]] = field(default_factory=list)
     failure: BaseException | None = None
+    num_flushes: int = 0
     open_acks: list[asyncio.Future[Any]] = field(default_factory=list)
     has_settled: asyncio.Event = field(default_factory=set_event)
 
@@ -72,13 +73,14 @@ class Shell:
     def scan(self, prefix: bytes, /) -> Iterator[tuple[bytes, bytes]]:
         yield from [(key, value) for key, value in sorted(self.kept.items()) if key.startswith(prefix)]
 
-    async def write(self, changes: Sequence[Change], /) -> None:
+    async def write(self, changes: Sequence[Change], stored: Callable[[], None], /) -> None:
         for key, value in changes:
             self.spend()
             if value is None:
                 self.kept.pop(key, None)
             else:
                 self.kept[key] = value
+        stored()
 
     async def send_record(
         self, topic: str, partition: int, key: bytes | None, value: bytes, headers: Headers | None, /
@@ -93,6 +95,9 @@ class Shell:
 
     async def settled(self, partition: int, assignment: int, /) -> None:
         await self.has_settled.wait()
+
+    async def flushed(self) -> None:
+        self.num_flushes += 1
 
     def owns(self, assignment: int, /) -> bool:
         return assignment == self.assignment
