@@ -6,7 +6,7 @@ Guarantee: the same lists give the same bytes; a topic gets one record for each 
 one record could not hold all.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final, TypeVar
 
 import msgspec
@@ -49,28 +49,49 @@ def output_records(
         yield "guard", topology.guard, _encoder.encode(message)
     for alert in result.alerts:
         metrics.ALERTS.labels(alert.rule, alert.state).inc()
-    for part, alerts in enumerate(_parts(list(result.alerts)), first_part):
-        alert_batch = AlertBatch(tenant_id=tenant_id, agent_id=agent_id, rev=rev, part=part, alerts=alerts)
-        yield "alerts", topology.alerts, _encoder.encode(alert_batch)
-    for part, spends in enumerate(_parts(list(result.spends)), first_part):
-        spend_batch = SpendBatch(
-            tenant_id=tenant_id,
-            agent_id=agent_id,
-            rev=rev,
-            part=part,
-            received_at_us=batch.received_at_us,
-            spends=spends,
+
+    def alerts(part: int, items: list[Alert]) -> AlertBatch:
+        return AlertBatch(tenant_id=tenant_id, agent_id=agent_id, rev=rev, part=part, alerts=items)
+
+    def spends(part: int, items: list[Spend]) -> SpendBatch:
+        at_us = batch.received_at_us
+        return SpendBatch(
+            tenant_id=tenant_id, agent_id=agent_id, rev=rev, part=part, received_at_us=at_us, spends=items
         )
-        yield "spend", topology.spend, _encoder.encode(spend_batch)
-    for part, traces in enumerate(_parts(list(result.traces)), first_part):
-        trace_batch = TraceBatch(tenant_id=tenant_id, agent_id=agent_id, rev=rev, part=part, traces=traces)
-        yield "traces", topology.traces, _encoder.encode(trace_batch)
-    for part, spans in enumerate(_parts([_cut(span) for span in result.spans]), first_part):
-        span_batch = SpanBatch(tenant_id=tenant_id, agent_id=agent_id, rev=rev, part=part, spans=spans)
-        yield "spans", topology.spans, _encoder.encode(span_batch)
-    for part, cards in enumerate(_parts(list(result.cards)), first_part):
-        card_batch = CardBatch(tenant_id=tenant_id, agent_id=agent_id, rev=rev, part=part, cards=cards)
-        yield "cards", topology.cards, _encoder.encode(card_batch)
+
+    def traces(part: int, items: list[Trace]) -> TraceBatch:
+        return TraceBatch(tenant_id=tenant_id, agent_id=agent_id, rev=rev, part=part, traces=items)
+
+    def spans(part: int, items: list[Span]) -> SpanBatch:
+        return SpanBatch(tenant_id=tenant_id, agent_id=agent_id, rev=rev, part=part, spans=items)
+
+    def cards(part: int, items: list[Card]) -> CardBatch:
+        return CardBatch(tenant_id=tenant_id, agent_id=agent_id, rev=rev, part=part, cards=items)
+
+    for value in _values(alerts, list(result.alerts), first_part):
+        yield "alerts", topology.alerts, value
+    for value in _values(spends, list(result.spends), first_part):
+        yield "spend", topology.spend, value
+    for value in _values(traces, list(result.traces), first_part):
+        yield "traces", topology.traces, value
+    for value in _values(spans, [_cut(span) for span in result.spans], first_part):
+        yield "spans", topology.spans, value
+    for value in _values(cards, list(result.cards), first_part):
+        yield "cards", topology.cards, value
+
+
+def _values(
+    batch_of: Callable[[int, list[Item]], msgspec.Struct], items: list[Item], first_part: int
+) -> Iterator[bytes]:
+    """Encode a list, in as many parts as it needs; one in nearly all cases, and that is encoded once."""
+    if not items:
+        return
+    whole = _encoder.encode(batch_of(first_part, items))
+    if len(whole) <= MAX_RECORD_BYTES:
+        yield whole
+        return
+    for part, some in enumerate(_parts(items), first_part):
+        yield _encoder.encode(batch_of(part, some))
 
 
 def _cut(span: Span) -> Span:
@@ -84,12 +105,7 @@ def _cut(span: Span) -> Span:
 
 
 def _parts(items: list[Item]) -> Iterator[list[Item]]:
-    """Cut a list so that each part fits a record; one part in nearly all cases."""
-    if not items:
-        return
-    if len(_encoder.encode(items)) + _ENVELOPE_BYTES <= MAX_RECORD_BYTES:
-        yield items
-        return
+    """Cut a list so that each part fits a record."""
     part: list[Item] = []
     size = _ENVELOPE_BYTES
     for item in items:

@@ -4,9 +4,9 @@ import msgspec
 
 from lakehouse.contracts.tables import table_named
 from lakehouse.sink.committer import TableCommitter
-from lakehouse.sink.feeds import FEEDS, SeenState
+from lakehouse.sink.feeds import FEEDS, Columns, SeenState
 from lakehouse.sink.progress import SourceProgress, TableProgress
-from lakehouse.sink.rows import Columns, build_rows
+from lakehouse.sink.rows import build_rows
 from stream_jobs.contracts.topics import SPANS
 from tests.integration.lakehouse.lake import Lake
 from tests.unit.lakehouse import records as make
