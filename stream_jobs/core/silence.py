@@ -17,12 +17,22 @@ from stream_jobs.core.detect.settings import RuleSettings
 from stream_jobs.core.detect.stuck_run import StuckRun, StuckRunSettings
 from stream_jobs.core.facts import Fact
 from stream_jobs.core.keys import agent_ref, watch_ref
-from stream_jobs.core.state import NO_SEQ, AttemptState, CallState, Node, RunState, ToolState
+from stream_jobs.core.state import (
+    KEPT_DAYS,
+    NO_SEQ,
+    REFUSED_AFTER_US,
+    AttemptState,
+    CallState,
+    Node,
+    RunState,
+    ToolState,
+)
 from stream_jobs.core.workspace import Workspace
 
 PAGE_RUNS = 32
 US_PER_MINUTE = 60_000_000
 _US_PER_HOUR = 60 * US_PER_MINUTE
+_DAY_US = 24 * _US_PER_HOUR
 # An agent is still visited by ticks this long after its last event.
 _ACTIVE_HOURS = 24
 
@@ -53,6 +63,26 @@ def hear(ws: Workspace, run: RunState, seq: int, at_us: int) -> None:
     ws.heard[run.run_id] = run
     if run.is_silent:
         reopen(ws, run)
+
+
+def is_forgotten(ws: Workspace, run: RunState) -> bool:
+    """Whether the first values of a run may be gone: changed now, its sums would be those of what is left."""
+    return bool(run.last_received_us) and ws.received_at_us - run.last_received_us > REFUSED_AFTER_US
+
+
+def refuse_forgotten(ws: Workspace, run_id: str) -> None:
+    """Let an event change no run of which a part may be gone.
+
+    Raises:
+        ValueError: with how long nothing was heard of the run.
+    """
+    run = ws.find_run(run_id)
+    if run is not None and is_forgotten(ws, run):
+        num_days = (ws.received_at_us - run.last_received_us) // _DAY_US
+        raise ValueError(
+            f"nothing was heard of run {run_id} for {num_days} days, and what is known of a run is forgotten after "
+            f"{KEPT_DAYS}; the event lies in the table of events only"
+        )
 
 
 def spread_activity(ws: Workspace) -> None:

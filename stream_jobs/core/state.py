@@ -2,7 +2,8 @@
 
 Upstream: the rules of ``stream_jobs.core`` change these values through a ``Workspace``.
 Downstream: a key-value store that holds all keys of one agent in one partition.
-Guarantee: no value grows with the length of a trace; what grows (children of a span, texts) has keys of its own.
+Guarantee: no value grows with the length of a trace; what grows (children of a span, texts) has keys of its own. A
+value that nobody wrote for ``KEPT_DAYS`` may be gone, so what comes for a run that is nearly so old is refused.
 """
 
 from decimal import Decimal
@@ -11,6 +12,12 @@ from typing import Protocol
 import msgspec
 
 from producers.contracts.usage import TokenUsage
+
+# Longer than any run, than a laptop is shut, and than most prices wait to be put right.
+KEPT_DAYS = 90
+KEPT_US = KEPT_DAYS * 86_400_000_000
+# A day before the first of its values may go.
+REFUSED_AFTER_US = KEPT_US - 86_400_000_000
 
 NO_SEQ = -1
 NO_TOKENS = TokenUsage()

@@ -23,7 +23,7 @@ from stream_jobs.core.keys import spool_ref
 from stream_jobs.core.pending import settle_pending
 from stream_jobs.core.reprice import on_reprice
 from stream_jobs.core.settle import AgentDue, StitchResult, look, settle, settle_runs
-from stream_jobs.core.silence import ClosingSettings, close_silent, note_activity
+from stream_jobs.core.silence import ClosingSettings, close_silent, note_activity, refuse_forgotten
 from stream_jobs.core.state import StateReader
 from stream_jobs.core.workspace import Workspace
 
@@ -123,6 +123,8 @@ def _apply_events(ws: Workspace, events: list[Event]) -> list[tuple[str, str]]:
             ws.counts["ignored"] += 1
         else:
             try:
+                if event.run_id:
+                    refuse_forgotten(ws, event.run_id)
                 handler(ws, event)
             except ValueError as error:
                 ws.counts["bad_payloads"] += 1

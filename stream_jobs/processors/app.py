@@ -24,6 +24,7 @@ from yarl import URL
 
 from infra.runtime.kafka_security import uses_sasl, uses_tls
 from infra.runtime.topics import MAX_RECORD_BYTES
+from stream_jobs.core.state import KEPT_US
 from stream_jobs.processors.dead_letter import Headers
 from stream_jobs.processors.faust_fixes import (
     DurableBuffer,
@@ -50,6 +51,8 @@ ROCKSDB_OPTIONS: Final = {
     "write_buffer_size": 8 * MIB,
     "max_write_buffer_number": 2,
     "block_cache_size": 32 * MIB,
+    # Seconds after the last write; what is older goes when its file is compacted.
+    "ttl": KEPT_US // 1_000_000,
     "driver": "rocksdict",
 }
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from infra.runtime.topics import TopicSpec
 from producers.contracts.topics import EVENTS, GUARD
 from stream_jobs.contracts.topics import ALERTS, CARDS, SPANS, SPEND, TRACES
+from stream_jobs.core.state import KEPT_US
 
 GROUP = "clawtrace.stitcher"
 MIB = 1024 * 1024
@@ -18,15 +19,17 @@ MIB = 1024 * 1024
 MAX_STATE_RECORD_BYTES = 4 * MIB
 
 # The changelog of the stitcher's state. Ours rather than Faust's own declaration, so that it is created and verified
-# like every other topic. Compacted, never deleted: it is the only truth about the state.
+# like every other topic. Compacted: it is the only truth about the state. Deleted is only what nobody wrote for so long
+# that the core refuses to go on with it.
 STATE = TopicSpec(
     name="clawtrace.stitcher-state.v1",
     record_type=None,
     description="State of the stitcher, key by key; the local copy is rebuilt from it.",
     readers=("stitcher",),
     partitions=EVENTS.partitions,
+    retention_ms=KEPT_US // 1000,
     config={
-        "cleanup.policy": "compact",
+        "cleanup.policy": "compact,delete",
         "max.message.bytes": str(MAX_STATE_RECORD_BYTES + 1024),
         # Small segments and an early start: what is compacted need not be read back at a rebuild.
         "segment.bytes": str(64 * MIB),

@@ -25,6 +25,7 @@ from infra.runtime.settings import PORT_OFFSETS
 from producers.contracts.event import encode_event_batch, make_tick, record_key
 from producers.contracts.topics import EVENTS, GUARD
 from stream_jobs.contracts.topics import ALERTS, CARDS, SPANS, SPEND, TRACES
+from stream_jobs.processors.app import ROCKSDB_OPTIONS
 from stream_jobs.processors.topology import Topology
 from tests.integration.stream_jobs.standin import value_of
 from tests.ports import free_port
@@ -240,7 +241,8 @@ class Install:
             path = self.home / "stitcher/data/v1/tables" / f"state-{partition}.db"
             if not path.exists():
                 continue
-            files = Rdict(str(path), options=Options(raw_mode=True), access_type=AccessType.read_only())
+            expiring = AccessType.with_ttl(ROCKSDB_OPTIONS["ttl"])
+            files = Rdict(str(path), options=Options(raw_mode=True), access_type=expiring)
             found = dict(files.items())
             files.close()
             until = int(found.pop(Store.offset_key, b"-1"))

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from producers.contracts.topics import EVENTS
+from stream_jobs.core.state import KEPT_DAYS
+from stream_jobs.processors.app import ROCKSDB_OPTIONS
 from stream_jobs.processors.config_files import CHECK_EVERY_S, ConfigFile
 from stream_jobs.processors.datadir import FORMAT_FILE, FolderInUse, StateFolder
 from stream_jobs.processors.dead_letter import (
@@ -110,7 +112,8 @@ def test_watchdog_counts_only_while_work_waits() -> None:
 
 def test_state_topic_fits_the_events_topic() -> None:
     assert STATE.partitions == EVENTS.partitions
-    assert STATE.config["cleanup.policy"] == "compact"
+    assert STATE.config["cleanup.policy"] == "compact,delete"
+    assert STATE.retention_ms // 1000 == ROCKSDB_OPTIONS["ttl"] == KEPT_DAYS * 86_400
     assert Topology.with_prefix("x.").group == "x.clawtrace.stitcher"
 
 
