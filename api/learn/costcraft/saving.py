@@ -139,8 +139,9 @@ def _save_turns(turns: list[_Turn]) -> tuple[Decimal, int]:
             continue
         usd += _less(call, tokens_less)
         if first_gone is not None:
-            # It reads what the first of those gone read, and not what they added.
-            usd += max(_ZERO, _known(call.prompt_usd) - _known(first_gone.prompt_usd))
+            # It reads what the first of those gone read, and not what they added; that may be dearer, when the first
+            # was the one that filled the cache.
+            usd += _known(call.prompt_usd) - _known(first_gone.prompt_usd)
             tokens_less += max(0, call.prompt_tokens - first_gone.prompt_tokens)
             first_gone = None
         if turn.num_gone and following is not None:
