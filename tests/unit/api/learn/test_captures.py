@@ -1,4 +1,4 @@
-"""CostCraft over captured OpenClaw runs: the cards and spans that the stitcher makes of them, read as from the tables."""
+"""CostCraft over captured OpenClaw runs: the cards and spans that the stitcher makes of them, read as from tables."""
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal

@@ -76,11 +76,11 @@ def codes(task: Task, *patches: Patch, current: str = "") -> tuple[list[str], li
 
 def contested() -> Task:
     """Runs in which one step can be kept, left out, limited and mended."""
-    wanted = {"path": "archive/2025/index.md"}
-    first = RunMaker("a").use("read", **wanted).use("read", **wanted).use("write", path="r.md").end()
-    second = RunMaker("b").use("read", **wanted).use("write", path="r.md").end()
+    wanted = "archive/2025/index.md"
+    first = RunMaker("a").use("read", path=wanted).use("read", path=wanted).use("write", path="r.md").end()
+    second = RunMaker("b").use("read", path=wanted).use("write", path="r.md").end()
     third = RunMaker("c").use("write", path="r.md").end()
-    mended = RunMaker("d").use("exec", command="make", failed=True).use("read", **wanted).use("write", path="r.md")
+    mended = RunMaker("d").use("exec", command="make", failed=True).use("read", path=wanted).use("write", path="r.md")
     return task_of(first, second, third, mended.end())
 
 
@@ -220,7 +220,7 @@ def test_no_word_of_a_tool_or_a_model_is_in_the_skill() -> None:
     canary = "canary-7f3a"
     run = RunMaker("a").use("read", path="x/notes.txt", failed=True, answer=canary).use("read", path="y/notes.txt")
     why = f"Because {canary} says so."
-    patches = [preserve(ref("a", 1), why=why), repair(ref("a", 0), ref("a", 1), why=why)]
+    patches: list[Patch] = [preserve(ref("a", 1), why=why), repair(ref("a", 0), ref("a", 1), why=why)]
     crafted = craft(task_of(run.end()), patches)
     assert len(crafted.accepted) == 2
     assert canary not in crafted.text
