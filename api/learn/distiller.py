@@ -61,8 +61,9 @@ class Distiller:
         try:
             async with self._places:
                 async for event in self._events(scope, wanted, proposal):
+                    # With the skill all is done; not everybody waits for what it cost.
+                    outcome = "done" if event[0] == "skill" else outcome
                     yield event
-            outcome = "done"
         except NoRuns as error:
             outcome = "not-found"
             yield _failed(outcome, f"{error}")

@@ -23,7 +23,7 @@ from producers.contracts.pricing.price import MTOK
 from stream_jobs.likeness import answer_text, asked_text, digest_of
 
 MAX_RUNS: Final = 20
-MAX_STEPS: Final = 2_000
+MAX_STEPS: Final = 1_000
 _MAX_CHARS: Final = 20_000
 _AT_ONCE: Final = 3
 _BAD: Final = frozenset({"error", "blocked", "incomplete"})

@@ -295,3 +295,12 @@ def test_a_mark_is_read_as_it_was_written() -> None:
         "r00112233>44556677",
         ["drop", "keep"],
     )
+
+
+def test_reading_a_skill_is_never_needless() -> None:
+    """Else the first run without the skill would be the example for not reading it."""
+    skilled = RunMaker("a").use("read", path="/home/me/skills/report/SKILL.md").use("write", path="report.md").end()
+    cheaper = RunMaker("b").use("write", path="report.md").end()
+    task = task_of(skilled, cheaper)
+    assert [it.kind for it in evident_patches(task)] == ["preserve"]
+    assert codes(task, prune(ref("a", 0), 0, "b")) == ([], ["reads_a_skill"])
