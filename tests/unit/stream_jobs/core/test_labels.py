@@ -8,7 +8,12 @@ from stream_jobs.core.state import NO_SEQ, RunState
 from tests.unit.stream_jobs.core.hooks import Script
 from tests.unit.stream_jobs.core.stitching import Replay
 
-LABELS = {"skill": "c0f8cf095936", "skill:deploy": "789b4d6d3c1b", "config": "aa11bb22cc33", "model": "ollama/llama3:8b"}
+LABELS = {
+    "skill": "c0f8cf095936",
+    "skill:deploy": "789b4d6d3c1b",
+    "config": "aa11bb22cc33",
+    "model": "ollama/llama3:8b",
+}
 
 
 def label(script: Script, labels: dict[str, object]) -> None:
