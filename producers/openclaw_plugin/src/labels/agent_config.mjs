@@ -29,7 +29,7 @@ class PlainMarks extends Redactor {
  * @param {object} known
  * @param {any} known.openclaw OpenClaw's config
  * @param {string} known.agentId
- * @param {{name: string, version: string, sha256: string, location: string, chars: number, text: string}[]} known.skills
+ * @param {{name: string, version: string, sha256: string, location: string, distance: number, chars: number, text: string}[]} known.skills
  * @param {{name: string, version: string, sha256: string, chars: number, text: string}[]} known.files
  * @param {import("../settings.mjs").Settings} known.settings
  * @param {string} known.hostVersion
@@ -110,13 +110,9 @@ function withTexts(skills, files) {
     return { ...told, text };
   };
   const toldFiles = files.map(tell);
-  const order = [...skills].sort((one, other) => Number(isBundled(one)) - Number(isBundled(other)) || byName(one, other));
+  const order = [...skills].sort((one, other) => one.distance - other.distance || byName(one, other));
   const told = new Map(order.map((skill) => [skill, tell(skill)]));
   return { skills: [...skills].sort(byName).map((skill) => told.get(skill)), files: toldFiles };
-}
-
-export function isBundled({ location }) {
-  return location.includes("node_modules");
 }
 
 function byName(one, other) {

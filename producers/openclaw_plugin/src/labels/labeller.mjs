@@ -11,7 +11,7 @@ import path from "node:path";
 
 import { isObject } from "../plain_copy.mjs";
 import { readJson, writeJson } from "../status_files.mjs";
-import { PROMPT_FILES, describeAgent, isBundled } from "./agent_config.mjs";
+import { PROMPT_FILES, describeAgent } from "./agent_config.mjs";
 import { Texts, resolveLocation, skillsIn, versionOf, versionOfAll } from "./skills.mjs";
 
 const FILE = "agent_configs.json";
@@ -87,7 +87,7 @@ export class Labeller {
     const { openclaw, settings, hostVersion, record } = this._around;
     const agentId = String(ctx.agentId ?? "main");
     const listed = skillsIn(systemPrompt);
-    const skills = listed && (await Promise.all(listed.map((skill) => this._texts.skill(skill))));
+    const skills = listed && (await Promise.all(listed.map((skill) => this._texts.skill(skill, ctx.workspaceDir))));
     if (skills) this._skills.set(agentId, skills);
     // A sub-agent's prompt may list no skills; of what it is made is not known before its agent's own first run.
     if (!this._skills.has(agentId) && String(ctx.sessionKey ?? "").includes(":subagent:")) {
@@ -126,10 +126,10 @@ export class Labeller {
     return labels;
   }
 
-  /** Those whose files were read most; of the others, the agent's own come before OpenClaw's. */
+  /** Those whose files were read most; of the others, the agent's own come first. */
   _mostUsed(skills) {
     const uses = this._keptNow().skill_uses;
-    const rank = (skill) => [-(uses[skill.file] ?? 0), Number(isBundled(skill)), skill.name];
+    const rank = (skill) => [-(uses[skill.file] ?? 0), skill.distance, skill.name];
     return skills
       .map((skill) => ({ skill, rank: rank(skill) }))
       .sort(({ rank: one }, { rank: other }) => compare(one, other))

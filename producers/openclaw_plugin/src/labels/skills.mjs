@@ -58,6 +58,14 @@ export function resolveLocation(location, home = os.homedir()) {
   return location.startsWith("~/") ? path.join(home, location.slice(2)) : location;
 }
 
+const SHIPPED = /[\\/](?:node_modules|plugin-skills)[\\/]/;
+
+/** 0: the agent's own, in its workspace; 1: its user's; 2: came with OpenClaw or a plugin. */
+export function distanceOf(file, workspaceDir) {
+  if (typeof workspaceDir === "string" && file.startsWith(workspaceDir + path.sep)) return 0;
+  return SHIPPED.test(file) ? 2 : 1;
+}
+
 /** Texts of files with their hashes, read again when they have changed. */
 export class Texts {
   constructor() {
@@ -83,10 +91,13 @@ export class Texts {
     }
   }
 
-  /** @param {{name: string, location: string, entry: string}} skill */
-  async skill({ name, location, entry }) {
+  /**
+   * @param {{name: string, location: string, entry: string}} skill
+   * @param {string | undefined} workspaceDir
+   */
+  async skill({ name, location, entry }, workspaceDir) {
     const file = resolveLocation(location);
     const told = (await this.read(file)) ?? { sha256: sha256Of(entry), chars: 0, text: "" };
-    return { name, location, file, ...told, version: versionOf(told.sha256) };
+    return { name, location, file, distance: distanceOf(file, workspaceDir), ...told, version: versionOf(told.sha256) };
   }
 }
