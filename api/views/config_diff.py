@@ -83,12 +83,12 @@ def _by_name(items: Any) -> dict[str, dict[str, Any]]:
 
 
 def _diff(name: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> str | None:
-    texts = [_text(side) for side in (old, new)]
-    if None in texts:
+    before, after = _text(old), _text(new)
+    if before is None or after is None:
         return None
-    sides = [(text or "").splitlines() for text in texts]
     versions = [f"{name}@{side.get('version', 'none')}" for side in (old, new)]
-    lines = list(difflib.unified_diff(*sides, *versions, lineterm="", n=2))
+    found = difflib.unified_diff(before.splitlines(), after.splitlines(), versions[0], versions[1], lineterm="", n=2)
+    lines = list(found)
     if len(lines) > _MAX_DIFF_LINES:
         lines = [*lines[:_MAX_DIFF_LINES], f"… {len(lines) - _MAX_DIFF_LINES} lines more"]
     return "\n".join(lines)
