@@ -31,6 +31,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "tail": ("api.console.tail:tail_app", "Follow what happens now, line by line."),
     "top": ("api.console.top:top_app", "Show which agents spend now, with open runs and alerts."),
     "ask": ("api.console.ask:ask_app", "Ask Tracy in plain words."),
+    "skill": ("api.console.skill:skill_app", "Make an agent's skill cheaper by what its runs have shown."),
     "sql": ("api.sql_command:sql_app", "Ask a question in SQL."),
     "sql-token": ("api.commands:sql_token_app", "Print a token with which a person logs in to Trino."),
     "keys": ("producers.cli:keys_app", "Create, list and revoke access keys."),

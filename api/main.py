@@ -25,6 +25,7 @@ from api.access.roles import ROLE_FIELD, role_of
 from api.kit.cursor import InvalidCursor
 from api.kit.known_query import refuse_unknown_query
 from api.kit.limits import RequestLimits
+from api.learn.distiller import open_distiller
 from api.mcp import server as mcp_server
 from api.metrics import REQUEST_SECONDS, REQUESTS
 from api.repositories.errors import QueryTimeout, TooManyQueries, TrinoAway
@@ -48,6 +49,7 @@ from api.routers import (
     rules,
     session,
     sessions,
+    skills,
     sql,
     trace_views,
     traces,
@@ -101,6 +103,7 @@ _MODULES = (
     sql,
     tracy,
     evolve,
+    skills,
     health,
 )
 _ROUTERS: tuple[APIRouter, ...] = tuple(module.router for module in _MODULES)
@@ -113,7 +116,11 @@ def create_app(settings: ApiSettings, tracy_settings: TracySettings | None = Non
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with open_services(settings) as services, open_tracy(about_tracy, services) as app.state.tracy:
+        async with (
+            open_services(settings) as services,
+            open_tracy(about_tracy, services) as app.state.tracy,
+            open_distiller(about_tracy, services) as app.state.distiller,
+        ):
             app.state.services = services
             app.state.door = services.door
             mcp_door.open(services.keys, app.state.tracy)

@@ -45,6 +45,9 @@ TRACY_SECONDS: Final = Histogram(
     "Time from a question to the end of the answer.",
     buckets=(1, 2.5, 5, 10, 20, 30, 60, 120, 300),
 )
+DISTILLATIONS: Final = Counter(
+    "clawtrace_api_distillations_total", "Skills that were to be distilled, by how that ended.", ["outcome"]
+)
 TRACY_FIGURES: Final = Counter(
     "clawtrace_api_tracy_figures_total", "Figures in answers: checked, updated or withheld.", ["status"]
 )

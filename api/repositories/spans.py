@@ -1,7 +1,7 @@
 """Reads spans of one trace.
 
 Upstream: view ``clawtrace.spans``, through the engine.
-Downstream: api/routers/traces.py.
+Downstream: api/routers/traces.py, api/learn/reading.py.
 Guarantee: every query names the trace's day, so that one partition is read; payloads are read for one span, and for
 exports page by page.
 """
@@ -120,6 +120,20 @@ class SpansRepository:
             f"ORDER BY started_at, span_id LIMIT {int(limit) + 1}"
         )
         return await self._engine.read(scope, sql, parameters, max_rows=limit, max_bytes=max_bytes)
+
+    async def list_steps(self, scope: Scope, trace: TracePlace, *, limit: int, max_chars: int) -> Rows:
+        """Return the model calls and tool calls of a trace in the order they started, tool calls with what was asked
+        and answered, each cut to ``max_chars``; at most ``limit``.
+        """
+        sql = (
+            "SELECT span_id, path, kind, status, exit_code, started_at, run_id, provider, model, tool_name, "  # noqa: S608
+            "input_tokens, cache_read_tokens, cache_write_tokens, output_tokens, cost_usd, duration_ms, "
+            f"IF(kind = 'tool_call', substr(input, 1, {int(max_chars)})) AS input, "
+            f"IF(kind = 'tool_call', substr(output, 1, {int(max_chars)})) AS output FROM spans "
+            "WHERE trace_date = ? AND agent_id = ? AND trace_id = ? AND kind IN ('model_call', 'tool_call') "
+            f"ORDER BY started_at, depth, span_id LIMIT {int(limit) + 1}"
+        )
+        return await self._engine.read(scope, sql, trace.values, max_rows=limit)
 
     async def find(self, scope: Scope, trace: TracePlace, span_id: str) -> dict[str, Any] | None:
         """Return one span without payloads; None when the trace has none of that id."""

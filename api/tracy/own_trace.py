@@ -1,6 +1,6 @@
 """Records Tracy's own runs in ClawTrace, as events that any agent could have sent.
 
-Upstream: api/tracy/service.py, after an answer.
+Upstream: api/tracy/service.py and api/learn/distiller.py, after an answer.
 Downstream: the gateway's POST /v1/events, under the observe key of the settings.
 Guarantee: never in the way of an answer: sent afterwards, in the background, once, and a failure is a line in the
 log. Neither the question nor what tools returned is in it: they belong to the tenant who asked, the record to
@@ -9,12 +9,13 @@ whoever runs ClawTrace.
 
 import secrets
 import uuid
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import httpx2
 import structlog
 
-from api.tracy.answer import Answer, Step
+from api.tracy.answer import Step
 from api.tracy.settings import TracySettings
 
 _log = structlog.get_logger(__name__)
@@ -23,29 +24,38 @@ _TIMEOUT_S: Final = 5.0
 _PROVIDER: Final = "anthropic"
 
 
-def wire_batch(answer: Answer, run_id: str) -> dict[str, Any]:
-    """Return the wire batch of one answered question."""
+@dataclass(slots=True)
+class OwnRun:
+    """One run of ours. ``session`` and ``prompt`` are words of ours; ``failed`` is the code of what ended it."""
+
+    session: str
+    prompt: str
+    steps: list[Step] = field(default_factory=list)
+    failed: str | None = None
+
+
+def wire_batch(run: OwnRun, run_id: str) -> dict[str, Any]:
+    """Return the wire batch of one run."""
     trace_id, root_id = secrets.token_hex(16), secrets.token_hex(8)
-    session_key = f"agent:tracy:{'evolve' if answer.about_itself else 'chat'}"
     ctx = {
         "runId": run_id,
         "agentId": "tracy",
-        "sessionKey": session_key,
+        "sessionKey": f"agent:tracy:{run.session}",
         "trace": {"traceId": trace_id, "spanId": root_id},
     }
     hooks: list[tuple[int, str, dict[str, Any], dict[str, Any]]] = []
-    first_us = min((step.began_at_us for step in answer.steps), default=0)
-    hooks.append((first_us, "before_agent_run", {"prompt": "a question to Tracy"}, ctx))
+    first_us = min((step.began_at_us for step in run.steps), default=0)
+    hooks.append((first_us, "before_agent_run", {"prompt": run.prompt}, ctx))
     num_calls = 0
-    for step in answer.steps:
+    for step in run.steps:
         if step.kind == "model":
             num_calls += 1
             hooks += _model_call(step, num_calls, run_id, ctx)
         else:
             hooks += _tool_call(step, run_id, ctx)
-    last_us = max((step.ended_at_us for step in answer.steps), default=first_us)
-    ended = {"runId": run_id, "success": answer.failed is None, "durationMs": (last_us - first_us) // 1_000}
-    hooks.append((last_us, "agent_end", ended if answer.failed is None else {**ended, "error": answer.failed}, ctx))
+    last_us = max((step.ended_at_us for step in run.steps), default=first_us)
+    ended = {"runId": run_id, "success": run.failed is None, "durationMs": (last_us - first_us) // 1_000}
+    hooks.append((last_us, "agent_end", ended if run.failed is None else {**ended, "error": run.failed}, ctx))
     return {
         "schema_version": 1,
         "source": {"name": "tracy", "version": "1", "host_version": "1"},
@@ -95,12 +105,12 @@ def _tool_call(step: Step, run_id: str, ctx: dict[str, Any]) -> list[tuple[int, 
     return [(step.began_at_us, "before_tool_call", call, ctx), (step.ended_at_us, "after_tool_call", ended, ctx)]
 
 
-async def send_own_trace(settings: TracySettings, answer: Answer) -> bool:
-    """Send the record of an answer; False when there is no key, nothing to tell, or the gateway did not take it."""
+async def send_own_trace(settings: TracySettings, run: OwnRun) -> bool:
+    """Send the record of a run; False when there is no key, nothing to tell, or the gateway did not take it."""
     key = settings.tracy_observe_key.get_secret_value()
-    if not key or not answer.steps:
+    if not key or not run.steps:
         return False
-    batch = wire_batch(answer, f"tracy-{uuid.uuid4()}")
+    batch = wire_batch(run, f"tracy-{uuid.uuid4()}")
     try:
         async with httpx2.AsyncClient(timeout=_TIMEOUT_S, trust_env=False) as client:
             taken = await client.post(

@@ -21,7 +21,7 @@ from api.sqlguard.errors import SqlError
 from api.tracy.answer import Answer, Answerer
 from api.tracy.model import Model
 from api.tracy.own_answer import NUM_QUERIES, own_answer
-from api.tracy.own_trace import send_own_trace
+from api.tracy.own_trace import OwnRun, send_own_trace
 from api.tracy.reader import Reader
 from api.tracy.sessions import SessionFull, SessionStore, Turn, history_of, new_session_id
 from api.tracy.settings import HOW_TO_CONFIGURE, TracySettings
@@ -118,7 +118,9 @@ class Tracy:
         await self._model.close()
 
     def _record(self, answer: Answer) -> None:
-        task = asyncio.ensure_future(send_own_trace(self.settings, answer))
+        session = "evolve" if answer.about_itself else "chat"
+        run = OwnRun(session, "a question to Tracy", answer.steps, answer.failed)
+        task = asyncio.ensure_future(send_own_trace(self.settings, run))
         self._background.add(task)
         task.add_done_callback(self._background.discard)
 

@@ -1,0 +1,172 @@
+"""Distils a skill out of a task's runs, and says as it goes what it does.
+
+Upstream: api/routers/skills.py.
+Downstream: api/learn/reading.py, proposals.py, costcraft; api/tracy/own_trace.py records what it cost.
+Guarantee: ends with one ``done`` or one ``error``. Without a model, or when it fails, the cards decide alone; whoever
+proposed, the same checks stand before the skill. Nothing is stored.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Annotated, Any, Final, cast
+
+import structlog
+from fastapi import Depends, Request
+
+from api.kit.values import decimal_text
+from api.learn.costcraft.craft import Crafted, NoRoom, craft
+from api.learn.costcraft.evident import evident_patches
+from api.learn.costcraft.patches import Patch, Refused
+from api.learn.prompt import first_message
+from api.learn.proposals import Proposal, propose
+from api.learn.reading import NoRuns, ReadTask, TaskReader
+from api.metrics import DISTILLATIONS
+from api.repositories.errors import QueryTimeout, TooManyQueries, TrinoAway
+from api.repositories.prices import PricesBroken
+from api.repositories.scope import Scope
+from api.schemas.skills import DistilledSkill, DistillRequest
+from api.services import Services
+from api.tracy.model import Model, ModelFailed
+from api.tracy.own_trace import OwnRun, send_own_trace
+from api.tracy.settings import HOW_TO_CONFIGURE, TracySettings
+from api.tracy.writer import Event
+from infra.runtime.database import DatabaseAway
+
+_log = structlog.get_logger(__name__)
+
+_AWAY: Final = "The tables cannot be read now. Try again in a minute."
+
+
+class Distiller:
+    """Distils with the model of Tracy, under its limits."""
+
+    def __init__(self, settings: TracySettings, services: Services) -> None:
+        self._settings = settings
+        self._services = services
+        self._model = Model(settings)
+        self._places = asyncio.Semaphore(settings.tracy_max_questions)
+        self._background: set[asyncio.Task[Any]] = set()
+
+    async def run(self, scope: Scope, wanted: DistillRequest) -> AsyncGenerator[Event]:
+        """Yield the events of one distillation: ``progress``, ``skill``, ``done``; or ``error``."""
+        if wanted.use_model and not self._settings.is_configured:
+            words = f"{HOW_TO_CONFIGURE} Or distil from the cards alone: use_model false, --no-model."
+            yield _failed("not-configured", words)
+            return
+        proposal = Proposal()
+        outcome = "crashed"
+        try:
+            async with self._places:
+                async for event in self._events(scope, wanted, proposal):
+                    outcome = event[1]["code"] if event[0] == "error" else event[0]
+                    yield event
+        except NoRuns as error:
+            outcome = "not-found"
+            yield _failed(outcome, f"{error}")
+        except NoRoom as error:
+            outcome = "invalid"
+            yield _failed(outcome, f"current_text: {error}")
+        except PricesBroken as error:
+            outcome = "unavailable"
+            yield _failed(outcome, str(error))
+        except (TrinoAway, DatabaseAway, QueryTimeout) as error:
+            _log.warning("distillation_failed", reason=str(error)[:200])
+            outcome = "unavailable"
+            yield _failed(outcome, _AWAY)
+        except TooManyQueries as error:
+            outcome = "too-busy"
+            yield _failed(outcome, f"Too busy: {error}.")
+        finally:
+            DISTILLATIONS.labels(outcome).inc()
+            self._record(proposal, outcome)
+
+    async def close(self) -> None:
+        """Finish what runs in the background and close the connections."""
+        if self._background:
+            await asyncio.wait(self._background, timeout=5)
+        await self._model.close()
+
+    async def _events(self, scope: Scope, wanted: DistillRequest, proposal: Proposal) -> AsyncGenerator[Event]:
+        yield _progress("reading", 0, 0)
+        read: ReadTask | None = None
+        async for part in TaskReader(self._services, scope).read(wanted.agent_id, wanted.task_id, wanted.days):
+            if isinstance(part, ReadTask):
+                read = part
+            else:
+                yield _progress("reading", *part)
+        assert read is not None, "reading ends with the task"
+        task = read.task
+        yield _progress("comparing", 0, 0)
+        # Many pairs of long texts are measured: not in the loop that serves everybody.
+        evident = await asyncio.to_thread(evident_patches, task)
+        patches, failure = evident, None
+        if wanted.use_model:
+            yield _progress("asking the model", 0, 0)
+            failure = await self._propose(read, wanted, evident, proposal)
+            patches = proposal.patches if failure is None else evident
+        yield _progress("writing", 0, 0)
+        crafted = await asyncio.to_thread(craft, task, patches, wanted.current_text)
+        made_by = "model" if wanted.use_model and failure is None else "cards"
+        skill = DistilledSkill.of(task, crafted, proposal.refused, failure, made_by)
+        yield "skill", skill.model_dump(mode="json")
+        cost = proposal.cost_usd
+        yield (
+            "done",
+            {
+                "num_model_calls": sum(step.kind == "model" for step in proposal.steps),
+                "num_mended": proposal.num_mended,
+                "tokens": proposal.num_tokens,
+                "cost_usd": decimal_text(cost) if cost is not None else None if proposal.steps else "0",
+            },
+        )
+
+    async def _propose(
+        self, read: ReadTask, wanted: DistillRequest, evident: list[Patch], proposal: Proposal
+    ) -> str | None:
+        """Ask the model; return why it gave nothing, None when it did."""
+
+        async def judge(patches: list[Patch]) -> tuple[list[Patch], list[Refused]]:
+            crafted: Crafted = await asyncio.to_thread(craft, read.task, patches, wanted.current_text)
+            return [line.patch for line in crafted.accepted if line.patch is not None], list(crafted.refused)
+
+        message = await asyncio.to_thread(first_message, read, wanted.current_text, evident, payloads=wanted.payloads)
+        try:
+            await propose(self._settings, self._model, message, judge, proposal)
+        except ModelFailed as failure:
+            # What it proposed before it failed was judged like the rest.
+            return None if proposal.patches else str(failure)
+        return None if proposal.patches or proposal.refused else "The model proposed nothing."
+
+    def _record(self, proposal: Proposal, outcome: str) -> None:
+        failed = None if outcome == "done" else outcome
+        run = OwnRun("distill", "a skill to distil", proposal.steps, failed)
+        task = asyncio.ensure_future(send_own_trace(self._settings, run))
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+
+def _progress(step: str, num_done: int, num_all: int) -> Event:
+    return "progress", {"step": step, "done": num_done, "total": num_all}
+
+
+def _failed(code: str, message: str) -> Event:
+    return "error", {"code": code, "message": message}
+
+
+@asynccontextmanager
+async def open_distiller(settings: TracySettings, services: Services) -> AsyncIterator[Distiller]:
+    """Make the distiller; close it at the end."""
+    distiller = Distiller(settings, services)
+    try:
+        yield distiller
+    finally:
+        await distiller.close()
+
+
+def distiller_of(request: Request) -> Distiller:
+    """The distiller of this process."""
+    return cast(Distiller, request.app.state.distiller)
+
+
+DistillerDep = Annotated[Distiller, Depends(distiller_of)]
