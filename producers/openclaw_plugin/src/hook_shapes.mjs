@@ -111,6 +111,8 @@ export const SHAPES = {
     skills: event.skills.map(withSaidText),
     files: event.files.map(withSaidText),
   }),
+  // OpenClaw's own too. Paths may be long and the reason is a person's or an agent's.
+  skill_changed: (event) => ({ ...copyFields(event, ["why"]), why: prompt(event.why) }),
   before_compaction: withoutMessages,
   after_compaction: withoutMessages,
   before_reset: withoutMessages,

@@ -259,7 +259,7 @@ class ProcessState {
 const NO_GUARD = new Proxy({}, { get: (_target, name) => (name === "then" ? undefined : () => undefined) });
 
 /** The first spool folder that no other live process holds. */
-function lockSpool(home) {
+export function lockSpool(home) {
   for (const name of SPOOL_NAMES) {
     const folder = path.join(home, name);
     const lock = takeLock(folder);

@@ -29,6 +29,7 @@ const OWN_LABELS = /^(?:skill|skill:.*|config|model)$/;
  * @property {{keys: string[], patterns: RegExp[]}} redact
  * @property {number} maxBytes
  * @property {{enabled: boolean, posture: string | null}} guard
+ * @property {{apply: boolean}} evolve whether agents may apply what was learned to their own skill
  * @property {Record<string, string>} labels what every run is labelled with besides
  * @property {string[]} problems plain sentences
  */
@@ -68,6 +69,7 @@ export function readSettings(config, env = process.env) {
     redact: { keys: listOf(redact.keys), patterns },
     maxBytes: Number.isSafeInteger(objectOf(given.spool).maxBytes) ? given.spool.maxBytes : DEFAULT_MAX_BYTES,
     guard: { enabled: guard.enabled !== false, posture: textOf(guard.posture) || null },
+    evolve: { apply: objectOf(given.evolve).apply !== false },
     labels: readLabels(given.labels, problems),
     problems,
   };
