@@ -191,13 +191,14 @@ def _evolve(prompt: _Prompt) -> Answer:
     steps = [
         ToolCall("read", {"path": location}),
         *(
-            ToolCall("exec", {"command": f"openclaw clawtrace evolve {it}", "yieldMs": 240_000, "timeout": 240})
+            ToolCall("exec", {"command": f"openclaw clawtrace evolve {it}", "yieldMs": 120_000, "timeoutSeconds": 240})
             for it in commands
         ),
     ]
     if prompt.step < len(steps):
         return Answer(prompt.scenario, prompt.step, tool_calls=(steps[prompt.step],))
-    return Answer(prompt.scenario, prompt.step, text=f"I have learned this. {prompt.turns[-1].text[:2_000]}")
+    told = "\n".join(turn.text for turn in prompt.turns if turn.tool_results)[-2_000:]
+    return Answer(prompt.scenario, prompt.step, text=f"I have learned this. {told}")
 
 
 SCRIPTS: dict[str, Callable[[_Prompt], Answer]] = {

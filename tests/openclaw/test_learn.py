@@ -104,6 +104,7 @@ def test_a_distilled_skill_saves_in_the_second_round_what_was_predicted(
 
     after = learner.run("audit", "audit-report")
     saved_usd = Decimal(str(before["cost_usd"])) - Decimal(str(after["cost_usd"]))
+    print(f"\npredicted ${saving['usd']}, measured ${saved_usd}: {before['cost_usd']} -> {after['cost_usd']}")
     assert after["num_tool_calls"] == 2, "it reads the skill and runs the command once"
     assert within(saving["num_tool_calls"], before["num_tool_calls"] - after["num_tool_calls"])
     assert within(float(saving["usd"]), float(saved_usd)), (saving, before, after)

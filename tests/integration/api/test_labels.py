@@ -42,7 +42,7 @@ def _event(tenant_id: str, number: int, hook: str, event: dict[str, Any]) -> dic
     at = BASE_AT + timedelta(minutes=number)
     return {
         "tenant_id": tenant_id, "agent_id": AGENT, "event_id": f"event-{number}", "hook": hook, "at": at,
-        "event_date": at.date(), "payload": json.dumps({"event": event, "ctx": {}}),
+        "received_at": at, "event_date": at.date(), "payload": json.dumps({"event": event, "ctx": {}}),
     }  # fmt: skip
 
 
