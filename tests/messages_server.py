@@ -15,6 +15,7 @@ from typing import Any
 
 Request = dict[str, Any]
 _PIECE_CHARS = 7
+_FRAME = re.compile(r"<recorded_data[^>]*>\n(.*?)\n</recorded_data>", re.S)
 
 
 @dataclass(frozen=True)
@@ -90,14 +91,27 @@ def _texts_read(request: Request) -> Iterator[str]:
         for block in message["content"]:
             if block["type"] == "text":
                 yield block["text"]
+                yield from _framed_texts(block["text"])
     for block in _blocks(request, "tool_result"):
         for part in block["content"]:
             yield from _values(part["text"])
 
 
+def _framed_texts(text: str) -> Iterator[str]:
+    """Texts inside the lines of framed data that came with the question."""
+    for body in _FRAME.findall(text):
+        for line in body.splitlines():
+            try:
+                said = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(said, dict):
+                yield from (value for value in said.values() if isinstance(value, str))
+
+
 def _values(text: str) -> Iterator[str]:
     """Texts inside a framed result; the frame's escapes are no obstacle to a model."""
-    for body in re.findall(r"<recorded_data[^>]*>\n(.*?)\n</recorded_data>", text, re.S):
+    for body in _FRAME.findall(text):
         try:
             result = json.loads(body)
         except ValueError:

@@ -76,8 +76,8 @@ def distill(
 
 def diff_lines(before: str, after: str, name: str) -> Iterable[str]:
     """Lines of a unified diff; none when nothing changes."""
-    lines = [text.splitlines() for text in (before, after)]
-    return difflib.unified_diff(*lines, fromfile=name if before else "/dev/null", tofile=name, lineterm="")
+    old, new = before.splitlines(), after.splitlines()
+    return difflib.unified_diff(old, new, fromfile=name if before else "/dev/null", tofile=name, lineterm="")
 
 
 def summary_lines(found: dict[str, Any], done: dict[str, Any]) -> list[str]:

@@ -9,6 +9,7 @@ proposed, the same checks stand before the skill. Nothing is stored.
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import asdict
 from typing import Annotated, Any, Final, cast
 
 import structlog
@@ -21,7 +22,7 @@ from api.learn.costcraft.patches import Patch, Refused
 from api.learn.prompt import first_message
 from api.learn.proposals import Proposal, propose
 from api.learn.reading import NoRuns, ReadTask, TaskReader
-from api.metrics import DISTILLATIONS
+from api.metrics import DISTILLATIONS, TRACY_COST_USD, TRACY_TOKENS
 from api.repositories.errors import QueryTimeout, TooManyQueries, TrinoAway
 from api.repositories.prices import PricesBroken
 from api.repositories.scope import Scope
@@ -55,11 +56,13 @@ class Distiller:
             yield _failed("not-configured", words)
             return
         proposal = Proposal()
-        outcome = "crashed"
+        # Unless it comes to an end: the client hung up, or it crashed, which the stream tells and logs.
+        outcome = "cut"
         try:
             async with self._places:
                 async for event in self._events(scope, wanted, proposal):
-                    outcome = event[1]["code"] if event[0] == "error" else event[0]
+                    # With the skill all is done; not everybody waits for what it cost.
+                    outcome = "done" if event[0] == "skill" else outcome
                     yield event
         except NoRuns as error:
             outcome = "not-found"
@@ -79,6 +82,7 @@ class Distiller:
             yield _failed(outcome, f"Too busy: {error}.")
         finally:
             DISTILLATIONS.labels(outcome).inc()
+            _count(proposal)
             self._record(proposal, outcome)
 
     async def close(self) -> None:
@@ -144,6 +148,13 @@ class Distiller:
         task = asyncio.ensure_future(send_own_trace(self._settings, run))
         self._background.add(task)
         task.add_done_callback(self._background.discard)
+
+
+def _count(proposal: Proposal) -> None:
+    for step in proposal.steps:
+        for bucket, num_tokens in asdict(step.use).items():
+            TRACY_TOKENS.labels(bucket).inc(num_tokens)
+    TRACY_COST_USD.inc(float(proposal.cost_usd or 0))
 
 
 def _progress(step: str, num_done: int, num_all: int) -> Event:

@@ -12,7 +12,7 @@ from decimal import Decimal
 from functools import cache
 from typing import Any, Final
 
-from api.learn.costcraft.likeness import is_same_step
+from api.learn.costcraft.likeness import is_same_step, steps_among
 from api.learn.costcraft.patches import MAX_PATCHES, Patch, Refused, describe, patch_schema
 from api.learn.costcraft.runs import TaskRun, ToolStep
 from api.learn.reading import ReadTask
@@ -77,9 +77,11 @@ def tool_definitions() -> list[dict[str, Any]]:
 def first_message(read: ReadTask, current_text: str, candidates: Sequence[Patch], *, payloads: bool) -> dict[str, Any]:
     """Return the runs, the skill as it is and the candidates, as the model reads them."""
     shown = chosen_runs(list(read.task.runs.values()))
+    # One call of each step; its place in the list is the number of the step.
+    leaders = steps_among((step for run in shown for step in _shown_steps(run)), MAX_SHOWN_RUNS * _MAX_SHOWN_STEPS)
     parts = [
         f"There are {len(read.task.runs)} runs of this task; {len(shown)} of them are shown.",
-        *(frame_text("run", _run_text(read, run, payloads)) for run in shown),
+        *(frame_text("run", _run_text(read, run, leaders, payloads)) for run in shown),
     ]
     if current_text.strip():
         parts.append(frame_text("current skill", strip_invisible(current_text)))
@@ -105,24 +107,16 @@ def chosen_runs(runs: list[TaskRun]) -> list[TaskRun]:
     return [*ordered[:half], *ordered[-half:]]
 
 
-def _run_text(read: ReadTask, run: TaskRun, payloads: bool) -> str:
-    steps = sorted(run.steps, key=lambda it: (it.started_at_us, it.span_id))
-    leaders = _leaders(read)
+def _run_text(read: ReadTask, run: TaskRun, leaders: list[ToolStep], payloads: bool) -> str:
+    steps = _shown_steps(run)
     lines = [json.dumps(_step(read, run, step, leaders, payloads), ensure_ascii=False) for step in steps]
-    left_out = len(lines) - _MAX_SHOWN_STEPS
-    more = [f"({left_out} more calls)"] if left_out > 0 else []
+    more = [f"({len(run.steps) - len(steps)} more calls)"] if len(run.steps) > len(steps) else []
     card = strip_invisible(read.cards[run.trace_id].as_yaml())
-    return "\n".join([card, "tool calls:", *lines[:_MAX_SHOWN_STEPS], *more])
+    return "\n".join([card, "tool calls:", *lines, *more])
 
 
-def _leaders(read: ReadTask) -> list[ToolStep]:
-    """Return one call of each step of the task; the place of a step in the list is its number."""
-    found: list[ToolStep] = []
-    for _, run in sorted(read.task.runs.items()):
-        for step in run.steps:
-            if step.asked and not any(is_same_step(step, other) for other in found):
-                found.append(step)
-    return found
+def _shown_steps(run: TaskRun) -> list[ToolStep]:
+    return sorted(run.steps, key=lambda it: (it.started_at_us, it.span_id))[:_MAX_SHOWN_STEPS]
 
 
 def _step(

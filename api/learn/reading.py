@@ -23,7 +23,7 @@ from producers.contracts.pricing.price import MTOK
 from stream_jobs.likeness import answer_text, asked_text, digest_of
 
 MAX_RUNS: Final = 20
-MAX_STEPS: Final = 2_000
+MAX_STEPS: Final = 1_000
 _MAX_CHARS: Final = 20_000
 _AT_ONCE: Final = 3
 _BAD: Final = frozenset({"error", "blocked", "incomplete"})
@@ -97,9 +97,9 @@ class TaskReader:
         calls: list[ModelCall] = []
         for span in spans.as_dicts():
             if span["kind"] == "model_call":
-                calls.append(_call_of(span, self._scope.tenant_id, book))
+                calls.append(call_of(span, self._scope.tenant_id, book))
                 continue
-            steps.append(_step_of(span))
+            steps.append(step_of(span))
             payload = Answered(span["input"] or "", answer_text(span["output"]))
             found.payloads[place.trace_id, span["span_id"]] = payload
         return TaskRun(
@@ -114,7 +114,8 @@ class TaskReader:
         )
 
 
-def _step_of(span: Mapping[str, Any]) -> ToolStep:
+def step_of(span: Mapping[str, Any]) -> ToolStep:
+    """Make a step from the row of a tool call."""
     answered = answer_text(span["output"])
     return ToolStep(
         span_id=span["span_id"],
@@ -129,7 +130,8 @@ def _step_of(span: Mapping[str, Any]) -> ToolStep:
     )
 
 
-def _call_of(span: Mapping[str, Any], tenant_id: str, book: PriceBook) -> ModelCall:
+def call_of(span: Mapping[str, Any], tenant_id: str, book: PriceBook) -> ModelCall:
+    """Make a model call from its row; what is not priced any more has no parts."""
     at_us = to_us(span["started_at"])
     prompt_tokens = sum(span[name] or 0 for name in ("input_tokens", "cache_read_tokens", "cache_write_tokens"))
     cost_usd: Decimal | None = span["cost_usd"]

@@ -9,6 +9,7 @@ the same answer again. Each refusal says which of these is not so.
 
 from api.learn.costcraft.likeness import (
     calls_of_step,
+    is_reading_a_skill,
     is_same_call,
     is_same_step,
     most_calls_of_step,
@@ -62,6 +63,8 @@ def _check_preserve(patch: Preserve, task: Task) -> None:
 def _check_prune(patch: Prune, task: Task) -> None:
     step = _found(task, patch.step, "step")
     run = task.runs[patch.step.trace_id]
+    if is_reading_a_skill(step):
+        raise _Fault("reads_a_skill", "step: this reads a skill, and what is not read is not followed")
     calls = calls_of_step(run, step)
     if len(calls) <= patch.max_calls:
         raise _Fault("nothing_to_prune", f"max_calls: the run has {len(calls)} calls of the step")

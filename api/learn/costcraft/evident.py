@@ -14,10 +14,11 @@ from typing import Final
 
 from api.learn.costcraft.likeness import (
     calls_of_step,
+    is_reading_a_skill,
     is_same_call,
     is_same_step,
     most_calls_of_step,
-    steps_of_run,
+    steps_among,
     wasted_repeats,
 )
 from api.learn.costcraft.patches import MAX_CALLS, MAX_EVIDENCE, MAX_PATCHES, Patch, Preserve, Prune, Repair, SpanRef
@@ -25,6 +26,10 @@ from api.learn.costcraft.runs import Task, TaskRun, ToolStep
 
 _WRITING_TOOLS: Final = frozenset({"write", "edit", "apply_patch", "write_file", "create_file"})
 _MAX_OF_A_KIND: Final = MAX_PATCHES // 3
+# Of each run so many steps are looked at, those first that it did most often.
+_MAX_STEPS: Final = 30
+# So many calls later it is no longer the answer to a failure.
+_MAX_WAY: Final = 20
 # Less like than a repeat: a path corrected in the middle of a command is still the same thing, done right.
 _REPAIR_PERCENT: Final = 50
 
@@ -51,7 +56,7 @@ def _repairs(task: Task) -> list[Repair]:
         for place, step in enumerate(steps):
             if not step.is_failed or not step.asked or any(is_same_call(step, known) for known, _ in found):
                 continue
-            fix = next((it for it in steps[place + 1 :] if _mends(it, step)), None)
+            fix = next((it for it in steps[place + 1 : place + 1 + _MAX_WAY] if _mends(it, step)), None)
             if fix is not None:
                 why = "It failed, and the call after it worked."
                 patch = Repair(kind="repair", step=_ref(run, step), fix=_ref(run, fix), why=why)
@@ -67,8 +72,10 @@ def _prunes(task: Task, failing: list[ToolStep]) -> Iterator[Patch]:
     """Yield what can go, the dearest runs first."""
     seen: list[ToolStep] = []
     for run in _by_cost(task.runs.values()):
-        for step in steps_of_run(run):
-            if step.tool_name in _WRITING_TOOLS or any(is_same_step(step, other) for other in seen):
+        for step in steps_among(_often_called(run), _MAX_STEPS):
+            if step.tool_name in _WRITING_TOOLS or is_reading_a_skill(step):
+                continue
+            if any(is_same_step(step, other) for other in seen):
                 continue
             if any(is_same_call(step, other) for other in failing):
                 continue
@@ -80,18 +87,19 @@ def _prunes(task: Task, failing: list[ToolStep]) -> Iterator[Patch]:
 
 def _prune(task: Task, run: TaskRun, step: ToolStep) -> Prune | None:
     calls = calls_of_step(run, step)
-    example = min(
-        (other for other in task.good_runs if _is_cheaper(other, run) and most_calls_of_step(other, step) < len(calls)),
-        key=lambda it: (most_calls_of_step(it, step), it.cost_usd, it.trace_id),
-        default=None,
-    )
-    if example is not None and (num_calls := most_calls_of_step(example, step)) <= MAX_CALLS:
+    examples = [
+        (most_calls_of_step(other, step), other.cost_usd or Decimal(0), other.trace_id)
+        for other in task.good_runs
+        if _is_cheaper(other, run)
+    ]
+    num_calls, _, example = min(examples, default=(len(calls), Decimal(0), ""))
+    if num_calls < len(calls) and num_calls <= MAX_CALLS:
         why = "A run that ended well and cost no more did it less often."
         return Prune(
             kind="prune",
             step=_ref(run, step),
             max_calls=num_calls,
-            counterfactual_trace_id=example.trace_id,
+            counterfactual_trace_id=example,
             why=why,
         )
     num_needed = len(calls) - len(wasted_repeats(calls))
@@ -106,9 +114,9 @@ def _preserves(task: Task) -> Iterator[Patch]:
     if not good:
         return
     first, *others = good
-    for step in steps_of_run(first):
+    for step in steps_among(first.steps, _MAX_STEPS):
         same = [next((it for it in calls_of_step(run, step) if not it.is_failed), None) for run in others]
-        if step.is_failed or any(it is None for it in same):
+        if step.is_failed or is_reading_a_skill(step) or any(it is None for it in same):
             continue
         evidence = [_ref(run, it) for run, it in zip(others, same, strict=True) if it is not None]
         yield Preserve(
@@ -118,6 +126,13 @@ def _preserves(task: Task) -> Iterator[Patch]:
             section="artifact_checklist" if step.tool_name in _WRITING_TOOLS else "workflow",
             why="Every run that ended well did it.",
         )
+
+
+def _often_called(run: TaskRun) -> list[ToolStep]:
+    """Return the calls that were made most often, exactly alike, and as many of the others as make the number full."""
+    groups = [calls for by_text in run.calls_by_text.values() for text, calls in by_text.items() if text]
+    groups.sort(key=lambda calls: (-len(calls), calls[0].started_at_us, calls[0].span_id))
+    return [call for calls in groups[: 4 * _MAX_STEPS] for call in calls]
 
 
 def _by_cost(runs: Iterable[TaskRun]) -> list[TaskRun]:

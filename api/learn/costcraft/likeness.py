@@ -26,14 +26,17 @@ def is_same_call(one: ToolStep, other: ToolStep) -> bool:
 
 def calls_of_step(run: TaskRun, step: ToolStep) -> list[ToolStep]:
     """Return the calls of a step within a run, in the order they began."""
-    found = (it for it in run.steps if is_same_step(it, step))
-    return sorted(found, key=lambda it: (it.started_at_us, it.span_id))
+    found: list[ToolStep] = []
+    for calls in run.calls_by_text.get(step.tool_name, {}).values():
+        if is_same_step(calls[0], step):
+            found += calls
+    return sorted(found, key=_by_start)
 
 
 def most_calls_of_step(run: TaskRun, step: ToolStep) -> int:
     """Return how often a run may have done a step: a call of the tool with unknown arguments may have been one."""
-    unknown = (it for it in run.steps if it.tool_name == step.tool_name and not it.asked)
-    return len(calls_of_step(run, step)) + sum(1 for _ in unknown)
+    unknown = run.calls_by_text.get(step.tool_name, {}).get("", ())
+    return len(calls_of_step(run, step)) + len(unknown)
 
 
 def wasted_repeats(calls: Iterable[ToolStep]) -> list[ToolStep]:
@@ -48,10 +51,23 @@ def wasted_repeats(calls: Iterable[ToolStep]) -> list[ToolStep]:
     return wasted
 
 
-def steps_of_run(run: TaskRun) -> list[ToolStep]:
-    """Return one call for each step of a run: the first that is no repeat of another."""
+def steps_among(calls: Iterable[ToolStep], limit: int) -> list[ToolStep]:
+    """Return one call for each step: the first that is no repeat of another, for at most so many steps."""
     found: list[ToolStep] = []
-    for step in sorted(run.steps, key=lambda it: (it.started_at_us, it.span_id)):
-        if step.asked and not any(is_same_step(step, other) for other in found):
-            found.append(step)
+    seen: set[str] = set()
+    for call in sorted(calls, key=_by_start):
+        if call.asked and call.key not in seen and not any(is_same_step(call, other) for other in found):
+            found.append(call)
+            if len(found) == limit:
+                break
+        seen.add(call.key)
     return found
+
+
+def is_reading_a_skill(step: ToolStep) -> bool:
+    """Whether a call reads a SKILL.md: without it nothing of what was learnt is followed."""
+    return "skill.md" in step.asked.lower()
+
+
+def _by_start(step: ToolStep) -> tuple[int, str]:
+    return step.started_at_us, step.span_id

@@ -5,7 +5,7 @@ Downstream: every other module of this folder.
 Guarantee: plain values; money is Decimal dollars, None when no price is known, and instants are UTC microseconds.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cached_property
@@ -78,6 +78,14 @@ class TaskRun:
     def step_of_span(self) -> Mapping[str, ToolStep]:
         """Tool calls by the id of their span."""
         return {step.span_id: step for step in self.steps}
+
+    @cached_property
+    def calls_by_text(self) -> Mapping[str, Mapping[str, Sequence[ToolStep]]]:
+        """Tool calls by tool and by what they asked: what is asked again is compared once."""
+        found: dict[str, dict[str, list[ToolStep]]] = {}
+        for step in self.steps:
+            found.setdefault(step.tool_name, {}).setdefault(step.asked, []).append(step)
+        return found
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,6 +11,7 @@ cached tokens. Of a turn that loses only some of its calls, the prompt grows les
 started (a sub-agent) goes with it.
 """
 
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -107,11 +108,13 @@ def _turns(run: TaskRun, removed: frozenset[str]) -> list[list[_Turn]]:
         # A call that failed read nothing that was paid for.
         if call.prompt_tokens and not call.ancestors & removed:
             turns.setdefault(call.run_id, []).append(_Turn(call))
+    starts = {run_id: [turn.call.started_at_us for turn in of_run] for run_id, of_run in turns.items()}
     for step in run.steps:
-        before = [it for it in turns.get(step.run_id, ()) if it.call.started_at_us <= step.started_at_us]
-        if before:
-            before[-1].num_tools += 1
-            before[-1].num_gone += _is_gone(step.span_id, step.ancestors, removed)
+        place = bisect_right(starts.get(step.run_id, ()), step.started_at_us) - 1
+        if place >= 0:
+            turn = turns[step.run_id][place]
+            turn.num_tools += 1
+            turn.num_gone += _is_gone(step.span_id, step.ancestors, removed)
     return list(turns.values())
 
 
@@ -139,8 +142,9 @@ def _save_turns(turns: list[_Turn]) -> tuple[Decimal, int]:
             continue
         usd += _less(call, tokens_less)
         if first_gone is not None:
-            # It reads what the first of those gone read, and not what they added.
-            usd += max(_ZERO, _known(call.prompt_usd) - _known(first_gone.prompt_usd))
+            # It reads what the first of those gone read, and not what they added; that may be dearer, when the first
+            # was the one that filled the cache.
+            usd += _known(call.prompt_usd) - _known(first_gone.prompt_usd)
             tokens_less += max(0, call.prompt_tokens - first_gone.prompt_tokens)
             first_gone = None
         if turn.num_gone and following is not None:

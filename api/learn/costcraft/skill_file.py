@@ -104,17 +104,22 @@ def _without_blank_end(lines: Sequence[str]) -> list[str]:
 
 def _walk(lines: Iterable[str]) -> Iterator[tuple[str, Section | None, bool]]:
     """Yield each line with the section of ours that it is in, and whether it is code."""
+    text = list(lines)
     section: Section | None = None
-    fence = ""
-    for line in lines:
-        edge = _FENCE.match(line)
-        if edge is not None and fence in ("", edge[1]):
-            fence = "" if fence else edge[1]
-            yield line, section, True
-            continue
-        if not fence and _HEADING.match(line):
+    ends_at = -1
+    for number, line in enumerate(text):
+        if number > ends_at and (edge := _FENCE.match(line)) is not None:
+            # A fence that is never closed is read as text: else what we add behind it would be code the next time.
+            ends_at = next((it for it in range(number + 1, len(text)) if _closes(text[it], edge[1])), number - 1)
+        is_code = number <= ends_at
+        if not is_code and _HEADING.match(line):
             section = _title_of(line)
-        yield line, section, bool(fence)
+        yield line, section, is_code
+
+
+def _closes(line: str, fence: str) -> bool:
+    found = _FENCE.match(line)
+    return found is not None and found[1] == fence
 
 
 def _title_of(line: str) -> Section | None:
