@@ -218,7 +218,7 @@ class ProcessState {
   /** Send what there is; for ends of runs and processes. */
   async flush(withinMs) {
     if (this._open === null) return true;
-    await this._labeller.settled();
+    await within(this._labeller.settled(), withinMs);
     this._open.recorder.drain();
     const hasArrived = await this._open.sender.flush(withinMs);
     await this._guard.flush?.();
@@ -254,6 +254,13 @@ class ProcessState {
     const { gaps } = await sendStoredEvents(options);
     for (const gap of gaps) this._capture.record("gap", gap, {});
   }
+}
+
+/** Wait for work that may take as long as a disk does, and no longer than this. */
+function within(work, withinMs) {
+  let timer;
+  const late = new Promise((resolve) => (timer = setTimeout(resolve, withinMs)));
+  return Promise.race([work, late]).finally(() => clearTimeout(timer));
 }
 
 const NO_GUARD = new Proxy({}, { get: (_target, name) => (name === "then" ? undefined : () => undefined) });

@@ -48,7 +48,10 @@ export class Labeller {
     /** The skills each agent has seen last: prompts of sub-agents list none. */
     this._skills = new Map();
     this._told = new Set();
+    /** Files of skills that were read since the last run began. */
+    this._newUses = [];
     this._kept = null;
+    this._hasNews = false;
   }
 
   /** An attempt of a run begins. */
@@ -72,10 +75,7 @@ export class Labeller {
     const params = event?.params;
     const file = isObject(params) ? (params.path ?? params.file_path) : undefined;
     if (typeof file !== "string" || !file.endsWith("SKILL.md")) return;
-    const uses = this._keptNow().skill_uses;
-    const name = resolveLocation(file);
-    uses[name] = (uses[name] ?? 0) + 1;
-    this._hasNews = true;
+    if (this._newUses.length < MAX_WAITING) this._newUses.push(resolveLocation(file));
   }
 
   /** Until every run that has begun is labelled. */
@@ -160,6 +160,10 @@ export class Labeller {
     if (this._kept === null) {
       const found = readJson(path.join(this._around.home, FILE));
       this._kept = { configs: { ...found?.configs }, skill_uses: { ...found?.skill_uses } };
+    }
+    for (const file of this._newUses.splice(0)) {
+      this._kept.skill_uses[file] = (this._kept.skill_uses[file] ?? 0) + 1;
+      this._hasNews = true;
     }
     return this._kept;
   }
