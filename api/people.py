@@ -44,6 +44,7 @@ def traces(
     model: Annotated[str | None, typer.Option(help="Some call was of this model.")] = None,
     tool: Annotated[str | None, typer.Option(help="Some call was of this tool.")] = None,
     text: Annotated[str | None, typer.Option(help="In the name or in an error.")] = None,
+    label: Annotated[str | None, typer.Option(help="With this label, as key:value; skill:3f2a91c07be4.")] = None,
     min_cost: Annotated[str | None, typer.Option(help="Least cost in dollars.")] = None,
     sort: Annotated[str, typer.Option(help="started_at, cost_usd, duration_ms or tokens; - is downwards.")] = (
         "-started_at"
@@ -63,6 +64,7 @@ def traces(
             model=model,
             tool=tool,
             text=text,
+            label=label,
             min_cost_usd=min_cost,
             sort=sort,
             limit=limit,

@@ -28,6 +28,7 @@ from api.repositories.alerts import AlertsRepository
 from api.repositories.budgets import BudgetsRepository
 from api.repositories.cards import CardsRepository
 from api.repositories.channels import ChannelsRepository
+from api.repositories.configs import ConfigsRepository
 from api.repositories.engine import TrinoEngine
 from api.repositories.erasures import ErasuresRepository
 from api.repositories.orders import OrdersRepository
@@ -79,6 +80,7 @@ class Services:
     members: MembersRepository
     audit: AuditRepository
     agents: AgentsRepository
+    configs: ConfigsRepository
     sessions: SessionsRepository
     usage: UsageRepository
     sql: SqlRepository
@@ -137,6 +139,7 @@ async def open_services(settings: ApiSettings) -> AsyncIterator[Services]:
             members=MembersRepository(database),
             audit=AuditRepository(database),
             agents=AgentsRepository(trino),
+            configs=ConfigsRepository(trino),
             sessions=SessionsRepository(trino),
             usage=UsageRepository(trino),
             sql=SqlRepository(trino),

@@ -1,4 +1,4 @@
-"""What POST /v1/skills/distill takes, and the skill that it answers with.
+"""What POST /v1/skills/distill and POST /v1/evolve/skill take, and the skill that it answers with.
 
 Upstream: clients; api/learn/costcraft.
 Downstream: OpenAPI, `clawtrace skill distill`.
@@ -28,12 +28,11 @@ _MAX_WHAT_CHARS = 200
 _USD_UNIT = Decimal("1e-12")
 
 
-class DistillRequest(BaseModel):
-    """What to distil."""
+class OwnSkillRequest(BaseModel):
+    """What an agent wants distilled of its own runs."""
 
     model_config = ConfigDict(extra="forbid")
 
-    agent_id: str = Field(pattern=f"^{AGENT_ID.pattern.strip('^$')}$", description="The OpenClaw install.")
     task_id: str | None = Field(
         default=None,
         min_length=1,
@@ -45,6 +44,12 @@ class DistillRequest(BaseModel):
     current_text: Annotated[str, AfterValidator(storable_text)] = Field(
         default="", max_length=MAX_SKILL_CHARS, description="The skill as it is; empty for a new one."
     )
+
+
+class DistillRequest(OwnSkillRequest):
+    """What to distil."""
+
+    agent_id: str = Field(pattern=f"^{AGENT_ID.pattern.strip('^$')}$", description="The OpenClaw install.")
     use_model: bool = Field(default=True, description="Whether a model is asked; without it the cards decide alone.")
     payloads: bool = Field(default=False, description="Whether the model may read what tools were asked and answered.")
 

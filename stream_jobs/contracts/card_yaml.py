@@ -16,7 +16,7 @@ from stream_jobs.contracts.card import Card
 MAX_CARD_BYTES: Final = 2_048
 
 _MAX_TEXT_CHARS = 120
-_LEFT_OUT = frozenset({"tenant_id", "agent_id", "trace_date", "rev"})
+_LEFT_OUT = frozenset({"tenant_id", "agent_id", "trace_date", "rev", "labels"})
 _PLAIN_CHARS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./")
 
 

@@ -9,6 +9,7 @@ A marker looks like ``[[scenario:runaway label=abc]]``. The label goes on into t
 request that a test caused can be told by it.
 """
 
+import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -62,6 +63,7 @@ class _Prompt:
     times_met: int
     model: str
     offered: frozenset[str]
+    turns: tuple[Turn, ...]
 
     def marker(self, scenario: str) -> str:
         """The marker for a sub-agent, with our label and latency."""
@@ -155,6 +157,50 @@ def _long(prompt: _Prompt) -> Answer:
     return Answer(prompt.scenario, prompt.step, text=text, extra_input_tokens=int(prompt.options.get("input", "30000")))
 
 
+_STOP_RULE = re.compile(r"^- Call `exec (\{.*?\})` or the like at most (once|(\d+) times):", re.MULTILINE)
+
+
+def _repeat(prompt: _Prompt) -> Answer:
+    """Does one thing again and again, unless a skill that it was offered, and has read, says how often is enough."""
+    call = _exec(f"wc -l notes.txt # {prompt.options['what']}")
+    location = _offered_skill(prompt, prompt.options.get("skill", ""))
+    if location and prompt.step == 0:
+        return Answer(prompt.scenario, 0, tool_calls=(ToolCall("read", {"path": location}),))
+    wanted = int(prompt.options.get("times", "16"))
+    read = "\n".join(turn.text for turn in prompt.turns if turn.tool_results) if location else ""
+    for asked, _, times in _STOP_RULE.findall(read):
+        if json.loads(asked) == call.arguments:
+            wanted = int(times or 1)
+    if prompt.step - bool(location) < wanted:
+        return Answer(prompt.scenario, prompt.step, tool_calls=(call,))
+    return Answer(prompt.scenario, prompt.step, text="The report is done: three lines.")
+
+
+def _offered_skill(prompt: _Prompt, name: str) -> str:
+    """Where the system prompt says that a skill is; empty when it does not offer it."""
+    system = "\n".join(turn.text for turn in prompt.turns if turn.role == "system")
+    found = re.search(rf"<name>{re.escape(name)}</name>.*?<location>(.*?)</location>", system, re.DOTALL)
+    return found[1] if name and found else ""
+
+
+def _evolve(prompt: _Prompt) -> Answer:
+    """Reads the skill that tells how, asks what its runs teach, applies it with a reason, and says what came of it."""
+    location = _offered_skill(prompt, "clawtrace-self-evolve")
+    about = f"--task {prompt.options['task']} --days 1"
+    commands = (f"ask {about}", f"apply {about} --why 'The same command ran again and again'")
+    steps = [
+        ToolCall("read", {"path": location}),
+        *(
+            ToolCall("exec", {"command": f"openclaw clawtrace evolve {it}", "yieldMs": 120_000, "timeoutSeconds": 240})
+            for it in commands
+        ),
+    ]
+    if prompt.step < len(steps):
+        return Answer(prompt.scenario, prompt.step, tool_calls=(steps[prompt.step],))
+    told = "\n".join(turn.text for turn in prompt.turns if turn.tool_results)[-2_000:]
+    return Answer(prompt.scenario, prompt.step, text=f"I have learned this. {told}")
+
+
 SCRIPTS: dict[str, Callable[[_Prompt], Answer]] = {
     "simple": _say("Hello from the model."),
     "multi-tool": _steps(
@@ -183,6 +229,8 @@ SCRIPTS: dict[str, Callable[[_Prompt], Answer]] = {
     "cut": _cut,
     "fallback": _fallback,
     "slow-tool": _slow_tool,
+    "repeat": _repeat,
+    "evolve": _evolve,
     "long": _long,
     "heartbeat": _say("HEARTBEAT_OK"),
 }
@@ -218,12 +266,20 @@ class Script:
                     return label, Answer(scenario, step, text=text)
             markers = MARKER.findall(turn.text)
             if markers:
-                return label, self._scripted(markers[-1], label, step, model, offered)
+                return label, self._scripted(markers[-1], label, step, model, offered, tuple(turns))
         return label, Answer("unmarked", 0, text="NO_REPLY")
 
-    def _scripted(self, marker: tuple[str, str], label: str, step: int, model: str, offered: frozenset[str]) -> Answer:
+    def _scripted(
+        self,
+        marker: tuple[str, str],
+        label: str,
+        step: int,
+        model: str,
+        offered: frozenset[str],
+        turns: tuple[Turn, ...],
+    ) -> Answer:
         scenario, words = marker
         options = dict(word.split("=", 1) for word in words.split())
         met = self._met.get((label, scenario, step), 0)
         self._met[label, scenario, step] = met + 1
-        return SCRIPTS[scenario](_Prompt(scenario, options, step, met, model, offered))
+        return SCRIPTS[scenario](_Prompt(scenario, options, step, met, model, offered, turns))

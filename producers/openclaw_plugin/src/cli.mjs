@@ -1,8 +1,8 @@
 /**
- * `openclaw clawtrace …`: set up, look, ask, send, pause, and see what would leave the machine.
+ * `openclaw clawtrace …`: set up, look, ask, learn, send, pause, and see what would leave the machine.
  *
  * Upstream: a person.
- * Downstream: `setup.mjs`, `ask.mjs`, `status_files.mjs`, `dry_run.mjs`.
+ * Downstream: `setup.mjs`, `ask.mjs`, `evolve/commands.mjs`, `status_files.mjs`, `dry_run.mjs`.
  * Guarantee: works beside a running gateway without touching its spool; every answer is a plain sentence, and the exit
  * code says whether it went well.
  */
@@ -11,7 +11,9 @@ import path from "node:path";
 
 import { runAsk } from "./ask.mjs";
 import { dryRun } from "./dry_run.mjs";
+import * as evolve from "./evolve/commands.mjs";
 import { sendStoredEvents } from "./leftovers.mjs";
+import { recordOnce } from "./record_once.mjs";
 import { homeFolder, readSettings } from "./settings.mjs";
 import { runSetup } from "./setup.mjs";
 import { isLocked } from "./spool_lock.mjs";
@@ -40,13 +42,25 @@ export function registerCommands(api) {
 
 function contextOf(api, config) {
   const pluginConfig = () => config?.plugins?.entries?.clawtrace?.config ?? api.pluginConfig;
+  const settings = () => readSettings(pluginConfig());
+  const home = () => homeFolder(stateDirOf(api));
   return {
     api,
     config,
-    settings: () => readSettings(pluginConfig()),
-    home: () => homeFolder(stateDirOf(api)),
+    settings,
+    home,
+    record: (hook, event, ctx) =>
+      recordOnce({ home: home(), settings: settings(), hostVersion: hostVersionOf(api) }, hook, event, ctx),
     say: (text) => void process.stdout.write(`${text}\n`),
   };
+}
+
+function hostVersionOf(api) {
+  try {
+    return String(api.runtime.version ?? "").slice(0, 64);
+  } catch {
+    return "";
+  }
 }
 
 function stateDirOf(api) {
@@ -71,6 +85,7 @@ export function addCommands(command, context) {
     .command("ask <question>")
     .description("Ask ClawTrace about the runs of this OpenClaw")
     .action((question) => finish(runAsk(question, context)));
+  addEvolve(command.command("evolve").description("Learn from the runs of this OpenClaw: ask, apply, look, take back"), context);
   command
     .command("status")
     .description("Show spool, connection, guard")
@@ -94,6 +109,24 @@ export function addCommands(command, context) {
     .description("Show what would leave this machine, by example or for your own captured hooks")
     .option("--file <path>", 'lines of {"hook", "event", "ctx"}')
     .action((options) => finish(dryRun(options, context)));
+}
+
+function addEvolve(command, context) {
+  const of = (name, description) =>
+    command.command(name).description(description).option("--agent <id>", "whose skill (default: the agent in whose workspace this runs)");
+  const about = (it) => it.option("--task <id>", "the task (default: the one that cost most)").option("--days <number>", "days that are looked back", "30");
+  about(of("ask", "Say what was wasteful and what would be cheaper; change nothing")).action((options) => finish(evolve.ask(options, context)));
+  about(of("apply", "Write what was learned into the skill clawtrace-learned of the workspace"))
+    .option("--why <text>", "why you apply it; kept with the change")
+    .action((options) => finish(evolve.apply(options, context)));
+  of("undo", "Take the last change back")
+    .option("--why <text>", "why you take it back")
+    .action((options) => finish(evolve.undo(options, context)));
+  command
+    .command("log")
+    .description("List what was changed, and why")
+    .option("--json", "as JSON")
+    .action((options) => finish(evolve.showLog(options, context)));
 }
 
 /** @param {Promise<boolean>} work */

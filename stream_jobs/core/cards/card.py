@@ -99,6 +99,7 @@ def make_card(ws: Workspace, trace: TraceState) -> Card | None:
         reread_cost_usd=reread_usd,
         reread_bill=bills,
         is_partial=tree.is_partial or is_dropped,
+        labels=told.labels,
         rev=ws.rev,
     )
 

@@ -5,6 +5,7 @@ import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
 
 import httpx2
 import pytest
@@ -18,6 +19,8 @@ from tests.integration.api.tracy_stack import Asker, datas, new_key, own_databas
 from tests.messages_server import messages_server, obedient
 
 PATH = "/v1/evolve/ask"
+SKILL_PATH = "/v1/evolve/skill"
+TASK = "agent:main:notes"
 
 
 @dataclass(frozen=True)
@@ -38,8 +41,15 @@ def place(stack: StackSettings, written_rules: None) -> Iterator[Place]:
     # It is asked what today was.
     wait_out_midnight(300)
     tenant_id = f"evo{secrets.token_hex(6)}"
-    repeated = tuple({"input": '{"path": "notes.txt"}'} for _ in range(7))
-    write_run(stack, tenant_id, f"loop{secrets.token_hex(6)}", agent_id="looper", name="Read notes", spans=repeated)
+    answered = '{"content": [{"type": "text", "text": "three lines"}]}'
+    repeated = tuple({"input": '{"path": "notes.txt"}', "output": answered} for _ in range(7))
+    loop_id = f"loop{secrets.token_hex(6)}"
+    write_run(stack, tenant_id, loop_id, agent_id="looper", name="Read notes", spans=repeated)
+    card = {
+        "tenant_id": tenant_id, "agent_id": "looper", "trace_id": loop_id, "trace_date": datetime.now(UTC).date(),
+        "task_id": TASK, "name": "Read notes", "status": "ok", "num_tool_calls": 7, "total_cost_usd": Decimal("1.2345"),
+    }  # fmt: skip
+    insert_rows(stack, "cards", [card])
     once = ({"input": '{"path": "a.txt"}'}, {"input": '{"path": "b.txt"}'})
     write_run(
         stack, tenant_id, f"calm{secrets.token_hex(6)}", agent_id="calm", name="canaryofcalm", cost_usd=None, spans=once
@@ -58,7 +68,7 @@ def place(stack: StackSettings, written_rules: None) -> Iterator[Place]:
         with database.begin() as connection:
             connection.execute(statement, policy)
         yield Place(stack, database, tenant_id)
-    for table in ("traces", "spans", "alerts"):
+    for table in ("traces", "spans", "alerts", "cards"):
         change_silver(stack, f"DELETE FROM silver.{table} WHERE tenant_id = '{tenant_id}'")
 
 
@@ -118,3 +128,36 @@ def test_only_an_observe_key_may_ask(place: Place) -> None:
         assert (
             http.post(PATH, json={"agent_id": "calm"}, headers=place.asker(http, "looper").headers).status_code == 422
         )
+
+
+def test_an_agent_is_told_what_its_own_runs_teach_and_no_others(place: Place) -> None:
+    with served_tracy(place.stack, place.database) as http:
+        looper, calm = place.asker(http, "looper").headers, place.asker(http, "calm").headers
+        head = "---\nname: mine\ndescription: Mine.\n---\n"
+        told = http.post(SKILL_PATH, json={"task_id": TASK, "current_text": head}, headers=looper).json()
+        assert (told["agent_id"], told["task_id"], told["num_runs"]) == ("looper", TASK, 1)
+        assert [(patch["kind"], patch["max_calls"]) for patch in told["patches"]] == [("prune", 1)]
+        assert "notes.txt" in told["patches"][0]["line"]
+        assert told["saving"]["num_tool_calls"] == 6
+        assert told["text"].startswith(head)
+        # The same again, for the task that cost most, and from the text that came out.
+        again = http.post(SKILL_PATH, json={"current_text": told["text"]}, headers=looper).json()
+        assert again["text"] == told["text"]
+        assert "canaryofcalm" not in json.dumps([told, again])
+        for body in ({}, {"task_id": TASK}):
+            refused = http.post(SKILL_PATH, json=body, headers=calm)
+            assert refused.status_code == 404
+            assert "calm has no finished run" in refused.json()["detail"]
+
+
+def test_only_an_observe_key_may_learn(place: Place) -> None:
+    with served_tracy(place.stack, place.database) as http:
+        looper = place.asker(http, "looper").headers
+        assert http.post(SKILL_PATH, json={}).status_code == 401
+        assert http.post(SKILL_PATH, json={}, headers=place.asker(http, "looper", "read").headers).status_code == 403
+        for body in ({"agent_id": "calm"}, {"use_model": True}, {"days": 0}):
+            assert http.post(SKILL_PATH, json=body, headers=looper).status_code == 422, body
+        long = "---\nname: mine\n---\n" + "a line of somebody's own\n" * 700
+        refused = http.post(SKILL_PATH, json={"current_text": long}, headers=looper)
+        assert refused.status_code == 422
+        assert "tokens of its own" in refused.json()["detail"]

@@ -86,3 +86,8 @@ def test_a_result_is_json_whatever_is_in_it() -> None:
     assert answer["columns"] == [{"name": "a", "type": "decimal(24,12)"}, {"name": "b", "type": "double"}]
     assert answer["rows"] == [["1.5", "NaN"]]
     assert answer["truncated"] is True
+
+
+def test_a_trace_of_an_older_release_has_no_labels() -> None:
+    assert TraceSummary.from_row(_row("traces", labels=None)).labels == {}
+    assert TraceSummary.from_row(_row("traces")).labels == {"k": "v"}
