@@ -50,6 +50,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "gateway": ("producers.cli:gateway_app", "Run the gateway."),
     "stitcher": ("stream_jobs.cli:stitcher_app", "Run the stitcher."),
     "budgets": ("api.console.budgets:budgets_app", "Show how budgets stand; run their keeper."),
+    "learner": ("stream_jobs.cli:learner_app", "Run the learner, which scores runs and compares them."),
     "notifier": ("stream_jobs.notify.commands:notifier_app", "Run the notifier, which tells people of alerts."),
     "sink": ("lakehouse.cli:sink_app", "Run the sink."),
     "upkeep": ("lakehouse.cli:upkeep_app", "Run the upkeep of the tables."),
