@@ -40,6 +40,7 @@ class TraceFilter:
     tool: str | None = None
     has_error: bool | None = None
     text: str | None = None
+    label: str | None = None
 
     def given(self) -> dict[str, Any]:
         """The conditions that are set."""
@@ -61,6 +62,8 @@ _CONDITIONS = {
     "min_duration_ms": "duration_ms >= ?",
     "max_duration_ms": "duration_ms <= ?",
     "has_error": "has_error = ?",
+    # As one text: keys (skill:deploy) and values (model names) may hold the colon between them. NULL before labels.
+    "label": "any_match(map_entries(labels), entry -> entry[1] || ':' || entry[2] = ?)",
 }
 
 

@@ -19,7 +19,7 @@ from api.repositories.trace_filter import TraceFilter, TraceSort, behind_sql, fi
 _COLUMNS = """trace_id, trace_date, agent_id, root_span_id, name, category, status, session_key, openclaw_agent_id,
 started_at, ended_at, duration_ms, num_spans, num_runs, num_model_calls, num_tool_calls, num_errors,
 num_unpriced_calls, models, input_tokens, cache_read_tokens, cache_write_tokens, output_tokens, cost_usd,
-reported_cost_usd, has_error, is_open"""
+reported_cost_usd, has_error, is_open, labels"""
 
 # A trace belongs to the day on which it was first seen; a span that came late may lie before that.
 _DAY_SLACK = timedelta(days=1)

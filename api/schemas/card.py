@@ -107,6 +107,9 @@ class TraceCard(Answer):
     reread_cost_usd: Usd
     reread_bill: list[CardReread] = Field(description="The dearest results that were read again, at most six.")
     is_partial: bool = Field(description="Whether the trace was too long to be read whole.")
+    labels: dict[str, str] = Field(
+        description="Short words to compare runs by: skill, skill:<name>, config, model, and the user's own."
+    )
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> Self:
@@ -114,7 +117,9 @@ class TraceCard(Answer):
         return cls(
             tokens=Tokens(**{kind: row[f"{kind}_tokens"] for kind in Tokens.model_fields}),
             **{name: json.loads(row[name] or "[]") for name in CARD_PARTS},
-            **{name: row[name] for name in cls.model_fields if name not in CARD_PARTS and name != "tokens"},
+            # NULL in rows of an older release.
+            labels=row["labels"] or {},
+            **{name: row[name] for name in cls.model_fields if name not in (*CARD_PARTS, "tokens", "labels")},
         )
 
     def as_yaml(self) -> str:

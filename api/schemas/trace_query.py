@@ -42,6 +42,10 @@ class TraceConditions(BaseModel):
     has_error: bool | None = Field(None, description="Whether any span ended in error.")
     text: Word | None = Field(None, description="In the name or in the error of a span, in any case.")
 
+    label: Annotated[str, Field(min_length=3, max_length=193)] | None = Field(
+        None, description="Only with this label, as key:value; for example skill:3f2a91c07be4."
+    )
+
     def as_filter(self) -> TraceFilter:
         """The same for the repository."""
         return TraceFilter(**{name: getattr(self, name) for name in TraceConditions.model_fields})

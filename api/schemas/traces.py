@@ -44,12 +44,17 @@ class TraceSummary(Answer):
     reported_cost_usd: Usd
     has_error: bool = Field(description="Whether any span ended in error.")
     is_open: bool = Field(description="Whether any run has not ended.")
+    labels: dict[str, str] = Field(
+        description="Short words to compare runs by: skill, skill:<name>, config, model, and the user's own."
+    )
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> Self:
         """Make it from a row of the view."""
         tokens = tokens_of(row) or Tokens(input=0, cache_read=0, cache_write=0, output=0)
-        return cls(tokens=tokens, **{name: row[name] for name in cls.model_fields if name != "tokens"})
+        plain = {name: row[name] for name in cls.model_fields if name not in ("tokens", "labels")}
+        # NULL in rows of an older release.
+        return cls(tokens=tokens, labels=row["labels"] or {}, **plain)
 
 
 class TracePage(Answer):

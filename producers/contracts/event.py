@@ -15,7 +15,7 @@ from msgspec import Meta
 SCHEMA_VERSION = 1
 
 # Hooks that are ours, beside OpenClaw's own names.
-OWN_HOOKS = ("agent_event", "diagnostic", "gap", "guard_decision", "reprice")
+OWN_HOOKS = ("agent_config", "agent_event", "diagnostic", "gap", "guard_decision", "reprice", "run_labels")
 
 # Earliest and latest instant a row may be filed under: an agent's clock may say anything.
 EARLIEST_AT_US = 1_577_836_800_000_000  # 2020-01-01

@@ -35,6 +35,7 @@ export default definePluginEntry({
       hostVersion: String(hostVersion).slice(0, 64),
       log: api.logger,
     });
+    state.host.config = () => attempt(() => api.runtime.config.current()) ?? api.config;
     if (isTooOld(hostVersion)) {
       state.sayOnce(`clawtrace: this is OpenClaw ${hostVersion}; ClawTrace needs 2026.9 or newer and may miss events`);
     }

@@ -105,6 +105,10 @@ class Card(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             description="Whether the trace was too long to be read whole: path, re-read bill and sub-agents are parts."
         ),
     ] = False
+    labels: Annotated[
+        dict[str, str],
+        Meta(description="Short words to compare runs by: skill, skill:<name>, config, model, and the user's own."),
+    ] = {}
     rev: Annotated[int, Meta(description="Offset of the source record; newest wins.")]
 
 

@@ -48,6 +48,10 @@ class Trace(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     reported_cost_usd: Annotated[Decimal | None, Meta(description="OpenClaw's own estimate.")] = None
     has_error: Annotated[bool, Meta(description="Whether any span ended in error.")] = False
     is_open: Annotated[bool, Meta(description="Whether any run has not ended.")] = True
+    labels: Annotated[
+        dict[str, str],
+        Meta(description="Short words to compare runs by: skill, skill:<name>, config, model, and the user's own."),
+    ] = {}
     rev: Annotated[int, Meta(description="Offset of the source record this revision comes from; newest wins.")]
 
 

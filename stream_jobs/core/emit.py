@@ -246,6 +246,7 @@ def make_trace(ws: Workspace, trace: TraceState) -> Trace:
         reported_cost_usd=trace.reported_usd if counts[rollup.REPORTED] else None,
         has_error=counts[rollup.ERRORS] > 0,
         is_open=is_open,
+        labels=root.labels if root is not None else {},
         rev=ws.rev,
     )
 

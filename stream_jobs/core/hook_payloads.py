@@ -107,6 +107,18 @@ class GuardDecisionHook(msgspec.Struct):
     event: GuardDecision
 
 
+class LabelsEvent(msgspec.Struct):
+    """Our own event run_labels."""
+
+    labels: dict[str, str] = {}
+
+
+class LabelsHook(msgspec.Struct):
+    """Payload of run_labels."""
+
+    event: LabelsEvent
+
+
 class _RawHook(msgspec.Struct):
     event: msgspec.Raw = _ABSENT
 
@@ -227,6 +239,7 @@ read_lifecycle = _reader_of(Lifecycle)
 read_subagent_end = _reader_of(SubagentEndHook)
 read_compaction = _reader_of(CompactionHook)
 read_guard_decision = _reader_of(GuardDecisionHook)
+read_labels = _reader_of(LabelsHook)
 _read_raw = _reader_of(_RawHook)
 _read_result = _reader_of(_ToolResult)
 _read_details = _reader_of(ToolDetails)

@@ -10,6 +10,7 @@ from bisect import insort
 import msgspec
 
 from producers.contracts.event import Event
+from stream_jobs.contracts.labels import checked_labels
 from stream_jobs.core.attempts import begin_attempt, end_attempt
 from stream_jobs.core.call_usage import settle_remainder, usage_of
 from stream_jobs.core.compactions import note_compaction_run
@@ -19,6 +20,7 @@ from stream_jobs.core.hook_payloads import (
     first_words,
     is_empty,
     read_agent_event,
+    read_labels,
     read_lifecycle,
     read_run_hook,
     text_of,
@@ -26,7 +28,7 @@ from stream_jobs.core.hook_payloads import (
 from stream_jobs.core.keys import harness_ref, session_ref
 from stream_jobs.core.pending import end_pending, forget_pending, note_reply
 from stream_jobs.core.silence import hear
-from stream_jobs.core.state import LinkState, RunState, is_compaction
+from stream_jobs.core.state import NO_SEQ, LinkState, RunState, is_compaction
 from stream_jobs.core.tree import give_trace
 from stream_jobs.core.workspace import Workspace
 
@@ -181,6 +183,14 @@ def on_agent_end(ws: Workspace, event: Event) -> None:
         run.end_seq = event.seq
         run.end_failed = hook.event.success is False
         run.end_error = text_of(hook.event.error)
+
+
+def on_run_labels(ws: Workspace, event: Event) -> None:
+    """What the run is to be compared by. Its first attempt says it; another may use another model."""
+    run = see_run(ws, event, None, None)
+    if run.labels_seq == NO_SEQ or event.seq < run.labels_seq:
+        run.labels, run.labels_seq = checked_labels(read_labels(event.payload).event.labels.items()), event.seq
+        ws.touch(run)
 
 
 def on_agent_event(ws: Workspace, event: Event) -> None:

@@ -133,6 +133,9 @@ class RunState(Node, array_like=True):
     # Calls that have not ended, and how many of these are tools.
     num_open: int = 0
     num_open_tools: int = 0
+    # What the run was labelled with first.
+    labels: dict[str, str] = {}
+    labels_seq: int = NO_SEQ
 
     @property
     def is_side_run(self) -> bool:

@@ -208,6 +208,7 @@ _HANDLERS: Final[dict[str, Handler]] = {
     "llm_output": _needs_run(runs.on_llm_output),
     "agent_end": _needs_run(runs.on_agent_end),
     "agent_event": runs.on_agent_event,
+    "run_labels": _needs_run(runs.on_run_labels),
     "subagent_spawned": _needs_run(subagents.on_subagent_spawned),
     "subagent_ended": subagents.on_subagent_ended,
     "before_compaction": on_compaction_hook,

@@ -2,7 +2,7 @@
  * What happens inside a hook: stamp, shape, hand over, ask the guard.
  *
  * Upstream: OpenClaw calls the handlers that `index.mjs` registered, in either instance of the plugin.
- * Downstream: `recorder.mjs`; the guard.
+ * Downstream: `recorder.mjs`; the guard; `labels/labeller.mjs`.
  * Guarantee: never throws and never waits: a throw or a slow answer in a gate hook would block every agent. What a
  * handler returns is the guard's decision or nothing.
  */
@@ -17,11 +17,13 @@ export class Capture {
    * @param {object} options
    * @param {() => import("./recorder.mjs").Recorder | null} options.recorder opened at the first event
    * @param {object} options.guard
+   * @param {Pick<import("./labels/labeller.mjs").Labeller, "onRun" | "onToolCall">} options.labeller
    * @param {(problem: string) => void} options.onProblem
    */
-  constructor({ recorder, guard, onProblem }) {
+  constructor({ recorder, guard, labeller, onProblem }) {
     this._recorder = recorder;
     this._guard = guard;
+    this._labeller = labeller;
     this._onProblem = onProblem;
     this._ballast = new Ballast();
     this._clock = microsecondClock();
@@ -49,6 +51,8 @@ export class Capture {
 
   _handle(hook, event, ctx) {
     this.record(hook, event, ctx);
+    if (hook === "llm_input") this._tell(() => this._labeller.onRun(event, ctx), "labels");
+    else if (hook === "before_tool_call") this._tell(() => this._labeller.onToolCall(event), "labels");
     const ask = GUARDED[hook];
     if (ask === undefined) return undefined;
     try {
@@ -90,11 +94,11 @@ export class Capture {
     this._tell(() => this._guard.onUsage({ runId, sessionKey, sessionId, provider, model, usage, spanId: trace?.spanId }));
   }
 
-  _tell(tell) {
+  _tell(tell, where = "guard") {
     try {
       tell();
     } catch (error) {
-      this._fail("guard", error);
+      this._fail(where, error);
     }
   }
 

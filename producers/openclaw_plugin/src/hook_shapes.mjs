@@ -104,6 +104,13 @@ export const SHAPES = {
       : copy(event.job, 0),
   }),
   subagent_spawned: (event) => ({ ...copyFields(event, ["label", "task"]), label: prompt(event.label), task: prompt(event.task) }),
+  // Ours: all of it is made here, and only the texts of skills and files were said by somebody.
+  run_labels: (event) => copyFields(event),
+  agent_config: (event) => ({
+    ...copyFields(event, ["skills", "files"]),
+    skills: event.skills.map(withSaidText),
+    files: event.files.map(withSaidText),
+  }),
   before_compaction: withoutMessages,
   after_compaction: withoutMessages,
   before_reset: withoutMessages,
@@ -120,6 +127,10 @@ function withoutMessages(event, ballast) {
   const shaped = copyFields(event, ["messages"]);
   if (event.messages !== undefined) shaped.messages = ballast.count(event.messages);
   return shaped;
+}
+
+function withSaidText({ text, ...facts }) {
+  return text === undefined ? facts : { ...facts, text: new Said("system_prompt", text) };
 }
 
 function spoken(field) {

@@ -51,6 +51,9 @@ export const CAPTURED_HOOKS = [
  * channel_pairing_requested (gates for others to decide; a handler there changes what OpenClaw does).
  */
 
+/** Events that the plugin makes of what it reads after the hook llm_input (`labels/labeller.mjs`). */
+export const LABEL_EVENTS = ["run_labels", "agent_config"];
+
 /** OpenClaw gives these only to plugins with hooks.allowConversationAccess. */
 export const CONVERSATION_HOOKS = [
   "before_model_resolve",

@@ -2,7 +2,7 @@
  * The one set of parts that both instances of the plugin in a process share, and their life.
  *
  * Upstream: `index.mjs`, evaluated anew for each instance and at each reload.
- * Downstream: capture, recorder, spool, sender, guard.
+ * Downstream: capture, recorder, spool, sender, guard, labeller.
  * Guarantee: one spool, one sender and one sequence per process, opened at the first event; ending an instance ends
  * nothing, ending the process leaves everything on disk.
  */
@@ -12,6 +12,7 @@ import path from "node:path";
 import { Blobs } from "./blobs.mjs";
 import { Capture } from "./capture.mjs";
 import { connectGuard, createGuard } from "./guard/index.mjs";
+import { Labeller } from "./labels/labeller.mjs";
 import { SPOOL_NAMES, sendStoredEvents } from "./leftovers.mjs";
 import { Privacy } from "./privacy.mjs";
 import { Recorder } from "./recorder.mjs";
@@ -44,7 +45,7 @@ class ProcessState {
     this.isGateway = false;
     this.subscriptions = {};
     this.reported = new Set();
-    this.host = { abortRun: () => {}, enqueueNote: () => {} };
+    this.host = { abortRun: () => {}, enqueueNote: () => {}, config: () => undefined };
     this._open = null;
     this._retryAtMs = 0;
     this._log = { info: () => {}, warn: () => {} };
@@ -61,9 +62,11 @@ class ProcessState {
     this.settings = settings;
     this._home ??= home;
     if (isNews) for (const problem of settings.problems) this.sayOnce(`clawtrace: ${problem}`);
+    this._labeller ??= this._makeLabeller();
     this._capture ??= new Capture({
       recorder: () => this._recorder(),
       guard: this._makeGuard(),
+      labeller: this._labeller,
       onProblem: (problem) => this.sayOnce(`clawtrace: ${problem}`),
     });
     if (this._open && isNews) this._apply();
@@ -77,6 +80,18 @@ class ProcessState {
     if (this.reported.has(text) || this.reported.size > 500) return;
     this.reported.add(text);
     this._log.warn(text);
+  }
+
+  _makeLabeller() {
+    return new Labeller({
+      home: this._home,
+      openclaw: () => this.host.config(),
+      settings: () => this.settings,
+      hostVersion: () => this._hostVersion,
+      isGateway: () => this.isGateway,
+      record: (hook, event, ctx) => this._capture.record(hook, event, ctx),
+      onProblem: (problem) => this.sayOnce(`clawtrace: ${problem}`),
+    });
   }
 
   _makeGuard() {
@@ -203,6 +218,7 @@ class ProcessState {
   /** Send what there is; for ends of runs and processes. */
   async flush(withinMs) {
     if (this._open === null) return true;
+    await this._labeller.settled();
     this._open.recorder.drain();
     const hasArrived = await this._open.sender.flush(withinMs);
     await this._guard.flush?.();

@@ -11,9 +11,14 @@ import path from "node:path";
 
 import { DEFAULT_MAX_BYTES } from "./spool.mjs";
 
-export const VERSION = "0.4.0";
+export const VERSION = "0.5.0";
 export const CATEGORIES = ["prompts", "tool_params", "tool_results", "system_prompt"];
 const MODES = ["full", "hash", "off"];
+const MAX_LABELS = 8;
+const MAX_LABEL_KEY_CHARS = 64;
+const MAX_LABEL_CHARS = 128;
+/** Filled by the plugin itself. */
+const OWN_LABELS = /^(?:skill|skill:.*|config|model)$/;
 
 /**
  * @typedef {object} Settings
@@ -24,6 +29,7 @@ const MODES = ["full", "hash", "off"];
  * @property {{keys: string[], patterns: RegExp[]}} redact
  * @property {number} maxBytes
  * @property {{enabled: boolean, posture: string | null}} guard
+ * @property {Record<string, string>} labels what every run is labelled with besides
  * @property {string[]} problems plain sentences
  */
 
@@ -62,8 +68,23 @@ export function readSettings(config, env = process.env) {
     redact: { keys: listOf(redact.keys), patterns },
     maxBytes: Number.isSafeInteger(objectOf(given.spool).maxBytes) ? given.spool.maxBytes : DEFAULT_MAX_BYTES,
     guard: { enabled: guard.enabled !== false, posture: textOf(guard.posture) || null },
+    labels: readLabels(given.labels, problems),
     problems,
   };
+}
+
+function readLabels(given, problems) {
+  const labels = {};
+  for (const [name, value] of Object.entries(objectOf(given))) {
+    const label = textOf(value);
+    if (OWN_LABELS.test(name)) problems.push(`labels.${name}: the plugin fills this label itself; use another name`);
+    else if (!name || !label) problems.push(`labels.${name}: a label has a name and a text`);
+    else if (name.length > MAX_LABEL_KEY_CHARS) problems.push(`labels.${name}: longer than ${MAX_LABEL_KEY_CHARS} characters`);
+    else if (label.length > MAX_LABEL_CHARS) problems.push(`labels.${name} is longer than ${MAX_LABEL_CHARS} characters`);
+    else if (Object.keys(labels).length === MAX_LABELS) problems.push(`labels.${name}: more than ${MAX_LABELS} labels; it is left out`);
+    else labels[name] = label;
+  }
+  return labels;
 }
 
 /** The folder of everything this plugin keeps: `<OpenClaw's state>/clawtrace`. */

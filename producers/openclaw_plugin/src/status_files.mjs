@@ -1,7 +1,7 @@
 /**
- * How the running plugin and the command line talk: one file each way.
+ * How the running plugin and the command line talk: one file each way. Other small files of the home, too.
  *
- * Upstream: `process_state.mjs` writes the status and reads the wishes; `cli.mjs` the other way round.
+ * Upstream: `process_state.mjs` writes the status and reads the wishes; `cli.mjs` the other way round; `labels`.
  * Downstream: node:fs.
  * Guarantee: a reader sees a whole file or none; a damaged one counts as none.
  */
@@ -30,7 +30,7 @@ export function writeStatus(home, status) {
   writeJson(home, STATUS_FILE, status);
 }
 
-function readJson(file) {
+export function readJson(file) {
   try {
     return JSON.parse(fs.readFileSync(file, "utf8"));
   } catch {
@@ -38,7 +38,7 @@ function readJson(file) {
   }
 }
 
-function writeJson(home, name, value) {
+export function writeJson(home, name, value) {
   fs.mkdirSync(home, { recursive: true, mode: 0o700 });
   const file = path.join(home, name);
   const part = `${file}.${process.pid}`;

@@ -10,6 +10,8 @@ import { createHash } from "node:crypto";
 import http from "node:http";
 import { gunzipSync } from "node:zlib";
 
+import { LABEL_EVENTS } from "../src/hooks.mjs";
+
 export const KEY = "test-observe-key";
 
 export class GatewayServer {
@@ -51,6 +53,11 @@ export class GatewayServer {
   /** All events of all spools, by spool and number. */
   get events() {
     return [...this.spools.values()].flatMap((events) => [...events.entries()].sort(([a], [b]) => a - b).map(([, e]) => e));
+  }
+
+  /** Those that hooks brought, without what the plugin makes of them. */
+  get hookEvents() {
+    return this.events.filter(({ hook }) => !LABEL_EVENTS.includes(hook));
   }
 
   async _answer(request, response) {

@@ -47,8 +47,10 @@ export function install(folder) {
 let numEvaluations = 0;
 
 export class Host {
-  constructor({ entry, stateDir, pluginConfig = {}, version = "2026.9.6" }) {
+  constructor({ entry, stateDir, pluginConfig = {}, config = {}, version = "2026.9.6" }) {
     this.entry = entry;
+    /** OpenClaw's own config. */
+    this.config = config;
     this.stateDir = stateDir;
     this.pluginConfig = pluginConfig;
     this.version = version;
@@ -70,7 +72,7 @@ export class Host {
       registrationMode,
       pluginConfig: this.pluginConfig,
       logger: { info: log, warn: log, error: log },
-      runtime: { version: this.version, state: { resolveStateDir: () => this.stateDir }, config: {} },
+      runtime: { version: this.version, state: { resolveStateDir: () => this.stateDir }, config: { current: () => this.config } },
       on: (hook, handler) => void (handlers[hook] = handler),
       registerCli: () => {},
       registerService: (service) => void this.services.push(service),

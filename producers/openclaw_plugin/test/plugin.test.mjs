@@ -36,10 +36,10 @@ test("every captured hook call arrives once, in order, over two instances", asyn
     assert.ok(result === undefined || typeof result?.then === "function", `${hook} returned ${result}`);
   });
   const known = lines.filter(({ hook }) => full[hook]);
-  await until(() => gateway.events.length >= known.length, "all events at the gateway");
+  await globalThis[SYMBOL].flush(10_000);
   assert.deepEqual(gateway.problems, []);
   assert.deepEqual(
-    gateway.events.map(({ hook }) => hook),
+    gateway.hookEvents.map(({ hook }) => hook),
     known.map(({ hook }) => hook),
   );
   assert.equal(gateway.spools.size, 1);

@@ -39,7 +39,7 @@ test("--local: the process ends by itself, with everything at the gateway", asyn
   const { gateway, run } = await place(t);
   const child = run({ scenario: "local-cli", mode: "local" });
   assert.deepEqual(await child.hasEnded, { code: 0, signal: null });
-  assert.equal(gateway.events.length, numCaptured("local-cli"));
+  assert.equal(gateway.hookEvents.length, numCaptured("local-cli"));
   assert.deepEqual(gateway.problems, []);
 });
 
@@ -52,7 +52,7 @@ test("--local without a gateway: the process still ends, and the next run brings
   assert.ok(Date.now() - startedMs < 6_000, "three seconds of waiting in all");
   await gateway.listen(port);
   assert.equal((await run({ scenario: "simple", mode: "local" }).hasEnded).code, 0);
-  assert.equal(gateway.events.length, 2 * numCaptured("simple"));
+  assert.equal(gateway.hookEvents.length, 2 * numCaptured("simple"));
   assert.equal(gateway.spools.size, 1);
   assert.deepEqual(gateway.problems, []);
 });
@@ -83,7 +83,7 @@ test("two processes of one install at a time use two spools, and lose nothing", 
   await until(() => first.isDone, "the first process");
   const second = run({ scenario: "multi-tool", mode: "stay" });
   await until(() => second.isDone, "the second process");
-  await until(() => gateway.events.length === numCaptured("subagent") + numCaptured("multi-tool"), "all events");
+  await until(() => gateway.hookEvents.length === numCaptured("subagent") + numCaptured("multi-tool"), "all events");
   assert.equal(gateway.spools.size, 2);
   assert.deepEqual(gateway.problems, []);
 });
@@ -100,7 +100,7 @@ test("what a second spool still holds is sent after the next start", async (t) =
   await Promise.all(children.map((child) => child.hasEnded));
   await gateway.listen(port);
   run({ scenario: "simple", mode: "stay" });
-  await until(() => gateway.events.length === 3 * numCaptured("simple"), "the events of all three");
+  await until(() => gateway.hookEvents.length === 3 * numCaptured("simple"), "the events of all three");
   assert.equal(gateway.spools.size, 2);
 });
 

@@ -104,6 +104,7 @@ def make_card(ws: Workspace, trace: TraceState) -> Card | None:
         reply=final[:MAX_REPLY_CHARS],
         started_at_us=told.started_at_us,
         is_partial=tree.is_partial or is_dropped,
+        labels=told.labels,
         rev=ws.rev,
     )
 

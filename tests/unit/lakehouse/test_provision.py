@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pyiceberg.catalog.sql import SqlCatalog
@@ -81,6 +82,32 @@ def test_a_lake_of_an_older_release_takes_rows_with_the_new_column(catalog: SqlC
         "a": (100, None, 7),
         "b": (100, 40, 7),
     }
+
+
+def test_traces_of_an_older_release_have_no_labels_and_newer_ones_do(catalog: SqlCatalog) -> None:
+    spec = table_named("traces")
+    older = dataclasses.replace(spec, columns=tuple(it for it in spec.columns if it.name != "labels"))
+    provision_tables(catalog, "silver", (older,))
+    _append_trace(catalog, older, "a")
+    (change,) = provision_tables(catalog, "silver", (spec,))
+    assert change.added_columns == ("labels",)
+    _append_trace(catalog, spec, "b", labels={"skill": "c0f8cf095936", "variant": "a"})
+    _append_trace(catalog, spec, "c")
+    rows = catalog.load_table(("silver", "traces")).scan().to_arrow().to_pylist()
+    assert {row["trace_id"]: row["labels"] for row in rows} == {
+        "a": None,
+        "b": [("skill", "c0f8cf095936"), ("variant", "a")],
+        "c": [],
+    }
+
+
+def _append_trace(catalog: SqlCatalog, spec: TableSpec, trace_id: str, **more: Any) -> None:
+    trace = make.trace(trace_id, 1, **more)
+    (feed,) = (it for it in FEEDS if spec.name in it.tables and it.topic.endswith("traces.v1"))
+    columns = feed.tables[spec.name](make.trace_batch(1, [trace]), 1, SeenState(0))
+    committer = TableCommitter(catalog, ("silver", spec.name), spec, lambda _: True)
+    committer.check()
+    committer.commit(committer.write(build_rows(spec, columns, 1)), TableProgress(epoch=1, commit_id=trace_id))
 
 
 def _append_call(catalog: SqlCatalog, spec: TableSpec, span_id: str, **tokens: int) -> None:
