@@ -38,6 +38,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "halt": ("stream_jobs.cli:orders_app", "Stop every run of an agent and keep it closed until a release."),
     "release": ("stream_jobs.cli:orders_app", "Let an agent go on, whatever stopped it."),
     "channels": ("stream_jobs.notify.commands:channels_app", "Say where alerts are told, and try it."),
+    "skill": ("api.console.skill:skill_app", "Compare versions of skills, configurations and models."),
+    "rubric": ("api.console.rubric:rubric_app", "Say what a good run of an agent is, and score runs by it."),
     "prices": ("stream_jobs.prices.commands:prices_app", "Look up what models cost, set it, price history again."),
     "replay": ("producers.cli:replay_app", "Send captured runs to the gateway."),
     "import": ("producers.cli:import_app", "Fill in from OpenClaw's transcripts what was never captured."),

@@ -25,6 +25,7 @@ from api.access.roles import ROLE_FIELD, role_of
 from api.kit.cursor import InvalidCursor
 from api.kit.known_query import refuse_unknown_query
 from api.kit.limits import RequestLimits
+from api.learn.judge import open_judge
 from api.mcp import server as mcp_server
 from api.metrics import REQUEST_SECONDS, REQUESTS
 from api.repositories.errors import QueryTimeout, TooManyQueries, TrinoAway
@@ -34,6 +35,7 @@ from api.routers import (
     alerts,
     budgets,
     channels,
+    compare,
     erasures,
     evolve,
     export,
@@ -45,6 +47,7 @@ from api.routers import (
     reprices,
     retention,
     rules,
+    scores,
     session,
     sessions,
     sql,
@@ -79,6 +82,8 @@ _CLIENT_GONE = 499
 _MODULES = (
     traces,
     trace_views,
+    scores,
+    compare,
     export,
     agents,
     sessions,
@@ -111,7 +116,11 @@ def create_app(settings: ApiSettings, tracy_settings: TracySettings | None = Non
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with open_services(settings) as services, open_tracy(about_tracy, services) as app.state.tracy:
+        async with (
+            open_services(settings) as services,
+            open_tracy(about_tracy, services) as app.state.tracy,
+            open_judge(about_tracy) as app.state.judge,
+        ):
             app.state.services = services
             app.state.door = services.door
             mcp_door.open(services.keys, app.state.tracy)

@@ -7,6 +7,7 @@ Guarantee: beside ``contracts`` and ``prices`` the only part of the stage that o
 
 from stream_jobs.budgets.admin import Standing, list_budgets, remove_budget, set_budget
 from stream_jobs.budgets.orders import MAX_HOURS, RELEASE_HOURS, SentOrder, order_agent
+from stream_jobs.core.learn.bootstrap import MAX_VALUES as MAX_COMPARED_RUNS
 from stream_jobs.core.learn.comparison import Comparison, compare
 from stream_jobs.core.learn.runs import Run
 from stream_jobs.learn.given import give_scores, recently_given
@@ -28,9 +29,7 @@ from stream_jobs.rules.errors import InvalidRule, NoSuchRule
 from stream_jobs.settings import BudgetsSettings, LearnerSettings, NotifierSettings, StitcherSettings
 
 __all__ = [
-    "MAX_HOURS",
-    "RELEASE_HOURS",
-    "BudgetsSetti__all__ = [
+    "MAX_COMPARED_RUNS",
     "MAX_HOURS",
     "RELEASE_HOURS",
     "BudgetsSettings",

@@ -90,7 +90,7 @@ class LearnerSettings(StackSettings):
     )
     rubrics_folder: Path = Field(
         default=Path(),
-        description="Rubrics, as <tenant>/<agent>.toml; empty means <home>/config/rubrics. Read again when they change.",
+        description="Rubrics, as <tenant>/<agent>.toml; empty means <home>/config/rubrics. Read when they change.",
     )
     learner_look_seconds: float = Field(
         default=0.5, gt=0, description="How often it looks for scores that people and models gave."

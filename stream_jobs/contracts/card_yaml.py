@@ -17,9 +17,7 @@ MAX_CARD_BYTES: Final = 2_048
 
 _MAX_TEXT_CHARS = 120
 # A prompt knows its own reply, and the calls show their tools.
-_LEFT_OUT = frozenset(
-    {"tenant_id", "agent_id", "trace_date", "rev", "labels", "tools_used", "reply", "started_at_us"}
-)
+_LEFT_OUT = frozenset({"tenant_id", "agent_id", "trace_date", "rev", "labels", "tools_used", "reply", "started_at_us"})
 _PLAIN_CHARS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./")
 
 

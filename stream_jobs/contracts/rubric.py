@@ -40,8 +40,13 @@ class Criterion(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 class CostAtMost(Criterion, tag="cost_at_most", frozen=True, kw_only=True):
     """A run may cost so much; one without a price is not scored by it."""
 
-    usd: Annotated[Decimal, Meta(gt=0)]
+    usd: Decimal
     about: ClassVar[str] = "The run costs at most `usd` dollars (as text)."
+
+    def __post_init__(self) -> None:
+        """Refuse what is no amount."""
+        if not self.usd.is_finite() or self.usd <= 0:
+            raise ValueError("usd: give an amount above 0, as text")
 
 
 class DurationAtMost(Criterion, tag="duration_at_most", frozen=True, kw_only=True):
@@ -82,9 +87,9 @@ class RedundantCallsAtMost(Criterion, tag="redundant_calls_at_most", frozen=True
 class Ended(Criterion, tag="ended", frozen=True, kw_only=True):
     """The root run ends in one of these ways."""
 
-    statuses: Annotated[
-        list[Literal["ok", "error", "blocked", "incomplete"]], Meta(min_length=1)
-    ] = msgspec.field(default_factory=lambda: ["ok"])
+    statuses: Annotated[list[Literal["ok", "error", "blocked", "incomplete"]], Meta(min_length=1)] = msgspec.field(
+        default_factory=lambda: ["ok"]
+    )
     about: ClassVar[str] = "Its end is one of `statuses`; ok when they are not given."
 
 

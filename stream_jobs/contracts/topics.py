@@ -71,7 +71,5 @@ SCORES = TopicSpec(
 
 OUTPUTS: tuple[TopicSpec, ...] = (SPANS, TRACES, ALERTS, CARDS, SPEND)
 TOPICS: tuple[TopicSpec, ...] = tuple(
-    spec
-    for output in (*OUTPUTS, BUDGET_ALERTS, LEARN_ALERTS, SCORES)
-    for spec in (output, output.dead_letter)
+    spec for output in (*OUTPUTS, BUDGET_ALERTS, LEARN_ALERTS, SCORES) for spec in (output, output.dead_letter)
 )

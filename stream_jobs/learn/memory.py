@@ -49,9 +49,7 @@ def advance(connection: Connection, rev: int) -> None:
 def find_run(connection: Connection, tenant_id: str, agent_id: str, trace_id: str) -> StoredRun | None:
     """Return what is remembered of a trace."""
     row = connection.execute(
-        runs.select().where(
-            runs.c.tenant_id == tenant_id, runs.c.agent_id == agent_id, runs.c.trace_id == trace_id
-        )
+        runs.select().where(runs.c.tenant_id == tenant_id, runs.c.agent_id == agent_id, runs.c.trace_id == trace_id)
     ).one_or_none()
     return None if row is None else _stored(row)
 

@@ -1,6 +1,6 @@
 """Reads alerts and writes down whom to tell.
 
-Upstream: the alerts of the stitcher, of the keeper of budgets and of the learner; channels and acknowledgements in Postgres.
+Upstream: alerts of the stitcher, of the keeper of budgets, of the learner; channels and acknowledgements in Postgres.
 Downstream: messages in Postgres, which ``dispatch`` delivers.
 Guarantee: one transaction holds how far the topics were read, what is open in each channel and the messages to be
 delivered: killed anywhere, nothing is lost or written twice. A channel hears of nothing that was written before it was

@@ -97,6 +97,8 @@ class Comparison:
     failures: FailureComparison
     verdict: Verdict
     sentence: str
+    confidence: float = CONFIDENCE
+    method: str = METHOD
 
 
 def compare(old: Sequence[Run], new: Sequence[Run]) -> Comparison:
@@ -130,7 +132,9 @@ def _by_task(old: Sequence[Run], new: Sequence[Run]) -> dict[str, tuple[list[Run
 
 
 def _measure(name: Measure, pairs: Sequence[tuple[list[Run], list[Run]]]) -> MeasureComparison:
-    values = [tuple([value for run in runs if (value := _READ[name](run)) is not None] for runs in pair) for pair in pairs]
+    values = [
+        tuple([value for run in runs if (value := _READ[name](run)) is not None] for runs in pair) for pair in pairs
+    ]
     known = [(before, after) for before, after in values if min(len(before), len(after)) >= _MIN_IN_TASK]
     old, new = (_side([value for pair in known for value in pair[place]]) for place in (0, 1))
     if not known:
@@ -185,13 +189,17 @@ def _overall(measures: Sequence[MeasureComparison], failures: FailureComparison)
     return failures.verdict if first == "no_difference" else first
 
 
-def _sentence(verdict: Verdict, cost: MeasureComparison, failures: FailureComparison, num_old: int, num_new: int) -> str:
+def _sentence(
+    verdict: Verdict, cost: MeasureComparison, failures: FailureComparison, num_old: int, num_new: int
+) -> str:
     runs = f"{num_old} runs before and {num_new} after"
     if verdict == "not_enough_runs":
         return f"Not enough runs: {runs}, of tasks that both have run; it takes {MIN_RUNS} on either side."
     parts = []
     if failures.verdict in ("better", "worse"):
-        parts.append(f"runs fail {_percent(failures.old.share)} of the time before, {_percent(failures.new.share)} after")
+        parts.append(
+            f"runs fail {_percent(failures.old.share)} of the time before, {_percent(failures.new.share)} after"
+        )
     if cost.percent is not None and cost.low is not None and cost.high is not None:
         word = "more" if cost.percent > 0 else "less"
         parts.append(f"a run costs {abs(cost.percent):f} % {word} (95 %: {cost.low:f} to {cost.high:f} dollars)")

@@ -44,7 +44,9 @@ def mark_card(rubric: Rubric, card: Card) -> list[CriterionMark]:
     for criterion in rubric.criterion:
         if not isinstance(criterion, Judge):
             is_met, why = _look(criterion, card)
-            marks.append(CriterionMark(criterion.name, None if is_met is None else float(is_met), criterion.weight, why))
+            marks.append(
+                CriterionMark(criterion.name, None if is_met is None else float(is_met), criterion.weight, why)
+            )
     return [*marks, total_of(marks)]
 
 

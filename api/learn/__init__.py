@@ -1,0 +1,1 @@
+"""Learns from what runs cost: skills for agents, made of TraceCards."""
