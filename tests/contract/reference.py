@@ -230,7 +230,7 @@ def alert_rules_page() -> str:
     )
     parts.append(
         "\n# Rules of the learner\n\nThe process `learner` looks at ended runs, card by card, and compares each with "
-        "the earlier runs of its own task and agent. These rules have no settings; their bounds stand in the evidence.\n"
+        "the earlier runs of its own task and agent. They have no settings; their bounds stand in the evidence.\n"
     )
     for name, found in LEARN_GUIDES.items():
         guide = found.guide

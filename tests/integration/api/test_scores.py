@@ -1,4 +1,4 @@
-"""Scores of a trace and comparisons by label, over real Postgres and Trino; the judge asks a server of the test's own."""
+"""Scores of a trace and comparisons by label, over real Postgres and Trino; the judge asks a server of the test."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -91,17 +91,15 @@ def test_the_tables_scores_are_shown_with_those_just_given_once(stack: StackSett
     write_run(stack, people.tenant_id, "stored")
     given = people.operator.send("POST", "/v1/traces/stored/scores", {"value": 0.75}).json()
     head = {"tenant_id": people.tenant_id, "agent_id": "agent", "trace_id": "stored", "trace_date": NOW.date()}
-    insert_rows(
-        stack,
-        "scores",
-        [
-            {**head, "score_id": given["score_id"], "source": "human", "scorer": "x", "criterion": "overall", "value": 0.75, "weight": 1.0, "at": NOW, "rev": 9},
-            {**head, "score_id": "a", "source": "rule", "scorer": "r", "criterion": "total", "value": 0.5, "weight": 1.0, "at": NOW, "rev": 2},
-            {**head, "score_id": "a", "source": "rule", "scorer": "r", "criterion": "total", "value": 0.9, "weight": 1.0, "at": NOW, "rev": 3},
-            {**head, "score_id": "b", "source": "rule", "scorer": "r", "criterion": "cheap", "value": None, "weight": 2.0, "at": NOW, "rev": 3},
-            {**head, "score_id": "c", "source": "model", "scorer": "m", "criterion": "answered", "value": 0.1, "weight": 1.0, "at": NOW, "rev": 3},
-        ],
-    )  # fmt: skip
+    rows = [
+        (given["score_id"], "human", "overall", 0.75, 9),
+        ("a", "rule", "total", 0.5, 2),
+        ("a", "rule", "total", 0.9, 3),
+        ("b", "rule", "cheap", None, 3),
+        ("c", "model", "answered", 0.1, 3),
+    ]
+    names = ("score_id", "source", "criterion", "value", "rev")
+    insert_rows(stack, "scores", [{**head, **dict(zip(names, row, strict=True)), "at": NOW} for row in rows])
     found = [(it["source"], it["criterion"], it["value"]) for it in scores_of(people.viewer, "stored")]
     assert found == [
         ("human", "overall", 0.75),
