@@ -4,6 +4,7 @@ Upstream: ``learner``, inside its transaction, with the lock of the learner's ro
 Downstream: ``memory``; scores and findings to be told.
 Guarantee: the outcome follows from the card, the rubric and what is remembered; a card of a revision that is known, or
 older, teaches nothing. A card that comes again for the same run changes what is remembered of it, and is no new run.
+One that comes more than a day after its run has ended raises no alert.
 """
 
 import hashlib
@@ -28,6 +29,8 @@ CardOutcome = Literal["new", "known", "stale", "too_old"]
 
 _NUM_SCORED_RUNS: Final = score_regression.BLOCK + score_regression.MAX_OLD_RUNS
 _DAY_US: Final = 86_400_000_000
+# Imported, or priced again: it is remembered and scored, but it is no news.
+_LATE_US: Final = _DAY_US
 
 
 @dataclass(slots=True)
@@ -68,7 +71,8 @@ def learn(
     if len(runs) > MAX_RUNS_OF_TASK:
         runs = runs[-MAX_RUNS_OF_TASK:]
         memory.forget_before(connection, tenant_id, agent_id, runs[0])
-    found = _find(connection, card, rubric, stored, runs, is_new=known is None)
+    is_late = written_at_us - started_at_us - card.duration_ms * 1_000 > _LATE_US
+    found = [] if is_late else _find(connection, card, rubric, stored, runs, is_new=known is None)
     for finding in found:
         if memory.told_state(connection, finding.alert_id(tenant_id, agent_id)) != finding.state:
             memory.write_told(connection, tenant_id, agent_id, finding)

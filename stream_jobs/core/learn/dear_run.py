@@ -2,7 +2,8 @@
 
 Upstream: a run, and the earlier runs of its task.
 Downstream: alerts; the difference to the median run says why.
-Guarantee: pure; fires at more than ``FACTOR`` times the median of at least ``MIN_RUNS`` earlier priced runs.
+Guarantee: pure; fires at more than ``FACTOR`` times the median of at least ``MIN_RUNS`` earlier priced runs. Where runs
+differ by nature, as those of chats do, it is information: a warning is only the dearest run of all.
 """
 
 from collections.abc import Sequence
@@ -31,11 +32,13 @@ def find_dear_run(run: Run, earlier: Sequence[Run]) -> Finding | None:
     # Of an even number the median lies between two runs; the lower of them has really run.
     middle = costs[(len(costs) - 1) // 2]
     median_run = next(it for it in reversed(priced) if it.cost_usd == middle)
+    num_dearer = sum(cost >= run.cost_usd for cost in costs)
     times = f"{run.cost_usd / usual:.1f} times" if usual else "more than"
     return Finding(
         rule="dear_run",
         about=run.trace_id,
         state="alert",
+        severity="info" if num_dearer else "warning",
         message=f"This run of {run.task_id} cost {_usd(run.cost_usd)} dollars, {times} the median of the "
         f"{len(priced)} runs before it ({_usd(usual)}).",
         labels={"task_id": run.task_id},
@@ -44,6 +47,7 @@ def find_dear_run(run: Run, earlier: Sequence[Run]) -> Finding | None:
             "median_usd": _usd(usual),
             "factor": str(FACTOR),
             "num_runs": str(len(priced)),
+            "num_dearer": str(num_dearer),
             "median_trace_id": median_run.trace_id,
         },
         trace_id=run.trace_id,

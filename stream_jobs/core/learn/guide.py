@@ -22,7 +22,8 @@ class LearnGuide(NamedTuple):
 LEARN_GUIDES: Final[dict[LearnRule, LearnGuide]] = {
     "dear_run": LearnGuide(
         f"A run cost more than {dear_run.FACTOR} times the median of the earlier runs of its task: at least "
-        f"{dear_run.MIN_RUNS} priced ones, at most the last {dear_run.MAX_RUNS}.",
+        f"{dear_run.MIN_RUNS} priced ones, at most the last {dear_run.MAX_RUNS}. A warning when it is the dearest of "
+        "them all, else only information: the runs of a chat differ more than those of a schedule.",
         RuleGuide(
             ("alert",),
             "Never: what a run has done stays done.",
@@ -32,8 +33,8 @@ LEARN_GUIDES: Final[dict[LearnRule, LearnGuide]] = {
     ),
     "worse_version": LearnGuide(
         "Since the label `skill` or `config` of a task's runs changed, they are dearer or fail more than before. "
-        f"Looked at after the {', '.join(map(str, worse_version.LOOKS[:-1]))} and {worse_version.LOOKS[-1]} runs in a row of "
-        f"the new version, against at most {worse_version.MAX_OLD_RUNS} of the one before (at least "
+        f"Looked at after {', '.join(map(str, worse_version.LOOKS[:-1]))} and {worse_version.LOOKS[-1]} runs in a row "
+        f"of the new version, against at most {worse_version.MAX_OLD_RUNS} of the one before (at least "
         f"{worse_version.MIN_OLD_RUNS}). Dearer: an exact one-sided rank test, and a median at least "
         f"{100 * worse_version.MIN_RISE:.0f} % higher; failing: Fisher's exact test. Over all looks the chance of a "
         f"false alarm is at most {100 * (1 - worse_version.CONFIDENCE):.0f} %.",

@@ -84,6 +84,10 @@ class Learning(Installed):
         self.put(CARDS.name, partition, value)
         return card
 
+    def age(self, days: int) -> None:
+        """Let the next runs have begun so many days earlier."""
+        self._started_at_us -= days * 86_400_000_000
+
     def send_again(self, num_records: int) -> None:
         """Send the last records once more, as a stitcher that was killed does."""
         for partition, value in self._sent[-num_records:]:

@@ -12,6 +12,7 @@ import pytest
 from infra.runtime.settings import StackSettings
 from stream_jobs.contracts.score import Score, score_id_of
 from stream_jobs.contracts.topics import CARDS
+from stream_jobs.core.learn.dear_run import MIN_RUNS
 from stream_jobs.learn.given import give_scores, recently_given
 from tests.integration.stream_jobs.harness import DEADLINE_S, wait_until
 from tests.integration.stream_jobs.learning import RUBRIC, TENANT, Learning
@@ -58,15 +59,17 @@ def test_killed_again_and_again_it_tells_each_alert_and_score_once(learning: Lea
     for agent_id in AGENTS:
         learning.write_rubric(agent_id)
     dear: set[str] = set()
+    num_of: Counter[str] = Counter()
     process = learning.start()
-    for turn in range(num_kills):
+    for _ in range(num_kills):
         # It stands by until the other is killed.
         successor = learning.start()
         before = learning.learned()
         for number in range(16):
             num_runs += 1
             agent_id = chooser.choice(AGENTS)
-            is_dear = turn > 0 and chooser.random() < 0.3
+            is_dear = num_of[agent_id] >= MIN_RUNS and chooser.random() < 0.25
+            num_of[agent_id] += 1
             usd = f"{1 if is_dear else 0.1 + chooser.random() / 20:.4f}"
             learning.card(f"t{num_runs}", usd, agent_id=agent_id, partition=AGENTS.index(agent_id))
             if is_dear:
@@ -115,6 +118,24 @@ def test_a_card_that_comes_again_replaces_its_run_and_is_none_of_its_own(learnin
     marks = [(it.criterion, it.value) for it in learning.scores() if it.trace_id == "late"]
     assert marks[:3] == [("cheap", 1.0), ("ended", 1.0), ("total", 1.0)]
     assert marks[3:6] == [("cheap", 0.0), ("ended", 1.0), ("total", 0.25)]
+
+
+def test_what_comes_long_after_its_run_is_remembered_and_is_no_news(learning: Learning) -> None:
+    learning.write_rubric("laptop")
+    learning.start()
+    for number in range(5):
+        learning.card(f"t{number}", "0.10")
+    learning.age(days=3)
+    learning.card("imported", "9")
+    learning.age(days=100)
+    learning.card("forgotten", "9")
+    del learning.ledger["forgotten"]
+    learning.age(days=-103)
+    learning.card("now", "9")
+    learning.wait_learned()
+    assert [it.trace_id for it in learning.alerts()] == ["now"]
+    assert {it.trace_id for it in learning.scores() if it.value == 0} == {"imported", "now"}
+    assert learning.metric('clawtrace_learner_cards_total{outcome="too_old"}') == 1
 
 
 def test_a_version_that_is_dearer_is_told_once_and_is_over_when_it_is_taken_back(learning: Learning) -> None:

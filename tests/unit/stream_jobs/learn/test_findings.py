@@ -44,6 +44,13 @@ def test_an_alerts_id_follows_from_what_it_is_about() -> None:
 def test_a_dear_run(usd: str | None, costs: list[float], fires: bool) -> None:
     found = find_dear_run(run("t", usd), runs("e", costs))
     assert (found is not None) is fires
+    assert found is None or found.severity == "warning"
+
+
+def test_in_a_task_whose_runs_differ_a_dear_run_is_information() -> None:
+    found = find_dear_run(run("t", "0.9"), runs("e", [0.1, 0.1, 0.1, 0.2, 2.0]))
+    assert found is not None
+    assert (found.severity, found.evidence["num_dearer"]) == ("info", "1")
 
 
 def test_a_dear_run_names_a_run_that_has_cost_the_median() -> None:
