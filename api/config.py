@@ -20,7 +20,7 @@ from api.tracy.settings import TracySettings
 from infra.runtime.settings import StackSettings
 from lakehouse.settings import SinkSettings, UpkeepSettings
 from producers.settings import GatewaySettings
-from stream_jobs.settings import BudgetsSettings, NotifierSettings, StitcherSettings
+from stream_jobs.settings import BudgetsSettings, LearnerSettings, NotifierSettings, StitcherSettings
 
 # Process -> its settings. A setting is shown under the first that has it.
 PROCESSES: dict[str, type[StackSettings]] = {
@@ -28,6 +28,7 @@ PROCESSES: dict[str, type[StackSettings]] = {
     "gateway": GatewaySettings,
     "stitcher": StitcherSettings,
     "budgets": BudgetsSettings,
+    "learner": LearnerSettings,
     "notifier": NotifierSettings,
     "sink": SinkSettings,
     "upkeep": UpkeepSettings,

@@ -26,6 +26,7 @@ from api.kit.cursor import InvalidCursor
 from api.kit.known_query import refuse_unknown_query
 from api.kit.limits import RequestLimits
 from api.learn.distiller import open_distiller
+from api.learn.judge import open_judge
 from api.mcp import server as mcp_server
 from api.metrics import REQUEST_SECONDS, REQUESTS
 from api.repositories.errors import QueryTimeout, TooManyQueries, TrinoAway
@@ -35,6 +36,7 @@ from api.routers import (
     alerts,
     budgets,
     channels,
+    compare,
     configs,
     erasures,
     evolve,
@@ -47,6 +49,7 @@ from api.routers import (
     reprices,
     retention,
     rules,
+    scores,
     session,
     sessions,
     skills,
@@ -82,6 +85,8 @@ _CLIENT_GONE = 499
 _MODULES = (
     traces,
     trace_views,
+    scores,
+    compare,
     export,
     agents,
     configs,
@@ -120,6 +125,7 @@ def create_app(settings: ApiSettings, tracy_settings: TracySettings | None = Non
             open_services(settings) as services,
             open_tracy(about_tracy, services) as app.state.tracy,
             open_distiller(about_tracy, services) as app.state.distiller,
+            open_judge(about_tracy) as app.state.judge,
         ):
             app.state.services = services
             app.state.door = services.door

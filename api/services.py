@@ -31,6 +31,7 @@ from api.repositories.channels import ChannelsRepository
 from api.repositories.configs import ConfigsRepository
 from api.repositories.engine import TrinoEngine
 from api.repositories.erasures import ErasuresRepository
+from api.repositories.labelled_runs import LabelledRunsRepository
 from api.repositories.orders import OrdersRepository
 from api.repositories.policies import PoliciesRepository
 from api.repositories.priced_calls import PricedCallsRepository
@@ -39,6 +40,7 @@ from api.repositories.reprices import RepricesRepository
 from api.repositories.retention import RetentionRepository
 from api.repositories.rules import RulesRepository
 from api.repositories.scope import Scope
+from api.repositories.scores import ScoresRepository
 from api.repositories.sessions import SessionsRepository
 from api.repositories.spans import SpansRepository
 from api.repositories.sql import SqlRepository
@@ -52,7 +54,7 @@ from infra.runtime.database import make_engine
 from infra.runtime.key_store import KeyStore
 from lakehouse.contracts.retention import default_days
 from lakehouse.settings import LakeSettings
-from stream_jobs.admin import BudgetsSettings, NotifierSettings, StitcherSettings
+from stream_jobs.admin import BudgetsSettings, LearnerSettings, NotifierSettings, StitcherSettings
 
 # How often a long query looks whether its client is still there.
 _DISCONNECT_CHECK_S = 0.25
@@ -95,6 +97,8 @@ class Services:
     repricing: Repricing
     retention: RetentionRepository
     erasures: ErasuresRepository
+    scores: ScoresRepository
+    labelled_runs: LabelledRunsRepository
 
 
 @asynccontextmanager
@@ -154,6 +158,8 @@ async def open_services(settings: ApiSettings) -> AsyncIterator[Services]:
             repricing=repricing,
             retention=RetentionRepository(database, trino, days),
             erasures=ErasuresRepository(database),
+            scores=ScoresRepository(trino, database, LearnerSettings(home=home, port_base=port_base)),
+            labelled_runs=LabelledRunsRepository(trino),
         )
     finally:
         await repricing.close()

@@ -1,7 +1,7 @@
 """The commands of the stream jobs.
 
 Upstream: people and the supervisor, through ``clawtrace``.
-Downstream: ``stream_jobs.processors``, ``stream_jobs.budgets``.
+Downstream: ``stream_jobs.processors``, ``stream_jobs.budgets``, ``stream_jobs.learn``.
 Guarantee: nothing heavy is imported before a command runs; what a person can put right is said in plain words on stderr
 with exit code 1; with --json, stdout is one JSON document.
 """
@@ -15,7 +15,7 @@ import typer
 from infra.runtime.logging import configure_logging
 from infra.runtime.metrics import describe_process
 from stream_jobs.contracts.budget import BudgetAction, BudgetWindow, InvalidBudget
-from stream_jobs.settings import BudgetsSettings, StitcherSettings
+from stream_jobs.settings import BudgetsSettings, LearnerSettings, StitcherSettings
 
 _Parameters = ParamSpec("_Parameters")
 _Result = TypeVar("_Result")
@@ -27,6 +27,7 @@ TenantOption = Annotated[
 
 budget_app = typer.Typer(no_args_is_help=True, help="What tenants and agents may spend in an hour, a day, a month.")
 orders_app = typer.Typer(no_args_is_help=True, help="Halt and release agents by hand.")
+learner_app = typer.Typer(no_args_is_help=True, help="Learn from ended runs: score them, tell of dear and worse ones.")
 stitcher_app = typer.Typer(no_args_is_help=True, help="Turn events into spans, traces and alerts.")
 
 
@@ -44,6 +45,28 @@ def run() -> None:
     settings = StitcherSettings()
     describe_process("stitcher", settings.home)
     raise typer.Exit(run_process(settings))
+
+
+@learner_app.callback()
+def _learner_group() -> None:
+    """Keep ``run`` a command of its own even while it is the only one."""
+
+
+@learner_app.command("run")
+def run_learner() -> None:
+    """Run the learner until it is told to stop."""
+    configure_logging("learner")
+    import structlog
+
+    from stream_jobs.learn.process import NeedsPerson, make_learner_process
+
+    settings = LearnerSettings()
+    describe_process("learner", settings.home)
+    try:
+        make_learner_process(settings).run()
+    except NeedsPerson as error:
+        structlog.get_logger(__name__).critical("learner_stopped", reason=str(error))
+        raise typer.Exit(1) from None
 
 
 def _plain_errors(command: Callable[_Parameters, _Result]) -> Callable[_Parameters, _Result]:

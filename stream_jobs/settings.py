@@ -1,7 +1,7 @@
 """Settings of the stream jobs, on top of where everything is.
 
 Upstream: environment variables with the prefix ``CLAWTRACE_``.
-Downstream: ``stream_jobs.processors``, ``stream_jobs.budgets``, ``stream_jobs.notify``.
+Downstream: ``stream_jobs.processors``, ``stream_jobs.budgets``, ``stream_jobs.learn``, ``stream_jobs.notify``.
 Guarantee: the defaults are what the local stack uses.
 """
 
@@ -80,6 +80,36 @@ class BudgetsSettings(StackSettings):
     budgets_max_consecutive_dead: int = Field(
         default=100, ge=0, description="Unreadable records in a row after which the keeper stops."
     )
+
+
+class LearnerSettings(StackSettings):
+    """What the learner can be told."""
+
+    topic_prefix: str = Field(
+        default="", description="Put before every topic and group name; several installs can share one cluster."
+    )
+    rubrics_folder: Path = Field(
+        default=Path(),
+        description="Rubrics, as <tenant>/<agent>.toml; empty means <home>/config/rubrics. Read when they change.",
+    )
+    learner_look_seconds: float = Field(
+        default=0.5, gt=0, description="How often it looks for scores that people and models gave."
+    )
+    learner_standby_seconds: float = Field(
+        default=1.0, gt=0, description="How often a second learner asks whether the first is gone."
+    )
+    learner_keep_days: int = Field(
+        default=90, ge=1, le=3650, description="Days that it remembers what a run cost, to compare later ones with."
+    )
+    learner_max_consecutive_dead: int = Field(
+        default=100, ge=0, description="Unreadable records in a row after which the learner stops."
+    )
+
+    @model_validator(mode="after")
+    def _fill_learner_defaults(self) -> Self:
+        if self.rubrics_folder == Path():
+            self.rubrics_folder = self.home / "config" / "rubrics"
+        return self
 
 
 class NotifierSettings(StackSettings):

@@ -7,7 +7,7 @@ Guarantee: all that the stitcher writes on a card is here (a test compares the t
 
 import json
 from collections.abc import Mapping
-from datetime import date
+from datetime import date, datetime
 from typing import Any, Final, Self
 
 import msgspec
@@ -79,6 +79,9 @@ CARD_PARTS: Final[dict[str, type[msgspec.Struct]]] = {
 }
 
 
+_MADE: Final = frozenset({*CARD_PARTS, "tokens", "labels", "tools_used", "reply"})
+
+
 class TraceCard(Answer):
     """What one finished run cost and why, small enough for a prompt."""
 
@@ -106,6 +109,9 @@ class TraceCard(Answer):
     )
     reread_cost_usd: Usd
     reread_bill: list[CardReread] = Field(description="The dearest results that were read again, at most six.")
+    tools_used: list[str] = Field(description="Names of the tools it called, at most 64, sorted.")
+    reply: str = Field(description="The final reply's beginning: at most 400 characters.")
+    started_at: datetime | None = Field(description="Start of the first span (UTC); unknown on cards of before.")
     is_partial: bool = Field(description="Whether the trace was too long to be read whole.")
     labels: dict[str, str] = Field(
         description="Short words to compare runs by: skill, skill:<name>, config, model, and the user's own."
@@ -119,12 +125,15 @@ class TraceCard(Answer):
             **{name: json.loads(row[name] or "[]") for name in CARD_PARTS},
             # NULL in rows of an older release.
             labels=row["labels"] or {},
-            **{name: row[name] for name in cls.model_fields if name not in (*CARD_PARTS, "tokens", "labels")},
+            tools_used=row["tools_used"] or [],
+            reply=row["reply"] or "",
+            **{name: row[name] for name in cls.model_fields if name not in _MADE},
         )
 
     def as_yaml(self) -> str:
         """The card as YAML of at most two kilobytes."""
         lists = {name: [part(**dict(item)) for item in getattr(self, name)] for name, part in CARD_PARTS.items()}
         counts = {f"{kind}_tokens": count for kind, count in dict(self.tokens).items()}
-        plain = {name: value for name, value in dict(self).items() if name not in CARD_PARTS and name != "tokens"}
+        not_plain = {*CARD_PARTS, "tokens", "started_at"}
+        plain = {name: value for name, value in dict(self).items() if name not in not_plain}
         return render_card(Card(tenant_id="", rev=0, **{**plain, **counts, **lists}))

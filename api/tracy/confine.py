@@ -19,6 +19,7 @@ from infra.runtime.access_keys import AGENT_ID
 PAYLOAD_COLUMNS: Final[Mapping[str, frozenset[str]]] = {
     "spans": frozenset({"input", "output"}),
     "events": frozenset({"payload"}),
+    "cards": frozenset({"reply"}),
 }
 _DIALECT = Trino()
 

@@ -36,6 +36,7 @@ PROCESSES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("gateway", "gateway", ("topics-provision", "db-migrate")),
     ("stitcher", "stitcher_metrics", ("topics-provision",)),
     ("budgets", "budgets_metrics", ("topics-provision", "db-migrate")),
+    ("learner", "learner_metrics", ("topics-provision", "db-migrate")),
     ("notifier", "notifier_metrics", ("topics-provision", "db-migrate")),
     ("sink", "sink_metrics", ("topics-provision", "lake-provision", "db-migrate")),
     ("upkeep", "upkeep_metrics", ("lake-views", "db-migrate")),

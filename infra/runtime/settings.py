@@ -26,6 +26,7 @@ PORT_OFFSETS: dict[str, int] = {
     "trino_internal": 9,
     "budgets_metrics": 10,
     "notifier_metrics": 11,
+    "learner_metrics": 12,
 }
 
 LOOPBACK = "127.0.0.1"

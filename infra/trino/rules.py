@@ -15,7 +15,7 @@ from infra.runtime.trino_connection import API, MAINTENANCE, OPERATOR, TENANT_ID
 VIEW_SCHEMA: Final = "clawtrace"
 TABLE_SCHEMA: Final = "silver"
 # One view, one silver table of the same name. lakehouse owns them; a test holds the two lists together.
-VIEWS: Final = ("agents", "alerts", "cards", "edges", "events", "spans", "tenants", "traces", "verdicts")
+VIEWS: Final = ("agents", "alerts", "cards", "edges", "events", "scores", "spans", "tenants", "traces", "verdicts")
 
 TENANT_USERS: Final = f"{TENANT_USER_PREFIX}{TENANT_ID_PATTERN}"
 ROW_FILTER: Final = f"tenant_id = substr(current_user, {len(TENANT_USER_PREFIX) + 1})"

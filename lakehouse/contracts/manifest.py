@@ -66,6 +66,10 @@ _NOTES: dict[str, tuple[str, ...]] = {
         "In force while expires_at is ahead; one that was taken back ends when it was.",
         "verdict_id tells who said it: by-hand-… a person, budget-… a budget, else a rule.",
     ),
+    "scores": (
+        "criterion total is the weighted mean of a rubric's rules: never average it with the others.",
+        "value is NULL for a comment alone; source is rule, model or human.",
+    ),
     "cards": ("top_cost_spans, redundant_tool_calls, sub_agents, critical_path and reread_bill are JSON text.",),
 }
 
@@ -114,6 +118,14 @@ _EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
             "Who is stopped right now, and why?",
             "SELECT agent_id, scope, scope_id, action, reason, expires_at FROM verdicts "
             "WHERE expires_at > now() AND action <> 'release' ORDER BY issued_at DESC",
+        ),
+    ),
+    "scores": (
+        (
+            "How well did each task score in the last week?",
+            "SELECT task_id, count(*) AS num_runs, avg(value) AS score FROM scores "
+            "WHERE criterion = 'total' AND trace_date >= current_date - INTERVAL '7' DAY GROUP BY task_id "
+            "ORDER BY score",
         ),
     ),
     "cards": (

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Literal, get_args
 
-RetainedTable = Literal["events", "spans", "edges", "traces", "alerts", "cards", "verdicts"]
+RetainedTable = Literal["events", "spans", "edges", "traces", "alerts", "cards", "scores", "verdicts"]
 
 MIN_DAYS = 1
 MAX_DAYS = 3_650
@@ -33,6 +33,7 @@ AGE_RULES: tuple[AgeRule, ...] = (
     AgeRule("traces", "trace_date", 400),
     AgeRule("alerts", "at", 400),
     AgeRule("cards", "trace_date", 400),
+    AgeRule("scores", "trace_date", 400),
     # Not when it was said: one that is in force is not old.
     AgeRule("verdicts", "expires_at", 90),
 )

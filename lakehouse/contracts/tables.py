@@ -16,10 +16,13 @@ from producers.contracts.topics import EVENTS as EVENTS_TOPIC
 from producers.contracts.topics import GUARD as GUARD_TOPIC
 from stream_jobs.contracts.alert import Alert
 from stream_jobs.contracts.card import Card
+from stream_jobs.contracts.score import Score
 from stream_jobs.contracts.span import Span
 from stream_jobs.contracts.topics import ALERTS as ALERTS_TOPIC
 from stream_jobs.contracts.topics import BUDGET_ALERTS as BUDGET_ALERTS_TOPIC
 from stream_jobs.contracts.topics import CARDS as CARDS_TOPIC
+from stream_jobs.contracts.topics import LEARN_ALERTS as LEARN_ALERTS_TOPIC
+from stream_jobs.contracts.topics import SCORES as SCORES_TOPIC
 from stream_jobs.contracts.topics import SPANS as SPANS_TOPIC
 from stream_jobs.contracts.topics import TRACES as TRACES_TOPIC
 from stream_jobs.contracts.trace import Trace
@@ -179,7 +182,7 @@ ALERTS = TableSpec(
     key=("tenant_id", "alert_id"),
     # One that rose and was over within one record has both states there.
     tie_break="CASE WHEN state = 'ok' THEN 0 ELSE 1 END",
-    sources=(ALERTS_TOPIC.name, BUDGET_ALERTS_TOPIC.name),
+    sources=(ALERTS_TOPIC.name, BUDGET_ALERTS_TOPIC.name, LEARN_ALERTS_TOPIC.name),
 )
 
 VERDICTS = TableSpec(
@@ -207,8 +210,18 @@ CARDS = TableSpec(
     sources=(CARDS_TOPIC.name,),
 )
 
+SCORES = TableSpec(
+    name="scores",
+    doc="How well runs met the criteria of a rubric, one row per trace, criterion and who says it.",
+    columns=(*columns_of(Score, internal=("rev",)), EPOCH),
+    partition=("trace_date", "tenant_id"),
+    sort=("tenant_id", "trace_id", "score_id", "rev"),
+    key=("tenant_id", "trace_date", "agent_id", "trace_id", "score_id"),
+    sources=(SCORES_TOPIC.name,),
+)
+
 # In the order of commits within a cycle: what a trace names must be there before the trace.
-TABLES: tuple[TableSpec, ...] = (EVENTS, SPANS, EDGES, TRACES, AGENTS, TENANTS, ALERTS, CARDS, VERDICTS)
+TABLES: tuple[TableSpec, ...] = (EVENTS, SPANS, EDGES, TRACES, AGENTS, TENANTS, ALERTS, CARDS, VERDICTS, SCORES)
 
 
 def table_named(name: str) -> TableSpec:

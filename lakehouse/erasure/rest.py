@@ -36,6 +36,11 @@ ELSEWHERE: Final = (
         until="an admin removes them; the audit log stays",
     ),
     OtherRest(
+        place="the learner's memory in Postgres",
+        what="cost, counts, labels and task of the runs; scores and comments that were given within a day",
+        until="CLAWTRACE_LEARNER_KEEP_DAYS, by default 90 days, are over; what was given a day after it was",
+    ),
+    OtherRest(
         place="messages",
         what="alerts that were told to people, and conversations with Tracy, which may quote a trace",
         until="whoever got them, or keeps the conversation, removes them",

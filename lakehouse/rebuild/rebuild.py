@@ -1,8 +1,8 @@
 """Makes the derived tables again: the stitcher's own routine over the log or silver.events, table for table.
 
 Upstream: lakehouse.rebuild.sources; stream_jobs.restitch.
-Downstream: spans, edges, traces, agents, tenants, alerts, cards. Events and verdicts are no tables of this kind: the
-one is a source, the other has writers besides the stitcher.
+Downstream: spans, edges, traces, agents, tenants, alerts, cards. Events, verdicts and scores are no tables of this
+kind: the first is a source, the others have writers besides the stitcher.
 Guarantee: the sink goes on meanwhile; each table changes in one commit. Cut off anywhere before its commit, a table is
 as it was. What was erased stays away. Prices and rules are those of now.
 """

@@ -29,8 +29,8 @@ from lakehouse.sink.rows import UnfitRow, build_rows, concat_columns
 
 # Rows that wait for a file; some hundred bytes to some kilobytes each.
 _ROWS_PER_FILE = 50_000
-# Alerts of the keeper of budgets do not follow from events.
-_BUDGET_RULE = "budget"
+# Alerts of the keeper of budgets and of the learner do not follow from events alone.
+_KEPT_RULES = ("budget", "dear_run", "worse_version", "score_regression")
 
 # Last day of which the source lacks something, by tenant: up to it everything is left as it is.
 KeptUntil = dict[str, date]
@@ -169,7 +169,7 @@ class TableInWork:
         return until is not None and (day is None or day <= until)
 
     def _is_kept_alert(self, rows: pa.Table) -> pa.Array | pa.ChunkedArray:
-        kept = pc.equal(rows["rule"], _BUDGET_RULE)
+        kept = pc.is_in(rows["rule"], pa.array(_KEPT_RULES, pa.string()))
         for tenant_id, until in self.kept_until.items():
             is_old = pc.equal(rows["tenant_id"], tenant_id)
             if until < date.max:

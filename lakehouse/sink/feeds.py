@@ -17,6 +17,7 @@ from lakehouse.contracts.tables import (
     ALERTS,
     CARDS,
     EVENTS,
+    SCORES,
     SPANS,
     TRACES,
     VERDICTS,
@@ -29,10 +30,13 @@ from producers.contracts.topics import EVENTS as EVENTS_TOPIC
 from producers.contracts.topics import GUARD as GUARD_TOPIC
 from stream_jobs.contracts.alert import AlertBatch
 from stream_jobs.contracts.card import CardBatch
+from stream_jobs.contracts.score import ScoreBatch
 from stream_jobs.contracts.span import SpanBatch
 from stream_jobs.contracts.topics import ALERTS as ALERTS_TOPIC
 from stream_jobs.contracts.topics import BUDGET_ALERTS as BUDGET_ALERTS_TOPIC
 from stream_jobs.contracts.topics import CARDS as CARDS_TOPIC
+from stream_jobs.contracts.topics import LEARN_ALERTS as LEARN_ALERTS_TOPIC
+from stream_jobs.contracts.topics import SCORES as SCORES_TOPIC
 from stream_jobs.contracts.topics import SPANS as SPANS_TOPIC
 from stream_jobs.contracts.topics import TRACES as TRACES_TOPIC
 from stream_jobs.contracts.trace import Trace, TraceBatch
@@ -202,7 +206,7 @@ def _verdicts(message: GuardMessage) -> list[GuardMessage]:
     return [message] if isinstance(message.body, Verdict) else []
 
 
-def _batch_mark(batch: SpanBatch | TraceBatch | AlertBatch | CardBatch) -> Mark:
+def _batch_mark(batch: SpanBatch | TraceBatch | AlertBatch | CardBatch | ScoreBatch) -> Mark:
     return (batch.rev, batch.part)
 
 
@@ -237,6 +241,12 @@ FEEDS: tuple[Feed, ...] = (
         _batch_mark,
         {"alerts": _struct_columns(ALERTS, lambda batch: batch.alerts)},
     ),
+    Feed(
+        LEARN_ALERTS_TOPIC.name,
+        msgspec.json.Decoder(AlertBatch).decode,
+        _batch_mark,
+        {"alerts": _struct_columns(ALERTS, lambda batch: batch.alerts)},
+    ),
     # Several writers count for themselves, so there is no mark: what is sent again is a row again, and the view folds
     # it by its id.
     Feed(
@@ -250,6 +260,12 @@ FEEDS: tuple[Feed, ...] = (
         msgspec.json.Decoder(CardBatch).decode,
         _batch_mark,
         {"cards": _struct_columns(CARDS, lambda batch: batch.cards)},
+    ),
+    Feed(
+        SCORES_TOPIC.name,
+        msgspec.json.Decoder(ScoreBatch).decode,
+        _batch_mark,
+        {"scores": _struct_columns(SCORES, lambda batch: batch.scores)},
     ),
 )
 

@@ -33,6 +33,7 @@ _NAMES: dict[str, _Names] = {
     "traces": _Names(("trace_id",), (), ("session_key",), "started_at"),
     "alerts": _Names(("trace_id",), ("label:run_id",), ("label:session_key",), "at"),
     "cards": _Names(("trace_id",)),
+    "scores": _Names(("trace_id",)),
     "verdicts": _Names((), ("scope:run",), ("scope:session",), "issued_at"),
     "agents": _Names(),
     "tenants": _Names(),

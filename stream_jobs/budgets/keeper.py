@@ -20,8 +20,7 @@ from producers.contracts.event import DeadLetterStage, record_key
 from producers.contracts.guard import GuardMessage, Verdict
 from producers.contracts.topics import GUARD
 from stream_jobs.budgets import ledger, metrics
-from stream_jobs.budgets.ledger import OutboxRow, StoredBudget
-from stream_jobs.budgets.sender import Sender
+from stream_jobs.budgets.ledger import StoredBudget
 from stream_jobs.budgets.tables import marks
 from stream_jobs.contracts.alert import Alert, AlertBatch
 from stream_jobs.contracts.spend import Spend, SpendBatch
@@ -30,6 +29,8 @@ from stream_jobs.core.budgets.settlement import Charge, Told, charge_of, release
 from stream_jobs.core.budgets.state import encode_state
 from stream_jobs.log_source import LogSource, NeedsPerson, Record
 from stream_jobs.marks import NO_MARK, Mark, Place, read_marks, write_marks
+from stream_jobs.outbox import MAX_UNSENT_ROWS, OutboxRow
+from stream_jobs.outbox_sender import Sender
 from stream_jobs.settings import BudgetsSettings
 
 _log = structlog.get_logger(__name__)
@@ -99,7 +100,7 @@ class Keeper:
         for batch in batches:
             metrics.LATENCY_SECONDS.observe(max(ended_us - batch.received_at_us, 0) / 1e6)
         self._mark_sent(unsent)
-        if len(unsent) == ledger.MAX_UNSENT_ROWS:
+        if len(unsent) == MAX_UNSENT_ROWS:
             self._send_unsent()
 
     def close(self) -> None:

@@ -6,7 +6,7 @@ Guarantee: whoever changes a budget holds the lock of the keeper's one row first
 one number for each.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
@@ -17,27 +17,16 @@ from sqlalchemy.dialects.postgresql import insert
 
 from infra.runtime.access_keys import access_keys
 from infra.runtime.guard_audit import guard_audit
+from stream_jobs import outbox as outbox_rows
 from stream_jobs.budgets.tables import budgets, keeper, outbox, spend_buckets
 from stream_jobs.contracts.budget import Budget
 from stream_jobs.core.budgets.settlement import Charge
 from stream_jobs.core.budgets.state import BudgetState, decode_state, encode_state
 from stream_jobs.core.budgets.windows import DAY_US, FINEST_BUCKET_US
+from stream_jobs.outbox import OutboxRow
 
-MAX_UNSENT_ROWS: Final = 1_000
 # A month and what may come late for it.
 KEEP_BUCKETS_US: Final = 35 * DAY_US
-KEEP_SENT: Final = "1 day"
-
-
-@dataclass(frozen=True, slots=True)
-class OutboxRow:
-    """One record to be sent; ``topic`` is the contract's name."""
-
-    topic: str
-    key: bytes
-    value: bytes
-    headers: Mapping[str, str] | None = None
-    id: int = 0
 
 
 @dataclass(slots=True)
@@ -151,27 +140,17 @@ def delete_budget(connection: Connection, budget_id: str) -> None:
 
 def put(connection: Connection, rows: Sequence[OutboxRow]) -> None:
     """Write records to be sent, in this order, once the transaction is done."""
-    if rows:
-        values = [
-            {"topic": it.topic, "key": it.key, "value": it.value, "headers": dict(it.headers) if it.headers else None}
-            for it in rows
-        ]
-        connection.execute(outbox.insert(), values)
+    outbox_rows.put(connection, outbox, rows)
 
 
 def unsent(connection: Connection) -> list[OutboxRow]:
     """Return the oldest records that nobody has marked as sent."""
-    rows = connection.execute(
-        outbox.select().where(outbox.c.sent_at.is_(None)).order_by(outbox.c.id).limit(MAX_UNSENT_ROWS)
-    )
-    return [OutboxRow(row.topic, row.key, row.value, row.headers, row.id) for row in rows]
+    return outbox_rows.unsent(connection, outbox)
 
 
 def mark_sent(connection: Connection, rows: Sequence[OutboxRow]) -> None:
     """Note that the broker has these records; a crash that forgets it only has them sent again."""
-    connection.execute(sa.text("SET LOCAL synchronous_commit = off"))
-    numbers = [row.id for row in rows]
-    connection.execute(outbox.update().where(outbox.c.id.in_(numbers)).values(sent_at=sa.func.clock_timestamp()))
+    outbox_rows.mark_sent(connection, outbox, rows)
 
 
 def is_anything_due(connection: Connection, now_us: int, last_audit_id: int) -> bool:
@@ -200,7 +179,7 @@ def agents_by_tenant(connection: Connection) -> dict[str, list[str]]:
 def drop_old(connection: Connection, now_us: int) -> None:
     """Drop what no window needs any more, and records that were sent long ago."""
     connection.execute(spend_buckets.delete().where(spend_buckets.c.bucket_us < now_us - KEEP_BUCKETS_US))
-    connection.execute(outbox.delete().where(outbox.c.sent_at < sa.func.now() - sa.cast(KEEP_SENT, sa.Interval)))
+    outbox_rows.drop_sent(connection, outbox)
 
 
 def _stored(row: Row[Any]) -> StoredBudget:

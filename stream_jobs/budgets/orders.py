@@ -22,9 +22,9 @@ from infra.runtime.topics import DAY_MS
 from producers.contracts.event import record_key
 from producers.contracts.guard import GuardAction, GuardMessage, Verdict
 from producers.contracts.topics import GUARD
-from stream_jobs.budgets.ledger import OutboxRow
-from stream_jobs.budgets.sender import Sender
 from stream_jobs.contracts.budget import InvalidBudget
+from stream_jobs.outbox import OutboxRow
+from stream_jobs.outbox_sender import Sender
 from stream_jobs.settings import BudgetsSettings
 
 MAX_HOURS: Final = GUARD.retention_ms * 24 / DAY_MS

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from infra.runtime.database import metadata
 from stream_jobs.marks import marks_table
+from stream_jobs.outbox import outbox_table
 
 budgets: Final = sa.Table(
     "budgets",
@@ -53,14 +54,4 @@ spend_buckets: Final = sa.Table(
     sa.Column("num_spends", sa.BigInteger, nullable=False),
 )
 
-outbox: Final = sa.Table(
-    "budget_outbox",
-    metadata,
-    sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
-    sa.Column("topic", sa.Text, nullable=False),
-    sa.Column("key", sa.LargeBinary, nullable=False),
-    sa.Column("value", sa.LargeBinary, nullable=False),
-    sa.Column("headers", sa.JSON),
-    sa.Column("written_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
-    sa.Column("sent_at", sa.DateTime(timezone=True)),
-)
+outbox: Final = outbox_table("budget_outbox")

@@ -1,6 +1,6 @@
 """The alert: a rule that fired, with the numbers that prove it.
 
-Upstream: ``stream_jobs.core``.
+Upstream: ``stream_jobs.core``; the keeper of budgets and the learner, in topics of their own.
 Downstream: topic ``clawtrace.alerts.v1``, table ``silver.alerts``, notification channels.
 Guarantee: ``alert_id`` follows from rule and scope, so that saying it twice is saying it once.
 """
@@ -32,6 +32,9 @@ AlertRule = Literal[
     "no_data",
     "blindness",
     "budget",
+    "dear_run",
+    "worse_version",
+    "score_regression",
 ]
 AlertSeverity = Literal["info", "warning", "critical"]
 AlertState = Literal["ok", "warn", "alert", "no_data"]

@@ -94,6 +94,11 @@ class Card(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         Decimal | None, Meta(description="What all tool results have cost in later calls; estimated, a part of cost.")
     ] = None
     reread_bill: Annotated[list[RereadItem], Meta(description="The dearest of them, at most six.")] = []
+    tools_used: Annotated[list[str], Meta(description="Names of the tools it called, at most 64, sorted.")] = []
+    reply: Annotated[str, Meta(description="The final reply's beginning: at most 400 characters.")] = ""
+    started_at_us: Annotated[
+        int | None, Meta(description="Start of the first span (UTC, microseconds); unknown on cards of before.")
+    ] = None
     is_partial: Annotated[
         bool,
         Meta(

@@ -16,7 +16,8 @@ from stream_jobs.contracts.card import Card
 MAX_CARD_BYTES: Final = 2_048
 
 _MAX_TEXT_CHARS = 120
-_LEFT_OUT = frozenset({"tenant_id", "agent_id", "trace_date", "rev", "labels"})
+# A prompt knows its own reply, and the calls show their tools.
+_LEFT_OUT = frozenset({"tenant_id", "agent_id", "trace_date", "rev", "labels", "tools_used", "reply", "started_at_us"})
 _PLAIN_CHARS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./")
 
 

@@ -1,15 +1,17 @@
 """The topics that stream_jobs own.
 
-Upstream: the stitcher writes them; budget alerts come from the keeper of budgets.
-Downstream: the sink, the keeper of budgets and the notifier, later the live view.
+Upstream: the stitcher writes them; budget alerts come from the keeper of budgets, scores and its own alerts from the
+learner.
+Downstream: the sink, the keeper of budgets, the learner and the notifier, later the live view.
 Guarantee: what comes from partition *p* of the events lies in partition *p* here, in the order of its source
-offsets; so one number per partition tells a reader what it has already seen. Budget alerts carry the number of the
-keeper's transaction instead, which grows as offsets do.
+offsets; so one number per partition tells a reader what it has already seen. What keeper and learner write carries the
+number of their transaction instead, which grows as offsets do.
 """
 
 from infra.runtime.topics import TopicSpec
 from stream_jobs.contracts.alert import AlertBatch
 from stream_jobs.contracts.card import CardBatch
+from stream_jobs.contracts.score import ScoreBatch
 from stream_jobs.contracts.span import SpanBatch
 from stream_jobs.contracts.spend import SpendBatch
 from stream_jobs.contracts.trace import TraceBatch
@@ -36,7 +38,7 @@ CARDS = TopicSpec(
     name="clawtrace.cards.v1",
     record_type=CardBatch,
     description="TraceCards of closed traces.",
-    readers=("sink",),
+    readers=("sink", "learner"),
 )
 
 SPEND = TopicSpec(
@@ -53,7 +55,21 @@ BUDGET_ALERTS = TopicSpec(
     readers=("sink", "notifier"),
 )
 
+LEARN_ALERTS = TopicSpec(
+    name="clawtrace.learn-alerts.v1",
+    record_type=AlertBatch,
+    description="Alerts of the learner as they change state; rev is the number of its transaction.",
+    readers=("sink", "notifier"),
+)
+
+SCORES = TopicSpec(
+    name="clawtrace.scores.v1",
+    record_type=ScoreBatch,
+    description="Scores of runs by rules, models and people; rev is the number of the learner's transaction.",
+    readers=("sink",),
+)
+
 OUTPUTS: tuple[TopicSpec, ...] = (SPANS, TRACES, ALERTS, CARDS, SPEND)
 TOPICS: tuple[TopicSpec, ...] = tuple(
-    spec for output in (*OUTPUTS, BUDGET_ALERTS) for spec in (output, output.dead_letter)
+    spec for output in (*OUTPUTS, BUDGET_ALERTS, LEARN_ALERTS, SCORES) for spec in (output, output.dead_letter)
 )

@@ -1,6 +1,6 @@
 """Reads alerts and writes down whom to tell.
 
-Upstream: ``clawtrace.alerts.v1``, ``clawtrace.budget-alerts.v1``; channels and acknowledgements in Postgres.
+Upstream: alerts of the stitcher, of the keeper of budgets, of the learner; channels and acknowledgements in Postgres.
 Downstream: messages in Postgres, which ``dispatch`` delivers.
 Guarantee: one transaction holds how far the topics were read, what is open in each channel and the messages to be
 delivered: killed anywhere, nothing is lost or written twice. A channel hears of nothing that was written before it was
@@ -18,7 +18,7 @@ import structlog
 from sqlalchemy import Connection
 
 from stream_jobs.contracts.alert import Alert, AlertBatch
-from stream_jobs.contracts.topics import ALERTS, BUDGET_ALERTS
+from stream_jobs.contracts.topics import ALERTS, BUDGET_ALERTS, LEARN_ALERTS
 from stream_jobs.core.notify.message import Told
 from stream_jobs.core.notify.plan import acknowledged, again, next_step
 from stream_jobs.log_source import LogSource, NeedsPerson, Record
@@ -45,7 +45,7 @@ class Planner:
     def __init__(self, settings: NotifierSettings, connection: Connection) -> None:
         self._settings, self._connection = settings, connection
         prefix = settings.topic_prefix
-        self._topics = [prefix + ALERTS.name, prefix + BUDGET_ALERTS.name]
+        self._topics = [prefix + spec.name for spec in (ALERTS, BUDGET_ALERTS, LEARN_ALERTS)]
         self._source = LogSource(
             settings.kafka_bootstrap,
             self._topics,

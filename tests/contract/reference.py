@@ -23,6 +23,7 @@ from infra.runtime.metrics import LABELS
 from stream_jobs.core.detect.guide import GUIDES, meaning_of
 from stream_jobs.core.detect.rules import RULES
 from stream_jobs.core.detect.settings import RuleSettings
+from stream_jobs.core.learn.guide import LEARN_GUIDES
 from stream_jobs.core.silence import ClosingSettings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -33,6 +34,7 @@ METRIC_MODULES = (
     "producers.metrics",
     "stream_jobs.metrics",
     "stream_jobs.budgets.metrics",
+    "stream_jobs.learn.metrics",
     "stream_jobs.notify.metrics",
     "lakehouse.metrics",
     "api.metrics",
@@ -226,6 +228,17 @@ def alert_rules_page() -> str:
         "`[stuck_run] tool_minutes` are over. The next event opens it again; `enabled = false` closes none.\n\n"
         + table(head, rule_settings(ClosingSettings))
     )
+    parts.append(
+        "\n# Rules of the learner\n\nThe process `learner` looks at ended runs, card by card, and compares each with "
+        "the earlier runs of its own task and agent. They have no settings; their bounds stand in the evidence.\n"
+    )
+    for name, found in LEARN_GUIDES.items():
+        guide = found.guide
+        parts.append(
+            f"\n## {name}\n\n{found.meaning}\n\n"
+            f"- States: {', '.join(('ok', *guide.states))}\n- Ok again: {guide.recovery}\n"
+            f"- What to do: {guide.remedy}\n"
+        )
     return "".join(parts)
 
 

@@ -9,6 +9,7 @@ from stream_jobs.contracts.alert import AlertRule
 from stream_jobs.core.detect.guide import GUIDES
 from stream_jobs.core.detect.rules import RULES
 from stream_jobs.core.detect.settings import RuleSettings
+from stream_jobs.core.learn.guide import LEARN_GUIDES
 from tests.contract.reference import METRIC_MODULES, METRIC_PROCESSES, ROOT, expected_pages, metrics
 
 METRIC_CALL = re.compile(r"\b(Counter|Gauge|Histogram|Summary|Enum|Info)\(\s*\"clawtrace_")
@@ -29,8 +30,9 @@ def test_every_alert_rule_has_a_section_in_the_runbook() -> None:
 def test_every_alert_rule_and_its_settings_stand_in_the_reference() -> None:
     page = (ROOT / "infra/reference/alert-rules.md").read_text()
     sections = {text.partition("\n")[0]: text for text in page.split("\n## ")[1:]}
-    assert set(sections) == {"Settings of every rule", *(rule.name for rule in RULES), "closing"}
+    assert set(sections) == {"Settings of every rule", *(rule.name for rule in RULES), "closing", *LEARN_GUIDES}
     assert set(GUIDES) == {rule.name for rule in RULES}
+    assert all(found.meaning in sections[name] for name, found in LEARN_GUIDES.items())
     for rule in RULES:
         section = sections[rule.name]
         for name, field in rule.settings_type.model_fields.items():

@@ -16,10 +16,13 @@ from producers.contracts.event import decode_event_batch
 from producers.contracts.guard import decode_guard_message
 from stream_jobs.contracts.alert import AlertBatch
 from stream_jobs.contracts.budget import Budget
+from stream_jobs.contracts.card import CardBatch
 from stream_jobs.contracts.channel import ChannelFilters
+from stream_jobs.contracts.rubric import parse_rubric
 from stream_jobs.contracts.spend import SpendBatch
 from stream_jobs.core.budgets.settlement import charge_of, settle
 from stream_jobs.core.budgets.state import BudgetState
+from stream_jobs.core.learn.scoring import mark_card
 from stream_jobs.core.notify.plan import next_step
 from stream_jobs.core.stitch import PriceBook, read_rules, stitch_batch
 from tests.contract.generate import SPECS, contract_folder, expected_schemas, schema_of
@@ -102,9 +105,17 @@ def read_as_notifier(topic: str, value: bytes) -> int:
     return len(told)
 
 
+def read_as_learner(topic: str, value: bytes) -> int:
+    """Marks that the learner gives for the cards of a record."""
+    rubric = parse_rubric('[[criterion]]\nname = "ended"\nkind = "ended"')
+    batch = msgspec.json.decode(value, type=CardBatch)
+    return sum(len(mark_card(rubric, card)) for card in batch.cards)
+
+
 READERS: dict[str, Callable[[str, bytes], int]] = {
     "sink": read_as_sink,
     "budgets": read_as_budgets,
+    "learner": read_as_learner,
     "notifier": read_as_notifier,
     "stitcher": read_as_stitcher,
     "gateway": lambda topic, value: len(decode_guard_message(value).tenant_id),

@@ -245,6 +245,8 @@ _LIMITS: Final[tuple[tuple[str, float, str, str], ...]] = (
         "The notifier is {} records behind.",
         "clawtrace logs notifier",
     ),
+    ("clawtrace_learner_lag_records", MAX_LAG_RECORDS, "The learner is {} records behind.", "clawtrace logs learner"),
+    ("clawtrace_learner_invalid_rubrics", 0, "{} rubrics cannot be read.", "clawtrace logs learner"),
     ("clawtrace_notifier_dead_messages", 0, "{} messages to people were given up.", "clawtrace channels dead"),
     (
         "clawtrace_stitcher_config_broken_files",
@@ -293,7 +295,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     Check("disk", "disk", "there is room", _disk),
     Check("api", "api", "the API answers", _api),
     Check("key", "key", "the key opens the API", _key),
-    Check("flow", "gauges", "stitcher, tables, budgets and notifier keep up", _flow),
+    Check("flow", "gauges", "stitcher, tables, budgets, learner and notifier keep up", _flow),
     Check("dead letters", "dead_letters", "none in the last week that waits", _dead_letters),
     Check("agents", "agents", "every agent was heard of within a day", _agents),
     Check("coverage", "captures", "no hook is missing", _coverage),

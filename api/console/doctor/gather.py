@@ -39,7 +39,14 @@ from producers.contracts.topics import TOPICS as PRODUCER_TOPICS
 from stream_jobs.contracts.topics import TOPICS as STREAM_TOPICS
 
 _PLUGIN_FOLDER: Final = "producers/openclaw_plugin/package.json"
-_METRIC_PORTS: Final = ("gateway", "stitcher_metrics", "sink_metrics", "budgets_metrics", "notifier_metrics")
+_METRIC_PORTS: Final = (
+    "gateway",
+    "stitcher_metrics",
+    "sink_metrics",
+    "budgets_metrics",
+    "learner_metrics",
+    "notifier_metrics",
+)
 _LOOK_TIMEOUT_S: Final = 5.0
 _LETTERS_DAYS: Final = 7
 _MAX_ALERTS: Final = 200

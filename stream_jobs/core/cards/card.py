@@ -49,6 +49,7 @@ MAX_SUB_AGENTS = 8
 MAX_FAILED_STEPS = 8
 MAX_REDUNDANT_TOOLS = 6
 MAX_WHY_CHARS = 60
+MAX_REPLY_CHARS = 400
 # Shorter results are not worth a line; their cost is in the sum.
 MIN_BILL_TOKENS = 100
 
@@ -73,6 +74,7 @@ def make_card(ws: Workspace, trace: TraceState) -> Card | None:
     log = card_log(ws, trace.trace_id)
     tree = walk(ws, root)
     bills, reread_usd, is_dropped = _bills(ws, tree)
+    final = _final_reply(ws, log)
     return Card(
         tenant_id=ws.tenant_id,
         agent_id=ws.agent_id,
@@ -89,7 +91,7 @@ def make_card(ws: Workspace, trace: TraceState) -> Card | None:
         num_tool_calls=told.num_tool_calls,
         top_cost_spans=_top_cost_spans(ws, log),
         redundant_tool_calls=_redundant(ws, trace.trace_id),
-        sub_agents=_sub_agents(ws, log, tree),
+        sub_agents=_sub_agents(ws, log, tree, final),
         failed_or_repeated_steps=_failed_steps(ws, log),
         name=told.name,
         status=told.status,
@@ -98,6 +100,9 @@ def make_card(ws: Workspace, trace: TraceState) -> Card | None:
         critical_path=_critical_path(tree),
         reread_cost_usd=reread_usd,
         reread_bill=bills,
+        tools_used=sorted(log.tools),
+        reply=final[:MAX_REPLY_CHARS],
+        started_at_us=told.started_at_us,
         is_partial=tree.is_partial or is_dropped,
         labels=told.labels,
         rev=ws.rev,
@@ -151,8 +156,7 @@ def _redundant(ws: Workspace, trace_id: str) -> list[RedundantToolCalls]:
     ]
 
 
-def _sub_agents(ws: Workspace, log: CardLog, tree: Tree) -> list[SubAgent]:
-    final = _final_reply(ws, log)
+def _sub_agents(ws: Workspace, log: CardLog, tree: Tree, final: str) -> list[SubAgent]:
     found = []
     for step in log.sub_agents:
         run = ws.find_node(step.ref)

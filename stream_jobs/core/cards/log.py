@@ -19,6 +19,7 @@ MAX_FAILED = 12
 MAX_SUB_AGENTS = 32
 MAX_REPLIES = 8
 MAX_RESULTS = 128
+MAX_TOOLS = 64
 
 _CUT = re.compile(r"… \[cut: (\d+) bytes in all\]\"$")
 
@@ -38,12 +39,13 @@ class Step(msgspec.Struct, array_like=True, order=True):
 
 
 class CardLog(msgspec.Struct, array_like=True):
-    """Of one trace: the dearest calls, the first steps that failed, sub-agents, runs that may hold the final reply."""
+    """Of one trace: the dearest calls, the first steps that failed, sub-agents, runs that may hold the reply, tools."""
 
     top_calls: list[TopCall] = []
     failed: list[Step] = []
     sub_agents: list[Step] = []
     replies: list[Step] = []
+    tools: list[str] = []
 
 
 class Result(msgspec.Struct, array_like=True):
@@ -84,6 +86,8 @@ def note_touched(ws: Workspace) -> None:
             changed = _note_cost(log, node) or changed
         elif isinstance(node, RunState):
             changed = _note_run(log, node) or changed
+        elif isinstance(node, ToolState):
+            changed = _note_tool(log, node) or changed
         if changed:
             ws.change_memory(f"card|{node.trace_id}")
 
@@ -137,6 +141,15 @@ def _note_run(log: CardLog, run: RunState) -> bool:
         return False
     log.replies = sorted([*(it for it in log.replies if it.ref != run.ref), step])[-MAX_REPLIES:]
     return True
+
+
+def _note_tool(log: CardLog, tool: ToolState) -> bool:
+    if not tool.tool_name or tool.tool_name in log.tools:
+        return False
+    # The first of the alphabet stay, so the order of events makes no difference.
+    tools = sorted([*log.tools, tool.tool_name])[:MAX_TOOLS]
+    changed, log.tools = tools != log.tools, tools
+    return changed
 
 
 def _note_result(ws: Workspace, tool: ToolState) -> None:

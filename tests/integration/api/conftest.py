@@ -37,6 +37,7 @@ _WORDS = {
     "state": "alert",
     "rule": "run_cost",
     "usage_source": "message",
+    "source": "rule",
 }
 
 
@@ -192,7 +193,14 @@ def insert_rows(settings: StackSettings, table_name: str, rows: list[dict[str, A
 def _empty(column: ColumnSpec) -> Any:
     if not column.required:
         return None
-    empty: dict[str, Any] = {"string": "", "long": 0, "boolean": False, "list<string>": [], "map<string,string>": {}}
+    empty: dict[str, Any] = {
+        "string": "",
+        "long": 0,
+        "double": 0.0,
+        "boolean": False,
+        "list<string>": [],
+        "map<string,string>": {},
+    }
     return empty.get(column.type)
 
 

@@ -89,6 +89,7 @@ FOREIGN = [
     "/v1/traces/{trace_id}/timeline",
     "/v1/traces/{trace_id}/graph",
     "/v1/traces/{trace_id}/card",
+    "/v1/traces/{trace_id}/scores",
     "/v1/traces/{trace_id}/export",
     "/v1/traces/{trace_id}/spans/{span_id}",
     "/v1/traces/{trace_id}/diff/{trace_id}",

@@ -104,7 +104,18 @@ class Story:
 def _holds(lake: Lake, word: str) -> list[str]:
     """Tables of which any row of any snapshot holds the word, and files of the warehouse that do."""
     found = []
-    for spec_name in ("events", "spans", "edges", "traces", "agents", "tenants", "alerts", "cards", "verdicts"):
+    for spec_name in (
+        "events",
+        "spans",
+        "edges",
+        "traces",
+        "agents",
+        "tenants",
+        "alerts",
+        "cards",
+        "scores",
+        "verdicts",
+    ):
         table = lake.table(spec_name)
         for snapshot in table.snapshots():
             if word in str(table.scan(snapshot_id=snapshot.snapshot_id).to_arrow().to_pylist()):

@@ -9,7 +9,7 @@ import msgspec
 import sqlalchemy as sa
 
 from stream_jobs.contracts.alert import Alert, AlertBatch, AlertSeverity, AlertState
-from stream_jobs.contracts.topics import ALERTS, BUDGET_ALERTS
+from stream_jobs.contracts.topics import ALERTS, BUDGET_ALERTS, LEARN_ALERTS
 from stream_jobs.processors.due import first_part_of
 from tests.integration.stream_jobs.harness import DEADLINE_S, wait_until
 from tests.integration.stream_jobs.installed import Installed
@@ -21,7 +21,7 @@ class Notifying(Installed):
     """Topics under a prefix, a database, and notifiers as processes."""
 
     process_name = "notifier"
-    specs = (ALERTS, BUDGET_ALERTS)
+    specs = (ALERTS, BUDGET_ALERTS, LEARN_ALERTS)
     own_environment: ClassVar[dict[str, str]] = {
         "CLAWTRACE_NOTIFY_ALLOWED_NETWORKS": "127.0.0.1/32",
         "CLAWTRACE_NOTIFY_LOOK_SECONDS": "0.1",

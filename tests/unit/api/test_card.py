@@ -1,7 +1,7 @@
 """The card as the API shows it: all that the stitcher writes, and nothing refused that a newer one writes besides."""
 
 import json
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Any
 
 import msgspec
@@ -22,11 +22,14 @@ _SHOWN = set(TraceCard.model_fields) - {"tokens"} | _COUNTS
 def stored(card: Card) -> dict[str, Any]:
     """The card as a row of the view: its lists are JSON."""
     lists = {name: msgspec.json.encode(getattr(card, name)).decode() for name in CARD_PARTS}
-    return {**msgspec.structs.asdict(card), **lists, "trace_date": date.fromisoformat(card.trace_date)}
+    fields = msgspec.structs.asdict(card)
+    started_at_us = fields.pop("started_at_us")
+    started_at = None if started_at_us is None else datetime.fromtimestamp(started_at_us / 1e6, UTC)
+    return {**fields, **lists, "trace_date": date.fromisoformat(card.trace_date), "started_at": started_at}
 
 
 def test_every_field_of_a_card_is_shown() -> None:
-    assert set(Card.__struct_fields__) - {"tenant_id", "rev"} == _SHOWN
+    assert {name.removesuffix("_us") for name in Card.__struct_fields__} - {"tenant_id", "rev"} == _SHOWN
     assert {column.name for column in table_named("cards").visible_columns} - {"tenant_id"} == _SHOWN
 
 

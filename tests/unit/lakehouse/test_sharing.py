@@ -16,7 +16,7 @@ def test_without_names_a_sink_fills_all() -> None:
 
 
 def test_shares_that_leave_nothing_out() -> None:
-    shares = [feeds_of(names) for names in ("events", RECORDS_OF_SPANS, "alerts, cards", "verdicts")]
+    shares = [feeds_of(names) for names in ("events", RECORDS_OF_SPANS, "alerts, cards", "scores", "verdicts")]
     assert sorted(feed.topic for share in shares for feed in share) == sorted(feed.topic for feed in FEEDS)
 
 

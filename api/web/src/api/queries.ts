@@ -15,6 +15,7 @@ export type TraceSummary = Schemas["TraceSummary"];
 export type TraceSkeleton = Schemas["TraceSkeleton"];
 export type TraceTimeline = Schemas["TraceTimeline"];
 export type TraceGraph = Schemas["TraceGraph"];
+export type ScoreItem = Schemas["ScoreItem"];
 export type SpanDetail = Schemas["SpanDetail"];
 export type AgentItem = Schemas["AgentItem"];
 export type AlertItem = Schemas["AlertItem"];
@@ -99,6 +100,18 @@ export const graphQuery = (traceId: string, numSpans: number) =>
     queryFn: ({ signal }) =>
       read(api.GET("/v1/traces/{trace_id}/graph", { params: { path: { trace_id: traceId } }, signal })),
     placeholderData: keepPreviousData,
+  });
+
+export const scoresQuery = (traceId: string, agentId: string) =>
+  queryOptions({
+    queryKey: ["scores", traceId, agentId],
+    queryFn: ({ signal }) =>
+      read(
+        api.GET("/v1/traces/{trace_id}/scores", {
+          params: { path: { trace_id: traceId }, query: { agent_id: agentId } },
+          signal,
+        }),
+      ),
   });
 
 /** One span; the payloads are read apart, in stretches. */

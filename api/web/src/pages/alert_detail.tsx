@@ -69,6 +69,11 @@ export function AlertDetail({ alertId, listed }: AlertDetailProps) {
             Show the step
           </Link>
         )}
+        {alert.trace_id !== null && alert.evidence["median_trace_id"] !== undefined && (
+          <Link className="button" to={`/compare/${encodeURIComponent(alert.evidence["median_trace_id"])}/${encodeURIComponent(alert.trace_id)}`}>
+            Compare with the median run
+          </Link>
+        )}
         <button type="button" className="button" onClick={() => askTracy(`Why did this happen: ${alert.message}`)}>
           Ask Tracy
         </button>

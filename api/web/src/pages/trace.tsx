@@ -21,6 +21,7 @@ import { useUrlState } from "../kit/url_state";
 import { type LiveSpan, withLiveSpans } from "../trace/live_spans";
 import { TraceModel } from "../trace/model";
 import { PathTree } from "../trace/path_tree";
+import { ScorePanel } from "../trace/scores";
 import { columnsOf } from "../trace/skeleton";
 import { StepDetail } from "../trace/step_detail";
 import { askTracy, useTracySubject } from "../tracy/open";
@@ -91,6 +92,7 @@ export default function Trace() {
         <p className="badge badge-flag">Only the first {formatCount(model.size)} steps are shown; read the rest with SQL.</p>
       )}
       {trace.is_open && <RunGuard trace={trace} />}
+      <ScorePanel trace={trace} />
       <div className="trace-split" data-step={spanId === undefined ? undefined : ""}>
         <Tabs label="Views of the trace" tabs={VIEWS} current={view} onChoose={(next) => set({ view: next === "path" ? undefined : next })}>
           <Suspense fallback={<Loading what="the view" />}>

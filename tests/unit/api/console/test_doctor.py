@@ -163,6 +163,8 @@ TROUBLES: list[tuple[str, Facts, str, str, str]] = [
     ("sink-lag", with_gauge("clawtrace_sink_lag_records", 1_001), "flow", "tables are 1,001 records", "logs sink"),
     ("budgets-lag", with_gauge("clawtrace_budgets_lag_records", 1_001), "flow", "Budgets are", "logs budgets"),
     ("notifier-lag", with_gauge("clawtrace_notifier_lag_records", 1_001), "flow", "notifier is", "logs notifier"),
+    ("learner-lag", with_gauge("clawtrace_learner_lag_records", 1_001), "flow", "learner is", "logs learner"),
+    ("rubrics", with_gauge("clawtrace_learner_invalid_rubrics", 1), "flow", "1 rubrics", "logs learner"),
     ("messages", with_gauge("clawtrace_notifier_dead_messages", 1), "flow", "1 messages to people", "channels dead"),
     ("config", with_gauge("clawtrace_stitcher_config_broken_files", 1), "flow", "cannot be read", "logs stitcher"),
     ("price-file", with_gauge("clawtrace_gateway_prices_broken", 1), "flow", "prices.toml", "prices check"),

@@ -73,7 +73,7 @@ def test_rows_are_limited_and_comments_are_gone(text: str, expected: str) -> Non
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("SHOW TABLES", "agents, alerts, cards, edges, events, spans, tenants, traces"),
+        ("SHOW TABLES", "agents, alerts, cards, edges, events, scores, spans, tenants, traces"),
         ("DESCRIBE traces", "num_model_calls"),
         ("SHOW COLUMNS FROM spans", "cache_read_tokens"),
         ("SELECT * FROM span", "Did you mean spans?"),

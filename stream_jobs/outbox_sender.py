@@ -1,7 +1,7 @@
 """Sends records of the outbox, in their order.
 
 Upstream: rows that a transaction has written.
-Downstream: ``clawtrace.guard.v1``, ``clawtrace.budget-alerts.v1``, dead letters of the spend topic.
+Downstream: the topics of the keeper of budgets, of orders by hand, and of the learner.
 Guarantee: returns only when the broker has all of them; what is sent again is byte for byte what was sent, and readers
 know it by its number.
 """
@@ -14,7 +14,7 @@ from confluent_kafka import KafkaException, Producer
 
 from infra.runtime.kafka import KafkaAway
 from infra.runtime.kafka_security import kafka_connection
-from stream_jobs.budgets.ledger import OutboxRow
+from stream_jobs.outbox import OutboxRow
 
 DELIVERY_TIMEOUT_S: Final = 15.0
 
@@ -22,17 +22,17 @@ DELIVERY_TIMEOUT_S: Final = 15.0
 class Sender:
     """One producer."""
 
-    def __init__(self, bootstrap: str, topic_prefix: str = "") -> None:
+    def __init__(self, bootstrap: str, topic_prefix: str = "", *, client_id: str = "clawtrace-budgets") -> None:
         self._bootstrap, self._prefix = bootstrap, topic_prefix
         self._producer = Producer(
             {
                 **kafka_connection(bootstrap),
-                "client.id": "clawtrace-budgets",
+                "client.id": client_id,
                 "acks": "all",
                 "enable.idempotence": True,
                 "message.timeout.ms": int(DELIVERY_TIMEOUT_S * 1000),
                 "linger.ms": 0,
-                # As every writer of the guard topic: all that is said to an agent lies in one partition.
+                # As every writer of these topics: all that is said about an agent lies in one partition.
                 "partitioner": "murmur2_random",
                 "logger": logging.getLogger("librdkafka"),
             }
