@@ -22,7 +22,7 @@ def read_of(task: Task) -> ReadTask:
             tokens=Tokens(input=1, cache_read=0, cache_write=0, output=1), num_model_calls=run.num_model_calls,
             num_tool_calls=run.num_tool_calls, num_failed_steps=0, top_cost_spans=[], redundant_tool_calls=[],
             sub_agents=[], failed_or_repeated_steps=[], critical_path=[], reread_cost_usd=None, reread_bill=[],
-            is_partial=False,
+            is_partial=False, tools_used=[], reply="", started_at=None, labels={},
         )
         for run in task.runs.values()
     }  # fmt: skip
