@@ -36,7 +36,9 @@ LIVE_WINDOW_BYTES: Final = Gauge("clawtrace_api_live_window_bytes", "Memory of t
 LIVE_WINDOW_RECORDS: Final = Gauge("clawtrace_api_live_window_records", "Records that the live window holds.")
 LIVE_FEED_UP: Final = Gauge("clawtrace_api_live_feed_up", "1 while the live window has read all that the topics hold.")
 TRACY_ANSWERS: Final = Counter("clawtrace_api_tracy_answers_total", "Answers of Tracy, by how they ended.", ["outcome"])
-TRACY_TOKENS: Final = Counter("clawtrace_api_tracy_tokens_total", "Tokens that answers of Tracy and distillations used.", ["bucket"])
+TRACY_TOKENS: Final = Counter(
+    "clawtrace_api_tracy_tokens_total", "Tokens that answers of Tracy and distillations used.", ["bucket"]
+)
 TRACY_COST_USD: Final = Counter(
     "clawtrace_api_tracy_cost_usd_total",
     "Dollars that answers of Tracy and distillations cost; nothing for a model without a price.",
