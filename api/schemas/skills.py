@@ -5,6 +5,7 @@ Downstream: OpenAPI, `clawtrace skill distill`.
 Guarantee: a tenant can nowhere be named; money is decimal text or null.
 """
 
+from decimal import Decimal
 from typing import Annotated, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -23,6 +24,8 @@ MAX_SKILL_CHARS = 20_000
 MAX_DAYS = 90
 _MAX_WHY_CHARS = 300
 _MAX_WHAT_CHARS = 200
+# As the tables hold dollars.
+_USD_UNIT = Decimal("1e-12")
 
 
 class OwnSkillRequest(BaseModel):
@@ -66,7 +69,7 @@ class SavingItem(Answer):
         """Make it from the sums."""
         return cls(
             usd=saving.usd,
-            usd_per_run=saving.usd_per_run,
+            usd_per_run=_rounded(saving.usd_per_run),
             num_tool_calls=saving.num_tool_calls,
             num_model_calls=saving.num_model_calls,
             num_affected_runs=saving.num_affected_runs,
@@ -157,7 +160,7 @@ class DistilledSkill(Answer):
             made_by=made_by,
             model_failure=model_failure,
             num_runs=len(runs),
-            mean_cost_usd=sum(costs[1:], costs[0]) / len(costs) if costs and len(costs) == len(runs) else None,
+            mean_cost_usd=_rounded(sum(costs, Decimal(0)) / len(runs)) if runs and len(costs) == len(runs) else None,
             mean_tool_calls=sum(run.num_tool_calls for run in runs) / len(runs) if runs else None,
             text=crafted.text,
             num_tokens=crafted.num_tokens,
@@ -166,3 +169,7 @@ class DistilledSkill(Answer):
             refused=[RefusedItem.of(it) for it in [*refused, *crafted.refused]],
             saving=SavingItem.of(crafted.saving),
         )
+
+
+def _rounded(usd: Decimal | None) -> Decimal | None:
+    return None if usd is None else usd.quantize(_USD_UNIT)

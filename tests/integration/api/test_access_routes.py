@@ -34,6 +34,7 @@ NAMES = [f"{method} {path}" for method, path, _ in WITH_ROLE]
 VIEWERS_MAY = {
     ("post", "/v1/sql"),
     ("post", "/v1/tracy/chat"),
+    ("post", "/v1/skills/distill"),
     ("delete", "/v1/tracy/sessions/{session_id}"),
     ("delete", "/v1/session"),
 }
