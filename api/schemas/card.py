@@ -108,7 +108,7 @@ class TraceCard(Answer):
     reread_bill: list[CardReread] = Field(description="The dearest results that were read again, at most six.")
     is_partial: bool = Field(description="Whether the trace was too long to be read whole.")
     labels: dict[str, str] = Field(
-        description="Short words to compare runs by: skill, skill:<name>, config, model, and the user's own."
+        {}, description="Short words to compare runs by: skill, skill:<name>, config, model, and the user's own."
     )
 
     @classmethod
