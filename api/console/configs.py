@@ -32,7 +32,7 @@ _NUMBERS = frozenset({"traces", "tools", "dollars"})
 _CHANGE_COLUMNS = ("changed (UTC)", "by", "skill", "before", "after", "what")
 
 AgentArgument = Annotated[str, typer.Argument(metavar="AGENT", help="The OpenClaw install.")]
-DaysOption = Annotated[int, typer.Option("--days", min=1, max=365, help="How far to look back.")]
+DaysOption = Annotated[int, typer.Option("--days", min=1, max=90, help="How far to look back.")]
 HashArgument = Annotated[str, typer.Argument(metavar="HASH", help="12 hex digits, as list prints them.")]
 
 

@@ -114,7 +114,7 @@ class TraceCard(Answer):
     started_at: datetime | None = Field(description="Start of the first span (UTC); unknown on cards of before.")
     is_partial: bool = Field(description="Whether the trace was too long to be read whole.")
     labels: dict[str, str] = Field(
-        description="Short words to compare runs by: skill, skill:<name>, config, model, and the user's own."
+        {}, description="Short words to compare runs by: skill, skill:<name>, config, model, and the user's own."
     )
 
     @classmethod

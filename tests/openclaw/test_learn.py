@@ -52,6 +52,13 @@ class Learner:
         )
         return dict(self.get(f"/v1/traces/{rows[0]['trace_id']}")["trace"])
 
+    def is_offered(self, skill: str) -> bool:
+        """Whether OpenClaw offers a skill to a new session; it looks at the folders of skills by itself."""
+        label = f"offered-{uuid.uuid4().hex}"
+        self.install.host.ask(f"[[scenario:simple label={label}]]", label).result(300)
+        (entry, *_) = self.install.entries(label)
+        return f"<name>{skill}</name>" in json.dumps(self.install.provider.bodies[entry.number])
+
     def get(self, path: str, **parameters: Any) -> dict[str, Any]:
         """GET of the API."""
         return dict(self.install.doors.get(self.install.read_key, path, **parameters).json())
@@ -101,6 +108,7 @@ def test_a_distilled_skill_saves_in_the_second_round_what_was_predicted(
     folder = learner.workspace / "skills/audit-report"
     folder.mkdir(parents=True)
     shutil.copy(file, folder / "SKILL.md")
+    wait_until(lambda: learner.is_offered("audit-report"), bool, "the skill is offered")
 
     after = learner.run("audit", "audit-report")
     saved_usd = Decimal(str(before["cost_usd"])) - Decimal(str(after["cost_usd"]))
@@ -125,6 +133,7 @@ def test_an_agent_asks_about_itself_applies_the_fix_and_the_log_says_why(learner
     assert "The same command ran again and again" in told
     file = learner.workspace / "skills/clawtrace-learned/SKILL.md"
     assert "at most once" in file.read_text()
+    wait_until(lambda: learner.is_offered("clawtrace-learned"), bool, "the skill is offered")
 
     after = learner.run("report", "clawtrace-learned")
     assert after["num_tool_calls"] == 2

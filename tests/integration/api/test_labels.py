@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -14,11 +14,13 @@ from typer.testing import CliRunner, Result
 
 from api.console.configs import configs_app
 from infra.runtime.settings import StackSettings
-from tests.integration.api.conftest import BASE_AT, Client, change_silver, insert_rows, new_tenant_id
+from tests.integration.api.conftest import Client, change_silver, insert_rows, new_tenant_id
 
 AGENT = "office mac"
 OLD, NEW, UNTOLD = "0a" * 6, "1b" * 6, "2c" * 6
-WINDOW = {"from": "2026-03-01T00:00:00Z", "to": "2026-03-02T00:00:00Z"}
+# The commands look back from now.
+AT = datetime.now(UTC).replace(second=0, microsecond=0) - timedelta(hours=3)
+WINDOW = {"from": (AT - timedelta(hours=1)).isoformat(), "to": (AT + timedelta(hours=1)).isoformat()}
 LABELS: list[dict[str, str]] = [
     {"config": OLD, "model": "ollama/llama3:8b", "skill": "aa" * 6, "skill:deploy": "dd" * 6},
     {"config": OLD, "model": "ollama/llama3:8b", "skill": "aa" * 6, "team": "a:b"},
@@ -29,9 +31,9 @@ LABELS: list[dict[str, str]] = [
 
 
 def _trace(tenant_id: str, number: int) -> dict[str, Any]:
-    at = BASE_AT + timedelta(minutes=number)
+    at = AT + timedelta(minutes=number)
     return {
-        "tenant_id": tenant_id, "agent_id": AGENT, "trace_id": f"trace-{number}", "trace_date": BASE_AT.date(),
+        "tenant_id": tenant_id, "agent_id": AGENT, "trace_id": f"trace-{number}", "trace_date": at.date(),
         "name": "Task", "category": "work", "status": "error" if number == 1 else "ok", "openclaw_agent_id": "main",
         "started_at": at, "ended_at": at, "duration_ms": 0, "num_tool_calls": 3, "cost_usd": Decimal("0.25"),
         "is_open": False, "labels": LABELS[number],
@@ -39,7 +41,7 @@ def _trace(tenant_id: str, number: int) -> dict[str, Any]:
 
 
 def _event(tenant_id: str, number: int, hook: str, event: dict[str, Any]) -> dict[str, Any]:
-    at = BASE_AT + timedelta(minutes=number)
+    at = AT + timedelta(minutes=number)
     return {
         "tenant_id": tenant_id, "agent_id": AGENT, "event_id": f"event-{number}", "hook": hook, "at": at,
         "received_at": at, "event_date": at.date(), "payload": json.dumps({"event": event, "ctx": {}}),
@@ -70,7 +72,7 @@ class Place:
         return self.client.get(f"/v1/agents/{AGENT}/configs{path}", **{**WINDOW, **parameters})
 
     def run(self, *arguments: str) -> Result:
-        options = ["--url", str(self.client.http.base_url), "--key", self.client.key, "--days", "365"]
+        options = ["--url", str(self.client.http.base_url), "--key", self.client.key]
         return CliRunner().invoke(configs_app, [*arguments, *options])
 
 
@@ -132,14 +134,15 @@ def test_versions_say_since_when_and_how_many_runs(place: Place) -> None:
         (OLD, "main", "ollama/llama3:8b", "aa" * 6, 2, 1, 6, "0.5"),
     ]
     assert [item["is_current"] for item in found["items"]] == [True, False]
-    assert [item["first_run_at"][:16] for item in found["items"]] == ["2026-03-01T12:02", "2026-03-01T12:00"]
-    assert found["skill_changes"] == [
-        {
-            "at": "2026-03-01T12:01:00Z", "action": "updated", "source": "clawtrace", "skill": "deploy",
-            "before": hashlib.sha256(b"Deploy.").hexdigest()[:12], "after": hashlib.sha256(b"Once.").hexdigest()[:12],
-            "why": "deploy ran five times",
-        }
-    ]  # fmt: skip
+    starts = [datetime.fromisoformat(item["first_run_at"]) for item in found["items"]]
+    assert starts == [AT + timedelta(minutes=2), AT]
+    (change,) = found["skill_changes"]
+    assert datetime.fromisoformat(change.pop("at")) == AT + timedelta(minutes=1)
+    assert change == {
+        "action": "updated", "source": "clawtrace", "skill": "deploy",
+        "before": hashlib.sha256(b"Deploy.").hexdigest()[:12], "after": hashlib.sha256(b"Once.").hexdigest()[:12],
+        "why": "deploy ran five times",
+    }  # fmt: skip
 
 
 def test_a_version_is_read_and_two_are_compared(place: Place) -> None:

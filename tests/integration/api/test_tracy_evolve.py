@@ -136,8 +136,8 @@ def test_an_agent_is_told_what_its_own_runs_teach_and_no_others(place: Place) ->
         head = "---\nname: mine\ndescription: Mine.\n---\n"
         told = http.post(SKILL_PATH, json={"task_id": TASK, "current_text": head}, headers=looper).json()
         assert (told["agent_id"], told["task_id"], told["num_runs"]) == ("looper", TASK, 1)
-        assert [(patch["kind"], patch["max_calls"]) for patch in told["patches"]] == [("prune", 1)]
-        assert "notes.txt" in told["patches"][0]["line"]
+        (prune,) = (patch for patch in told["patches"] if patch["kind"] == "prune")
+        assert (prune["max_calls"], "notes.txt" in prune["line"]) == (1, True)
         assert told["saving"]["num_tool_calls"] == 6
         assert told["text"].startswith(head)
         # The same again, for the task that cost most, and from the text that came out.
