@@ -36,7 +36,8 @@ _log = structlog.get_logger(__name__)
 
 POLL_S: Final = 0.2
 DROP_OLD_EVERY_S: Final = 600.0
-MAX_RECORDS: Final = 100
+# A person who scores a run waits for the transaction that is under way.
+MAX_RECORDS: Final = 25
 # Far below a record's size: a score has at most three kilobytes.
 MAX_PER_RECORD: Final = 100
 

@@ -157,7 +157,7 @@ def _find(
         found += [worse_version.find_worse_version(memory.runs_only(runs), it) for it in worse_version.LABELS]
         told = memory.open_findings(connection, tenant_id, agent_id, "worse_version")
         found += [worse_version.find_version_gone(runs[-1].run, it) for it in told]
-        if rubric is not None and stored.run.score is not None:
+        if rubric is not None and score_regression.is_time_to_look(stored.rubric_place):
             scored = memory.scored_runs(connection, tenant_id, agent_id, rubric.version, _NUM_SCORED_RUNS)
             about = score_regression.about_of(rubric.name, rubric.version)
             fallen = memory.open_findings(connection, tenant_id, agent_id, "score_regression")

@@ -20,7 +20,7 @@ from stream_jobs.core.learn.runs import Run
 from stream_jobs.learn.tables import alerts, given, learner, outbox, runs
 
 # More than any rule looks at: the longest look at a version, and the runs before it.
-MAX_RUNS_OF_TASK: Final = 200
+MAX_RUNS_OF_TASK: Final = 120
 # Until the sink has surely stored what was given.
 KEEP_GIVEN: Final = "1 day"
 

@@ -28,6 +28,11 @@ def about_of(rubric: str, version: str) -> str:
     return f"{rubric}|{version}"
 
 
+def is_time_to_look(num_scored: int) -> bool:
+    """Whether a block is full that can be compared with runs before it."""
+    return num_scored % BLOCK == 0 and num_scored >= BLOCK + MIN_OLD_RUNS
+
+
 def find_score_regression(runs: Sequence[Run], num_scored: int, rubric: str, told: Finding | None) -> Finding | None:
     """Look at the newest runs, if it is time to.
 
@@ -36,7 +41,7 @@ def find_score_regression(runs: Sequence[Run], num_scored: int, rubric: str, tol
         num_scored: how many that version has scored in all.
         told: what was told, while that lasts.
     """
-    if num_scored % BLOCK or num_scored < BLOCK + MIN_OLD_RUNS or len(runs) < BLOCK + MIN_OLD_RUNS:
+    if not is_time_to_look(num_scored) or len(runs) < BLOCK + MIN_OLD_RUNS:
         return None
     scores = [run.score for run in runs if run.score is not None]
     new, old = scores[-BLOCK:], scores[-BLOCK - MAX_OLD_RUNS : -BLOCK]

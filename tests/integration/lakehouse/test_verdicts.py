@@ -2,9 +2,13 @@
 
 from decimal import Decimal
 
+import msgspec
+
 from producers.contracts.guard import Allowance, GuardMessage, Verdict
 from producers.contracts.topics import GUARD
-from stream_jobs.contracts.topics import ALERTS, BUDGET_ALERTS
+from stream_jobs.contracts.score import ScoreBatch
+from stream_jobs.contracts.topics import ALERTS, BUDGET_ALERTS, LEARN_ALERTS, SCORES
+from tests.contract.generate import contract_folder
 from tests.integration.lakehouse.lake import Lake, wait_until
 from tests.unit.lakehouse import records as make
 
@@ -47,11 +51,33 @@ def test_verdicts_of_all_writers_are_rows_and_allowances_are_none(lake: Lake) ->
     assert {(row["tenant_id"], row["agent_id"], row["action"]) for row in rows} == {(make.TENANT, make.AGENT, "abort")}
 
 
-def test_alerts_of_rules_and_budgets_have_marks_of_their_own(lake: Lake) -> None:
+def test_alerts_of_rules_budgets_and_the_learner_have_marks_of_their_own(lake: Lake) -> None:
     lake.produce(ALERTS.name, make.encode(make.alert_batch(90_000)))
     for rev in (5, 6, 5, 6, 7):
         lake.produce(BUDGET_ALERTS.name, make.encode(make.alert_batch(rev)))
+    for rev in (2, 3, 2):
+        lake.produce(LEARN_ALERTS.name, make.encode(make.alert_batch(rev)))
     lake.flush()
     lake.start_sink()
-    wait_until(lambda: lake.num_rows("alerts") == 4, "one alert of a rule, three of budgets")
-    assert sorted(lake.rows("alerts").column("rev").to_pylist()) == [5, 6, 7, 90_000]
+    wait_until(lambda: lake.num_rows("alerts") == 6, "one alert of a rule, three of budgets, two of the learner")
+    assert sorted(lake.rows("alerts").column("rev").to_pylist()) == [2, 3, 5, 6, 7, 90_000]
+
+
+def test_scores_of_rules_models_and_people_are_rows_each_revision_once(lake: Lake) -> None:
+    example = (contract_folder("stream_jobs") / "examples" / f"{SCORES.name}.three-voices.json").read_bytes()
+    batch = msgspec.json.decode(example, type=ScoreBatch)
+    replaced = [msgspec.structs.replace(it, rev=batch.rev + 1, value=0.25) for it in batch.scores[2:]]
+    later = msgspec.structs.replace(batch, rev=batch.rev + 1, scores=replaced)
+    for sent in (batch, batch, later, later):
+        lake.produce(SCORES.name, make.encode(sent))
+    lake.flush()
+    lake.start_sink()
+    wait_until(lambda: lake.num_rows("scores") == 4, "three scores, one of them twice")
+    rows = sorted(lake.rows("scores").to_pylist(), key=lambda row: (row["rev"], row["score_id"]))
+    assert [(row["source"], row["value"], row["weight"]) for row in rows] == [
+        ("rule", 1.0, 2.0),
+        ("model", 0.5, 1.0),
+        ("human", None, 1.0),
+        ("human", 0.25, 1.0),
+    ]
+    assert rows[2]["score_id"] == rows[3]["score_id"]

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from infra.runtime.settings import StackSettings
 from stream_jobs.contracts.alert import AlertState
-from stream_jobs.contracts.topics import ALERTS, BUDGET_ALERTS
+from stream_jobs.contracts.topics import ALERTS, BUDGET_ALERTS, LEARN_ALERTS
 from tests.integration.stream_jobs.harness import DEADLINE_S, wait_until
 from tests.integration.stream_jobs.notifying import TENANT, Notifying
 from tests.unit.stream_jobs.notify.making import WEBHOOK_SECRET
@@ -68,7 +68,7 @@ def test_killed_again_and_again_every_change_arrives_under_one_id(notifying: Not
             for number in range(30):
                 which = chooser.randrange(6)
                 states[which] = "ok" if states.get(which) == "alert" else "alert"
-                topic = BUDGET_ALERTS.name if which % 2 else ALERTS.name
+                topic = (ALERTS, BUDGET_ALERTS, LEARN_ALERTS)[which % 3].name
                 alert_id, _, state = notifying.alert(which, states[which], topic=topic, run_id=f"r{kill}-{which}")
                 wanted.append((alert_id, state))
                 if number == 15:
