@@ -27,6 +27,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "trace": ("api.people:trace_app", "Show one trace as a tree."),
     "diff": ("api.people:diff_app", "Show what a second run did differently, and what that cost."),
     "alerts": ("api.people:alerts_app", "List alerts, see to one, or keep one quiet."),
+    "rules": ("api.console.rules:rules_app", "Try an alert rule on what is stored."),
     "tail": ("api.console.tail:tail_app", "Follow what happens now, line by line."),
     "top": ("api.console.top:top_app", "Show which agents spend now, with open runs and alerts."),
     "ask": ("api.console.ask:ask_app", "Ask Tracy in plain words."),

@@ -1,0 +1,1 @@
+"""What finished runs teach: pure functions over what the stitcher makes of them."""

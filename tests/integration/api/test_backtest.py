@@ -1,0 +1,163 @@
+"""A rule tried on what is stored fires as it fired live and as the tables say, to the alert; tenants stay apart."""
+
+import json
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import httpx2
+import msgspec
+import pytest
+
+from stream_jobs.contracts.alert import Alert, AlertBatch
+from tests.captures import hook_lines
+from tests.integration.api.conftest import Client, People, people_of
+from tests.integration.doors import Doors, spool_id_of, wire_batch
+from tests.unit.stream_jobs.detect.story import MINUTE_MS, SECOND_MS, Story
+
+SCENARIOS = ("runaway", "loop-detection", "subagent", "tool-error", "two-turns")
+AGENTS = ("agent", "other")
+
+
+class Lines(Story):
+    """A story that keeps the lines of a capture."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[dict[str, Any]] = []
+
+    def hook(self, hook: str, event: dict[str, Any], ctx: dict[str, Any] | None = None) -> None:
+        super().hook(hook, event, ctx)
+        self.lines.append({"hook": hook, "tsMs": self.now_ms, "event": event, "ctx": ctx or {}})
+
+
+def dear_lines() -> list[dict[str, Any]]:
+    """Two runs of one session: prompts of millions of tokens, a tool that fails, a good end."""
+    story = Lines()
+    for _ in range(2):
+        run = story.run("agent:main:dear")
+        for number in range(6):
+            run.call(3_000_000 + 1_000_000 * number)
+            run.tool("exec", error="" if number else "no such file")
+            story.wait(SECOND_MS)
+        run.end()
+        story.wait(MINUTE_MS)
+    return story.lines
+
+
+SENT = {**{scenario: hook_lines(scenario) for scenario in SCENARIOS}, "dear": dear_lines()}
+
+
+@pytest.fixture(scope="module")
+def owner(api: httpx2.Client, written_rules: None, read_key: Callable[[str, str], str]) -> People:
+    """People of the tenant whose captures are stored."""
+    return people_of(api, read_key)
+
+
+@pytest.fixture(scope="module")
+def live(doors: Doors, owner: People, make_key: Callable[..., str]) -> list[Alert]:
+    """Captures of two agents, sent, stitched and stored; the alerts that the stitcher sent of them."""
+    starts = doors.end_offsets(["clawtrace.alerts.v1"])
+    for agent_id in AGENTS:
+        key = make_key(owner.tenant_id, agent_id, "ingest")
+        for scenario, lines in SENT.items():
+            spool_id = spool_id_of(owner.tenant_id, agent_id, scenario)
+            for first in range(0, len(lines), 40):
+                answer = doors.send(key, wire_batch(lines[first : first + 40], spool_id, first))
+                assert answer.status_code == 202, answer.text
+    doors.wait_until_stored()
+    batches = [msgspec.json.decode(record.value() or b"", type=AlertBatch) for record in doors.records_since(starts)]
+    return [alert for batch in batches if batch.tenant_id == owner.tenant_id for alert in batch.alerts]
+
+
+def tried(client: Client, rule: str, **body: Any) -> dict[str, Any]:
+    """The result of a backtest; progress comes before it."""
+    answer = client.send("POST", f"/v1/rules/{rule}/backtest", body)
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    events = [
+        (lines[0].removeprefix("event: "), json.loads(lines[1].removeprefix("data: ")))
+        for block in answer.text.split("\n\n")
+        if len(lines := block.splitlines()) == 2
+    ]
+    assert [name for name, _ in events[:-1]] == ["progress"] * (len(events) - 1)
+    name, result = events[-1]
+    assert name == "result", result
+    found: dict[str, Any] = result
+    return found
+
+
+def test_live_stored_and_backtest_are_equal_to_the_alert(owner: People, live: list[Alert]) -> None:
+    raised = {it.rule for it in live}
+    assert {"tool_loop", "run_cost", "session_cost"} <= raised
+    for rule in sorted(raised):
+        newest = {it.alert_id: it for it in live if it.rule == rule}
+        rows = owner.viewer.sql(
+            f"SELECT alert_id, state, CAST(at AS varchar) AS at FROM alerts WHERE rule = '{rule}'"
+        ).json()
+        assert {row[0]: row[1] for row in rows["rows"]} == {it.alert_id: it.state for it in newest.values()}
+        result = tried(owner.operator, rule)
+        assert {it["alert_id"] for it in result["firings"]} == {
+            it.alert_id for it in live if it.rule == rule and it.state != "ok"
+        }
+        assert {it["alert_id"]: it["state"] for it in result["firings"]} == {
+            it.alert_id: it.state for it in newest.values()
+        }
+        assert {it["alert_id"]: it["recorded"]["at"] for it in result["firings"]} == {
+            it["alert_id"]: it["changed_at"] for it in result["firings"]
+        }
+        assert result["only_recorded"] == []
+        assert (result["num_fired"], result["num_recorded"], result["num_both"]) == (len(newest),) * 3
+
+
+def test_other_settings_fire_otherwise_and_say_what_they_save(owner: People, live: list[Alert]) -> None:
+    strict = tried(owner.operator, "run_cost", settings={"limit_usd": "0.01"}, agent_id="agent")
+    assert strict["settings"]["limit_usd"] == "0.01"
+    assert strict["num_fired"] > 0
+    assert {it["agent_id"] for it in strict["firings"]} == {"agent"}
+    saved = sum(Decimal(it["saved_usd"]) for it in strict["firings"])
+    assert saved == Decimal(strict["saved_usd"]) > 0
+    # The dollars are those of stored calls that began after the firing, in the run that fired and under it.
+    of_runaway = max(strict["firings"], key=lambda it: Decimal(it["saved_usd"]))
+    fired_at = of_runaway["fired_at"].replace("T", " ").removesuffix("Z")
+    (row,) = owner.viewer.sql(
+        "SELECT CAST(sum(cost_usd) AS varchar) FROM spans WHERE kind = 'model_call' AND agent_id = 'agent' AND "
+        f"trace_id = '{of_runaway['trace_id']}' AND started_at > TIMESTAMP '{fired_at} UTC'"
+    ).json()["rows"]
+    assert Decimal(row[0]) == Decimal(of_runaway["saved_usd"])
+    hurt = sum(Decimal(it["spent_after_usd"]) for it in strict["hurt_runs"])
+    assert hurt == Decimal(strict["hurt_usd"]) <= saved
+    assert tried(owner.operator, "tool_loop", settings={"enabled": False})["num_fired"] == 0
+
+
+def test_who_may_not_and_what_cannot_be(owner: People, live: list[Alert]) -> None:
+    path = "/v1/rules/tool_loop/backtest"
+    assert owner.viewer.send("POST", path, {}).status_code == 403
+    assert owner.operator.send("POST", "/v1/rules/nothing/backtest", {}).status_code == 404
+    assert owner.operator.send("POST", "/v1/rules/closing/backtest", {}).status_code == 404
+    for body, field in (
+        ({"settings": {"max": 1}}, "body.settings.max"),
+        ({"settings": {"severity": "loud"}}, "body.settings.severity"),
+        ({"days": 0}, "body.days"),
+        ({"agent_id": "A B"}, "body.agent_id"),
+        ({"more": 1}, "body.more"),
+    ):
+        answer = owner.operator.send("POST", path, body)
+        assert answer.status_code == 422, body
+        assert [it["field"] for it in answer.json()["errors"]] == [field]
+    # Another tenant has other events, and other alerts.
+    result = tried(owner.stranger, "tool_loop")
+    assert (result["num_events"], result["num_fired"], result["num_recorded"]) == (0, 0, 0)
+
+
+def test_events_are_read_in_pages_that_end_anywhere(
+    owner: People, live: list[Alert], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = tried(owner.operator, "tool_loop")
+    monkeypatch.setattr("api.repositories.stored_events._PAGE_ROWS", 301)
+    in_pages = tried(owner.operator, "tool_loop")
+    assert in_pages.pop("until") > whole.pop("until")
+    assert in_pages.pop("since") > whole.pop("since")
+    in_pages.pop("num_ticks"), whole.pop("num_ticks")
+    assert in_pages == whole
+    assert whole["num_events"] == len(AGENTS) * sum(map(len, SENT.values()))
