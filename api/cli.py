@@ -26,6 +26,11 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "traces": ("api.people:traces_app", "List traces."),
     "trace": ("api.people:trace_app", "Show one trace as a tree."),
     "diff": ("api.people:diff_app", "Show what a second run did differently, and what that cost."),
+    "reread": (
+        "api.console.costs:reread_app",
+        "Show which tool results were paid for again, and where the prompt cache broke.",
+    ),
+    "why": ("api.console.costs:why_app", "Show why a run cost more than its task usually does."),
     "alerts": ("api.people:alerts_app", "List alerts, see to one, or keep one quiet."),
     "rules": ("api.console.rules:rules_app", "Try an alert rule on what is stored."),
     "tail": ("api.console.tail:tail_app", "Follow what happens now, line by line."),

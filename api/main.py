@@ -49,6 +49,7 @@ from api.routers import (
     session,
     sessions,
     sql,
+    trace_costs,
     trace_views,
     traces,
     tracy,
@@ -80,6 +81,7 @@ _CLIENT_GONE = 499
 _MODULES = (
     traces,
     trace_views,
+    trace_costs,
     export,
     agents,
     sessions,

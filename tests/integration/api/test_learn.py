@@ -1,4 +1,7 @@
-"""A rule tried on what is stored fires as it fired live and as the tables say, to the alert; tenants stay apart."""
+"""A rule tried on what is stored fires as it fired live and as the tables say, to the alert.
+
+The bill of a trace is that of its card; a dear run is blamed to the micro-dollar; tenants stay apart.
+"""
 
 import json
 from collections.abc import Callable
@@ -20,20 +23,24 @@ AGENTS = ("agent", "other")
 
 
 class Lines(Story):
-    """A story that keeps the lines of a capture."""
+    """A story that keeps the lines of a capture; its ids are its own."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str) -> None:
         super().__init__()
+        self.name = name
         self.lines: list[dict[str, Any]] = []
 
     def hook(self, hook: str, event: dict[str, Any], ctx: dict[str, Any] | None = None) -> None:
         super().hook(hook, event, ctx)
         self.lines.append({"hook": hook, "tsMs": self.now_ms, "event": event, "ctx": ctx or {}})
 
+    def next_id(self, prefix: str) -> str:
+        return super().next_id(f"{prefix}-{self.name}")
+
 
 def dear_lines() -> list[dict[str, Any]]:
     """Two runs of one session: prompts of millions of tokens, a tool that fails, a good end."""
-    story = Lines()
+    story = Lines("dear")
     for _ in range(2):
         run = story.run("agent:main:dear")
         for number in range(6):
@@ -45,7 +52,26 @@ def dear_lines() -> list[dict[str, Any]]:
     return story.lines
 
 
-SENT = {**{scenario: hook_lines(scenario) for scenario in SCENARIOS}, "dear": dear_lines()}
+def task_lines(session: str, num_calls: int, number: int) -> list[dict[str, Any]]:
+    """One run of a task; with more calls it is a dear one."""
+    story = Lines(f"task-{number}")
+    story.wait(number * 10 * MINUTE_MS)
+    run = story.run(session, run_id=f"run-of-task-{number}")
+    for call in range(num_calls):
+        run.call(10_000, cached=1_000 * call, output=50 * num_calls)
+        run.tool("read", text="x" * 4_000)
+    run.end()
+    return story.lines
+
+
+# How many calls each run of the daily task makes; the last is the dear one.
+DAILY = (3, 2, 4, 9)
+SENT = {
+    f"daily-{number}": task_lines(f"agent:main:cron:daily:run:{number}", num_calls, number)
+    for number, num_calls in enumerate(DAILY)
+}
+SENT["alone"] = task_lines("agent:main:alone", 1, len(DAILY))
+SENT |= {**{scenario: hook_lines(scenario) for scenario in SCENARIOS}, "dear": dear_lines()}
 
 
 @pytest.fixture(scope="module")
@@ -161,3 +187,53 @@ def test_events_are_read_in_pages_that_end_anywhere(
     in_pages.pop("num_ticks"), whole.pop("num_ticks")
     assert in_pages == whole
     assert whole["num_events"] == len(AGENTS) * sum(map(len, SENT.values()))
+
+
+def test_the_bill_of_each_trace_is_that_of_its_card(owner: People, live: list[Alert]) -> None:
+    rows = owner.viewer.sql(
+        "SELECT trace_id, agent_id FROM cards WHERE agent_id = 'agent' AND reread_cost_usd > 0 ORDER BY trace_id"
+    ).json()["rows"]
+    assert len(rows) > 5
+    for trace_id, agent_id in rows:
+        card = owner.viewer.get(f"/v1/traces/{trace_id}/card", agent_id=agent_id).json()
+        answer = owner.viewer.get(f"/v1/traces/{trace_id}/reread", agent_id=agent_id)
+        assert answer.status_code == 200, answer.text
+        found = answer.json()
+        assert found["cost_usd"] == card["reread_cost_usd"]
+        assert Decimal(found["cost_usd"]) == sum(Decimal(it["cost_usd"]) for it in found["results"])
+        assert all(it["num_again"] == it["num_calls"] - 1 for it in found["results"])
+        listed = {(it["span_id"], it["num_tokens"], it["num_calls"], it["cost_usd"]) for it in found["results"]}
+        in_card = {(it["span_id"], it["num_tokens"], it["num_calls"], it["cost_usd"]) for it in card["reread_bill"]}
+        assert in_card <= listed
+
+
+def test_a_dear_run_is_compared_with_the_median_of_its_task(owner: People, live: list[Alert]) -> None:
+    rows = owner.viewer.sql(
+        "SELECT trace_id, num_model_calls FROM cards WHERE agent_id = 'agent' AND task_id = 'agent:main:cron:daily'"
+    ).json()["rows"]
+    traces = {num_calls: trace_id for trace_id, num_calls in rows}
+    assert sorted(traces) == sorted(DAILY)
+    answer = owner.viewer.get(f"/v1/traces/{traces[9]}/why", agent_id="agent", limit=2)
+    assert answer.status_code == 200, answer.text
+    found = answer.json()
+    assert (found["task_id"], found["num_runs"]) == ("agent:main:cron:daily", 3)
+    assert found["usual"]["trace_id"] == traces[3]
+    delta = Decimal(found["trace"]["cost_usd"]) - Decimal(found["usual"]["cost_usd"])
+    assert Decimal(found["cost_delta_usd"]) == delta > 0
+    assert sum(Decimal(it["cost_delta_usd"]) for it in found["reasons"]) == delta
+    listed = sum(Decimal(it["cost_delta_usd"]) for it in found["items"])
+    assert listed + Decimal(found["rest_cost_delta_usd"]) == delta
+    assert found["reasons"][0]["reason"] == "more_calls"
+    assert {it["reason"] for it in found["reasons"]} == {"more_calls", "longer_output"}
+    # A cheap run is told to be cheaper, by as much the other way round.
+    cheap = owner.viewer.get(f"/v1/traces/{traces[2]}/why", agent_id="agent").json()
+    assert cheap["times"] < 1
+    assert Decimal(cheap["cost_delta_usd"]) < 0
+    # One of its kind has nothing to be compared with.
+    (row,) = owner.viewer.sql(
+        "SELECT trace_id FROM cards WHERE agent_id = 'agent' AND task_id = 'agent:main:alone'"
+    ).json()["rows"]
+    alone = owner.viewer.get(f"/v1/traces/{row[0]}/why", agent_id="agent").json()
+    assert (alone["usual"], alone["num_runs"], alone["cost_delta_usd"], alone["items"]) == (None, 0, None, [])
+    for view in ("why", "reread"):
+        assert owner.stranger.get(f"/v1/traces/{traces[9]}/{view}").status_code == 404
