@@ -127,7 +127,7 @@ function Reread({ traceId, onSelect }: Omit<CostViewProps, "isOpen">) {
     <>
       <p>
         {formatCount(reread.data.num_results)} tool results cost <strong>{formatUsd(reread.data.cost_usd)}</strong>, {formatUsd(reread.data.again_usd)} of it in later
-        calls than the first (estimated). The prompt cache broke {formatCount(reread.data.num_cache_breaks)} times, for{" "}
+        calls than the first (estimated). Breaks of the prompt cache: {formatCount(reread.data.num_cache_breaks)}, for{" "}
         <strong>{formatUsd(reread.data.cache_breaks_usd)}</strong>.
       </p>
       {results.length > 0 && <Bill results={results} onSelect={onSelect} />}
@@ -138,14 +138,14 @@ function Reread({ traceId, onSelect }: Omit<CostViewProps, "isOpen">) {
 
 function Bill({ results, onSelect }: { readonly results: readonly RereadTool[]; readonly onSelect: Select }) {
   return (
-    <Table label="Re-read bill" caption="Tool results by what they cost" columns={["Tool call", ...numbers("Tokens", "Read again", "Cost", "Again")]}>
+    <Table label="Re-read bill" caption="Tool results by what they cost" columns={["Tool call", ...numbers("Tokens", "Times again", "Cost", "Again")]}>
       {results.map((item) => (
         <tr key={item.span_id}>
           <td>
             <StepButton spanId={item.span_id} name={item.tool_name} onSelect={onSelect} />
           </td>
           <td className="num">{formatTokens(item.num_tokens)}</td>
-          <td className="num">{formatCount(item.num_again)} times</td>
+          <td className="num">{formatCount(item.num_again)}</td>
           <td className="num">{formatUsd(item.cost_usd)}</td>
           <td className="num">{formatUsd(item.again_usd)}</td>
         </tr>
