@@ -23,6 +23,7 @@ from api.console.printing import (
     print_json,
     print_table,
     quoted,
+    signed_usd,
 )
 from api.kit.values import decimal_text
 from api.views.columns import usd
@@ -123,16 +124,16 @@ def diff(
         print_json(found)
         return
     rows = [
-        (item["change"], " › ".join(item["path"]), _signed(item["cost_delta_usd"]), _signed_tokens(item))
+        (item["change"], " › ".join(item["path"]), signed_usd(item["cost_delta_usd"]), _signed_tokens(item))
         for item in found["items"]
     ]
     if found["num_differences"] > len(rows):
         rest = found["num_differences"] - len(rows)
-        rows.append(("", f"{rest} more", _signed(found["rest_cost_delta_usd"]), ""))
+        rows.append(("", f"{rest} more", signed_usd(found["rest_cost_delta_usd"]), ""))
     print_table(("change", "where", "cost $", "tokens"), rows, right=frozenset({"cost $", "tokens"}))
     totals = (found["totals_before"], found["totals_after"])
     typer.echo(
-        f"cost {totals[0]['cost_usd']} → {totals[1]['cost_usd']} ({_signed(found['cost_delta_usd'])}), "
+        f"cost {totals[0]['cost_usd']} → {totals[1]['cost_usd']} ({signed_usd(found['cost_delta_usd'])}), "
         f"spans {totals[0]['num_spans']} → {totals[1]['num_spans']}, {found['num_aligned']} the same"
     )
 
@@ -218,10 +219,6 @@ def _describer(skeleton: dict[str, Any]) -> "Callable[[int], Text]":
         return text
 
     return describe
-
-
-def _signed(amount: str | None) -> str:
-    return "" if amount is None else amount if amount.startswith("-") or amount == "0" else f"+{amount}"
 
 
 def _signed_tokens(item: dict[str, Any]) -> str:

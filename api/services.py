@@ -19,6 +19,7 @@ from api.access.door import Door
 from api.access.login import OidcLogin
 from api.access.roles import scope_of
 from api.access.session_store import SessionStore
+from api.backtest.service import Backtests
 from api.kit.frozen import FrozenLists
 from api.live.service import LiveService
 from api.repositories.access import AuditRepository, KeysRepository, MembersRepository
@@ -44,6 +45,7 @@ from api.repositories.scores import ScoresRepository
 from api.repositories.sessions import SessionsRepository
 from api.repositories.spans import SpansRepository
 from api.repositories.sql import SqlRepository
+from api.repositories.stored_events import StoredEventsRepository
 from api.repositories.traces import TraceKey, TracesRepository
 from api.repositories.usage import UsageRepository
 from api.repositories.verdicts import VerdictsRepository
@@ -95,6 +97,7 @@ class Services:
     prices: PricesRepository
     reprices: RepricesRepository
     repricing: Repricing
+    backtests: Backtests
     retention: RetentionRepository
     erasures: ErasuresRepository
     scores: ScoresRepository
@@ -156,6 +159,7 @@ async def open_services(settings: ApiSettings) -> AsyncIterator[Services]:
             prices=prices,
             reprices=reprices,
             repricing=repricing,
+            backtests=Backtests(database, StoredEventsRepository(trino), AlertsRepository(trino), files),
             retention=RetentionRepository(database, trino, days),
             erasures=ErasuresRepository(database),
             scores=ScoresRepository(trino, database, LearnerSettings(home=home, port_base=port_base)),

@@ -116,6 +116,11 @@ def instant(text: str | None) -> str:
     return "" if text is None else text[:19].replace("T", " ")
 
 
+def signed_usd(amount: str | None) -> str:
+    """Difference in dollars with its sign; nothing when it is not known."""
+    return "" if amount is None else amount if amount.startswith("-") or amount == "0" else f"+{amount}"
+
+
 def duration(duration_ms: int | None) -> str:
     """Duration for people; an ellipsis while it lasts."""
     if duration_ms is None:

@@ -1,11 +1,12 @@
 """Reads TraceCards.
 
 Upstream: view ``clawtrace.cards``, through the engine.
-Downstream: api/routers/trace_views.py, api/learn/reading.py.
+Downstream: api/routers/trace_views.py and trace_costs.py, api/learn/reading.py.
 Guarantee: one card a trace, the newest revision.
 """
 
-from datetime import date
+from datetime import date, timedelta
+from decimal import Decimal
 from typing import Any
 
 from api.repositories.engine import TrinoEngine
@@ -57,3 +58,25 @@ class CardsRepository:
         )
         rows = await self._engine.read(scope, sql, [*days, *days, agent_id, task_id], max_rows=limit)
         return rows.as_dicts()
+
+    async def find_median(
+        self, scope: Scope, trace: TracePlace, task_id: str, *, days: int
+    ) -> tuple[TracePlace, Decimal, int] | None:
+        """Return the run of median cost among the other runs of a task up to the trace's day; None: there is none.
+
+        With it come its cost and how many runs there are. Of an even number, the cheaper of the two in the middle.
+        """
+        sql = (
+            "SELECT trace_id, trace_date, total_cost_usd, num_runs FROM ("
+            "SELECT trace_id, trace_date, total_cost_usd, count(*) OVER () AS num_runs, "
+            "row_number() OVER (ORDER BY total_cost_usd, trace_date, trace_id) AS place FROM cards "
+            "WHERE trace_date BETWEEN ? AND ? AND agent_id = ? AND task_id = ? AND trace_id <> ? "
+            "AND total_cost_usd IS NOT NULL) WHERE place = (num_runs + 1) / 2"
+        )
+        last_day = trace.trace_date
+        parameters = [last_day - timedelta(days=days), last_day, trace.agent_id, task_id, trace.trace_id]
+        rows = await self._engine.read(scope, sql, parameters, max_rows=1)
+        if not rows.rows:
+            return None
+        trace_id, trace_date, cost_usd, num_runs = rows.rows[0]
+        return TracePlace(trace_id, trace_date, trace.agent_id), cost_usd, num_runs

@@ -8,7 +8,7 @@ exports page by page.
 
 import asyncio
 from dataclasses import dataclass, fields
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from operator import eq
 from typing import Any
 
@@ -18,6 +18,7 @@ from api.repositories.engine import Rows, TrinoEngine
 from api.repositories.scope import Scope
 from api.views.columns import SpanColumns
 from lakehouse.contracts.tables import SPANS
+from stream_jobs.learning import size_of_text
 
 _COLUMNS = """span_id, parent_span_id, path, depth, kind, operation_name, name, status, error, started_at, ended_at,
 duration_ms, run_id, session_key, openclaw_agent_id, attempt, provider, model, tool_name, tool_call_id, exit_code,
@@ -48,6 +49,8 @@ _COMPACT = {
     "depth": "depth",
 }
 _COMPACT_BYTES = 2_048
+# Where a text that was cut says how long it was.
+_TAIL_CHARS = 80
 # A trace comes as so many rows of JSON texts: the client reads values one by one, in Python, and a text is one value.
 _PARCELS = 16
 _NAMES = list(_COMPACT)
@@ -142,6 +145,37 @@ class SpansRepository:
             "WHERE trace_date = ? AND agent_id = ? AND trace_id = ? AND span_id = ?"
         )
         rows = await self._engine.read(scope, sql, [*trace.values, span_id], max_rows=1)
+        return rows.as_dicts()[0] if rows.rows else None
+
+    async def result_sizes(self, scope: Scope, trace: TracePlace, *, limit: int) -> dict[str, int]:
+        """Return by span how many bytes each tool call gave the model, as ``result_bytes`` of the stitcher counts."""
+        parts = "TRY(CAST(json_extract(output, '$.content') AS array(json)))"
+        bytes_of_part = "length(to_utf8(coalesce(json_extract_scalar(part, '$.text'), '')))"
+        sql = (
+            f"SELECT span_id, reduce({parts}, BIGINT '0', "  # noqa: S608 - texts of this module only
+            f"(sum, part) -> sum + {bytes_of_part}, sum -> sum), "
+            f"cardinality({parts}), length(to_utf8(output)), substr(output, -{_TAIL_CHARS}) "
+            "FROM spans WHERE trace_date = ? AND agent_id = ? AND trace_id = ? AND kind = 'tool_call' "
+            f"AND output IS NOT NULL LIMIT {int(limit)}"
+        )
+        rows = await self._engine.read(scope, sql, trace.values, max_rows=limit)
+        return {
+            span_id: of_parts if num_parts else size_of_text(num_bytes, tail)
+            for span_id, of_parts, num_parts, num_bytes, tail in rows.rows
+        }
+
+    async def last_call_before(
+        self, scope: Scope, trace: TracePlace, session_key: str, before: datetime
+    ) -> dict[str, Any] | None:
+        """Return the last model call of a session before an instant, of other traces of the last day; None: none."""
+        sql = (
+            f"SELECT {_COLUMNS} FROM spans WHERE trace_date BETWEEN ? AND ? "  # noqa: S608 - texts of this module only
+            "AND agent_id = ? AND session_key = ? AND kind = 'model_call' AND usage_source IS NOT NULL "
+            "AND trace_id <> ? AND started_at < ? AND started_at >= ? ORDER BY started_at DESC, span_id LIMIT 1"
+        )
+        days = [trace.trace_date - timedelta(days=1), trace.trace_date]
+        parameters = [*days, trace.agent_id, session_key, trace.trace_id, before, before - timedelta(days=1)]
+        rows = await self._engine.read(scope, sql, parameters, max_rows=1)
         return rows.as_dicts()[0] if rows.rows else None
 
     async def find_payloads(

@@ -24,10 +24,10 @@ from api.schemas.traces import TraceSummary
 from api.services import ScopeDep, Services, ServicesDep, while_connected
 from api.views.call_graph import make_call_graph
 from api.views.columns import SpanColumns
-from api.views.diff import diff_traces
 from api.views.skeleton import make_skeleton
 from api.views.timeline import assign_lanes, critical_path
 from infra.runtime.problem import not_found
+from stream_jobs.learning import diff_traces
 
 router = APIRouter(prefix="/v1/traces/{trace_id}", tags=["traces"])
 

@@ -13,8 +13,8 @@ from api.schemas.common import Answer, Tokens, Usd
 from api.schemas.traces import TraceSummary
 from api.views.call_graph import CallGraph, CallTotals, NodeKind
 from api.views.columns import SpanColumns, usd
-from api.views.diff import Change, Difference, Totals, TraceDiff
 from api.views.timeline import Segment
+from stream_jobs.learning import Change, Difference, Totals, TraceDiff
 
 
 class TraceSkeleton(Answer):

@@ -1,4 +1,4 @@
-"""The shipped routine over records that were worked on before: on a store in memory, without Faust and a broker.
+"""The shipped routine over records that were worked on before: on a store of its own, without Faust and a broker.
 
 Upstream: ``stream_jobs.restitch``.
 Downstream: whoever wants to know what the stitcher must have sent.
@@ -15,7 +15,7 @@ from typing import Self
 from stream_jobs.processors.journal import Change
 from stream_jobs.processors.preparation import Preparation
 from stream_jobs.processors.shell import Core, SourceRecord
-from stream_jobs.processors.state import PartitionState
+from stream_jobs.processors.state import PartitionState, PartitionStore
 from stream_jobs.processors.stitcher import GENERATION_SHIFT
 from stream_jobs.processors.topology import Topology
 from stream_jobs.processors.work import Partition, Work
@@ -50,8 +50,15 @@ class MemoryStore:
 class Again:
     """Works on records of any partitions, each partition in its order. Close it, or use it in a ``with`` block."""
 
-    def __init__(self, core: Core, topology: Topology, log_generation: int) -> None:
+    def __init__(
+        self,
+        core: Core,
+        topology: Topology,
+        log_generation: int,
+        make_store: Callable[[], PartitionStore] = MemoryStore,
+    ) -> None:
         self._preparation = Preparation(core, topology, log_generation << GENERATION_SHIFT, lambda assignment: True)
+        self._make_store = make_store
         self._partitions: dict[int, Partition] = {}
         self._runner = asyncio.Runner()
 
@@ -71,10 +78,20 @@ class Again:
         """
         return self._runner.run(self._work_on(partition, offset, value))
 
+    def next_visit_us(self, partition: int, after_us: int) -> int | None:
+        """Return from when on, after an instant, a tick visits an agent of a partition; None when none will.
+
+        The earliest possible instant while no tick has come yet: only then it is read which agents are due.
+        """
+        found = self._partitions.get(partition)
+        if found is None:
+            return None
+        return after_us if found.due is None else found.due.next_visit_us(after_us)
+
     async def _work_on(self, number: int, offset: int, value: bytes) -> list[tuple[str, bytes]]:
         partition = self._partitions.get(number)
         if partition is None:
-            partition = self._partitions[number] = Partition(PartitionState(MemoryStore()))
+            partition = self._partitions[number] = Partition(PartitionState(self._make_store()))
         work = Work(SourceRecord(number, offset, None, value, _ASSIGNMENT))
         await self._preparation.prepare(work, partition)
         if work.changes:

@@ -58,6 +58,14 @@ class DueIndex:
         """Take what is stored from now on."""
         self._due[agent_key] = due
 
+    def next_visit_us(self, after_us: int) -> int | None:
+        """Return the earliest instant after a tick at which another one has an agent to visit; None when none has."""
+        minute_us = (after_us // US_PER_MINUTE + 1) * US_PER_MINUTE
+        wanted = [max(due.at_us, after_us + 1) for due in self._due.values() if due.at_us > 0]
+        if any(minute_us <= due.every_minute_until_us for due in self._due.values()):
+            wanted.append(minute_us)
+        return min(wanted, default=None)
+
     def visits(self, before_us: int, at_us: int) -> Iterator[Visit]:
         """Yield the agents that a tick visits, in the order of their numbers.
 

@@ -22,7 +22,7 @@ from infra.runtime.access_keys import AGENT_ID
 from infra.runtime.database import transaction
 from stream_jobs.contracts.alert import AlertRule, AlertState
 from stream_jobs.core.detect.guide import GUIDES, meaning_of
-from stream_jobs.core.detect.rulebook import RuleBook
+from stream_jobs.core.detect.rulebook import RuleBook, RuleRow
 from stream_jobs.core.detect.rules import RULES, SETTINGS_TYPES
 from stream_jobs.core.detect.settings import RuleSettings
 from stream_jobs.core.stitch import read_rules
@@ -130,6 +130,16 @@ def remove_rule(engine: Engine, tenant_id: str, agent_id: str | None, rule: str,
         if found:
             also(connection)
         return found
+
+
+def read_tenant_rules(engine: Engine, tenant_id: str) -> list[RuleRow]:
+    """Return what a tenant has set here, for itself and for its agents.
+
+    Raises:
+        DatabaseAway: Postgres does not answer or was not migrated.
+    """
+    with transaction(engine) as connection:
+        return [it.row for it in store.read_rows(connection, tenant_id)]
 
 
 def check_settings(rule: str, settings: Mapping[str, Any]) -> None:

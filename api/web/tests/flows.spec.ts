@@ -73,6 +73,11 @@ test("a trace by keys alone", async ({ page, request }) => {
   await expect(timeline).toHaveAccessibleName(/invoke_agent main/);
   await page.keyboard.press("ArrowRight");
   await expect(timeline).toHaveAccessibleName(/chat sim-1/);
+  await page.getByRole("tab", { name: "Timeline" }).focus();
+  await page.keyboard.press("ArrowRight");
+  await expect(page.getByRole("heading", { name: "Against the usual run of the task" })).toBeVisible();
+  await page.getByRole("table", { name: "Tool results by what they cost" }).getByRole("button").first().press("Enter");
+  await expect(page.getByRole("complementary", { name: "Step" })).toContainText(/Input/);
 });
 
 test("a step shows its payloads as text, whatever they hold", async ({ page, request }) => {

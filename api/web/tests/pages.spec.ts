@@ -76,12 +76,13 @@ lookingTest("dialogs of rules, budgets, channels and a halt", async ({ page }) =
   }
 });
 
-lookingTest("a trace in three views with a step", async ({ page, request }) => {
+lookingTest("a trace in four views with a step", async ({ page, request }) => {
   const trace = await traceNamed(request, "subagent");
   for (const [view, part] of [
     ["path", page.getByRole("treegrid")],
     ["graph", page.getByRole("button", { name: /main\s*agent/ }).first()],
     ["timeline", page.getByRole("application")],
+    ["cost", page.getByRole("table", { name: "Tool results by what they cost" })],
   ] as const) {
     await page.goto(`${url()}/traces/${trace}?view=${view}`);
     await expect(part).toBeVisible();

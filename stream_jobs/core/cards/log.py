@@ -155,7 +155,7 @@ def _note_tool(log: CardLog, tool: ToolState) -> bool:
 def _note_result(ws: Workspace, tool: ToolState) -> None:
     log = result_log(ws, tool.run_id)
     results = [it for it in log.results if it.tool_call_id != tool.tool_call_id]
-    results.append(Result(tool.tool_call_id, tool.ended_seq, _result_bytes(ws.texts[tool.output_id])))
+    results.append(Result(tool.tool_call_id, tool.ended_seq, result_bytes(ws.texts[tool.output_id])))
     # The longest stay, in the order they came.
     if len(results) > MAX_RESULTS:
         results.remove(min(results, key=lambda it: (it.num_bytes, it.tool_call_id)))
@@ -175,7 +175,7 @@ class _Content(msgspec.Struct):
 _decode_content = msgspec.json.Decoder(_Content).decode
 
 
-def _result_bytes(text: bytes) -> int:
+def result_bytes(text: bytes) -> int:
     """Return the size of what the model was shown: the content, without details for the user interface."""
     if text.startswith(b"{"):
         try:
@@ -184,5 +184,10 @@ def _result_bytes(text: bytes) -> int:
             parts = []
         if parts:
             return sum(len(part.text.encode(errors="replace")) for part in parts)
-    cut = _CUT.search(text[-80:].decode(errors="replace"))
-    return int(cut.group(1)) if cut else len(text)
+    return size_of_text(len(text), text[-80:].decode(errors="replace"))
+
+
+def size_of_text(num_bytes: int, tail: str) -> int:
+    """Return the size of a text as it was before it was cut, by its last characters."""
+    cut = _CUT.search(tail)
+    return int(cut.group(1)) if cut else num_bytes

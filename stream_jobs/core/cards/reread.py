@@ -14,7 +14,8 @@ from collections.abc import Iterable
 from decimal import ROUND_DOWN, Decimal
 from typing import NamedTuple
 
-from producers.contracts.pricing.price import MTOK
+from producers.contracts.pricing.price import MTOK, Price
+from producers.contracts.usage import TokenUsage
 from stream_jobs.core.cards.log import Result
 from stream_jobs.core.state import CallState
 from stream_jobs.core.workspace import Workspace
@@ -36,12 +37,13 @@ class PromptCost(NamedTuple):
 
 
 class ResultBill(NamedTuple):
-    """What one result has cost, and in how many calls."""
+    """What one result has cost, and in how many calls; ``again_usd`` is without the first of them."""
 
     tool_call_id: str
     num_tokens: int
     num_calls: int
     cost_usd: Decimal
+    again_usd: Decimal
 
 
 def prompt_cost_of(ws: Workspace, call: CallState) -> PromptCost | None:
@@ -50,14 +52,17 @@ def prompt_cost_of(ws: Workspace, call: CallState) -> PromptCost | None:
     if usage is None or not usage.prompt_tokens:
         return None
     price = ws.pricer.find_price(ws.tenant_id, call.provider, call.model, call.started_at_us)
-    if price is None:
-        return None
+    return None if price is None else prompt_cost(call.seq, usage, price)
+
+
+def prompt_cost(seq: int, usage: TokenUsage, price: Price) -> PromptCost:
+    """Price the prompt of a call; ``seq`` says where it stands among calls and results."""
     prompt_tokens = usage.prompt_tokens
     cached_usd = price.cache_read.at(prompt_tokens) * usage.cache_read_tokens / MTOK
     output_usd = price.output.at(prompt_tokens) * usage.output_tokens / MTOK
     fresh_tokens = usage.input_tokens + usage.cache_write_tokens
     fresh_usd = price.cost_usd(usage) - output_usd - cached_usd
-    return PromptCost(call.seq, usage.cache_read_tokens, cached_usd, fresh_tokens, fresh_usd)
+    return PromptCost(seq, usage.cache_read_tokens, cached_usd, fresh_tokens, fresh_usd)
 
 
 def reread_bills(results: Iterable[Result], calls: Iterable[PromptCost]) -> list[ResultBill]:
@@ -91,6 +96,8 @@ def reread_bills(results: Iterable[Result], calls: Iterable[PromptCost]) -> list
     bills = []
     for own_id in old:
         first_rate, spent_before, calls_before = first[own_id]
-        usd = (tokens[own_id] * (first_rate + spent - spent_before)).quantize(_UNIT, ROUND_DOWN)
-        bills.append(ResultBill(own_id, tokens[own_id], num_calls - calls_before + 1, usd))
+        again_usd = tokens[own_id] * (spent - spent_before)
+        usd = tokens[own_id] * first_rate + again_usd
+        usd, again_usd = usd.quantize(_UNIT, ROUND_DOWN), again_usd.quantize(_UNIT, ROUND_DOWN)
+        bills.append(ResultBill(own_id, tokens[own_id], num_calls - calls_before + 1, usd, again_usd))
     return sorted(bills, key=lambda it: (-it.cost_usd, it.tool_call_id))

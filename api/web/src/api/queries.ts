@@ -22,6 +22,10 @@ export type AlertItem = Schemas["AlertItem"];
 export type Figures = Schemas["Figures"];
 export type TrendPoint = Schemas["TrendPoint"];
 export type SqlAnswer = Schemas["SqlAnswer"];
+export type WhyItem = Schemas["WhyItem"];
+export type WhyReason = Schemas["WhyReason"]["reason"];
+export type RereadTool = Schemas["RereadTool"];
+export type CacheBreak = Schemas["CacheBreakItem"];
 export type DiffItem = Schemas["DiffItem"];
 export type TokensByKind = Schemas["Tokens"];
 export type SignedIn = Schemas["SessionAnswer"];
@@ -137,6 +141,20 @@ export const diffQuery = (beforeId: string, afterId: string) =>
           signal,
         }),
       ),
+  });
+
+export const whyQuery = (traceId: string) =>
+  queryOptions({
+    queryKey: ["why", traceId],
+    queryFn: ({ signal }) =>
+      read(api.GET("/v1/traces/{trace_id}/why", { params: { path: { trace_id: traceId }, query: { limit: 50 } }, signal })),
+  });
+
+export const rereadQuery = (traceId: string) =>
+  queryOptions({
+    queryKey: ["reread", traceId],
+    queryFn: ({ signal }) =>
+      read(api.GET("/v1/traces/{trace_id}/reread", { params: { path: { trace_id: traceId }, query: { limit: 50 } }, signal })),
   });
 
 export const agentsQuery = (window: TimeWindow) =>

@@ -9,6 +9,7 @@ import { useQuery } from "@tanstack/react-query";
 import { Link, useParams } from "react-router";
 
 import { type DiffItem, diffQuery, type TraceSummary } from "../api/queries";
+import { changeText, DeltaBar, mostOf, signedUsd } from "../kit/delta";
 import { formatCount, formatDuration, formatInstant, formatTokens, formatUsd } from "../kit/format";
 import { Page } from "../kit/page";
 import { Empty, Failed, Loading, StatusBadge } from "../kit/states";
@@ -88,7 +89,7 @@ interface BlameProps {
 
 function Blame({ items, restUsd, beforeId, afterId }: BlameProps) {
   if (items.length === 0) return <Empty title="Both runs took the same steps at the same cost." />;
-  const most = Math.max(...items.map((item) => Math.abs(Number(item.cost_delta_usd ?? 0))), 1e-12);
+  const most = mostOf(items);
   return (
     <Table label="Cost blame" caption="Steps by how much they changed the cost" columns={["Step", "Change", ...numbers("Before", "After", "Difference")]}>
           {items.map((item, number) => (
@@ -127,28 +128,4 @@ function Blame({ items, restUsd, beforeId, afterId }: BlameProps) {
           )}
     </Table>
   );
-}
-
-function DeltaBar({ deltaUsd, most }: { readonly deltaUsd: string | null; readonly most: number }) {
-  const delta = Number(deltaUsd ?? 0);
-  const width = Math.round((Math.abs(delta) / most) * 60);
-  return (
-    <span className="delta" data-more={delta > 0 || undefined}>
-      {signedUsd(deltaUsd)}
-      <svg width={62} height={10} aria-hidden="true">
-        <rect x={0} y={1} width={Math.max(delta === 0 ? 0 : 1, width)} height={8} rx={1} />
-      </svg>
-    </span>
-  );
-}
-
-function signedUsd(value: string | null): string {
-  return Number(value ?? 0) > 0 ? `+${formatUsd(value)}` : formatUsd(value);
-}
-
-function changeText(deltaUsd: string | null): string {
-  if (deltaUsd === null) return "an unknown amount more or less";
-  const delta = Number(deltaUsd);
-  if (delta === 0) return "the same";
-  return `${formatUsd(Math.abs(delta))} ${delta > 0 ? "more" : "less"}`;
 }

@@ -1,8 +1,8 @@
 /**
- * One trace in three views, with the detail of a step beside them.
+ * One trace in four views, with the detail of a step beside them.
  *
  * Upstream: the skeleton of the API, read once; lanes and graph when their view is shown.
- * Downstream: `path_tree`, `call_graph`, `timeline`, `step_detail`.
+ * Downstream: `path_tree`, `call_graph`, `timeline`, `cost_view`, `step_detail`.
  * Guarantee: view and step stand in the address; a running trace grows while it is watched and keeps what is selected.
  */
 import { useQuery } from "@tanstack/react-query";
@@ -29,12 +29,14 @@ import { RunGuard } from "../watch/run_guard";
 import "./trace.css";
 
 const CallGraph = lazy(async () => ({ default: (await import("../trace/call_graph")).CallGraph }));
+const CostView = lazy(async () => ({ default: (await import("../trace/cost_view")).CostView }));
 const Timeline = lazy(async () => ({ default: (await import("../trace/timeline")).Timeline }));
 
 const VIEWS = [
   { id: "path", name: "Execution path" },
   { id: "graph", name: "Call graph" },
   { id: "timeline", name: "Timeline" },
+  { id: "cost", name: "Cost" },
 ] as const;
 type View = (typeof VIEWS)[number]["id"];
 const GROWS_EVERY_MS = 2_000;
@@ -159,6 +161,7 @@ interface TraceViewProps {
 
 function TraceView({ view, traceId, model, skeleton, spanId, onSelect }: TraceViewProps) {
   if (view === "graph") return <GraphView {...{ traceId, model, skeleton, spanId, onSelect }} />;
+  if (view === "cost") return <CostView traceId={traceId} isOpen={skeleton.trace.is_open} onSelect={onSelect} />;
   if (view === "timeline") return <TimelineView {...{ traceId, model, spanId, onSelect }} />;
   return <PathTree model={model} selectedId={spanId} onSelect={onSelect} />;
 }

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from api.views.call_graph import make_call_graph
 from api.views.columns import SpanColumns, scaled, usd
-from api.views.diff import align, diff_traces
 from api.views.skeleton import Skeleton, make_skeleton
 from api.views.timeline import assign_lanes, critical_path
+from stream_jobs.core.learn.tree_diff import align, diff_traces
 from tests.unit.api.views.trees import columns, large_trace, traces
 
 MAX_BYTES_A_SPAN = 120

@@ -1,7 +1,7 @@
 """The structural difference of two traces, and what each difference costs.
 
-Upstream: SpanColumns of both.
-Downstream: GET /v1/traces/{trace_id}/diff/{other_id}, `clawtrace diff`.
+Upstream: the spans of both as columns.
+Downstream: GET /v1/traces/{trace_id}/diff/{other_id}, `clawtrace diff`; ``run_diff``.
 Guarantee: the costs of the differences add up to the difference of the costs, exactly: each span of either trace
 is in one difference at most, and a pair of spans that is in none costs the same in both.
 
@@ -9,17 +9,46 @@ Trees are aligned from the roots down: the children of an aligned pair are align
 with the longest common subsequence; what has no partner is one difference with all that is below it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
-
-from api.views.columns import SpanColumns
+from typing import Literal, Protocol
 
 # Above this product of lengths, two lists of children are aligned block by block: still in order, maybe not longest.
 _MAX_CELLS = 1_000_000
 
 Change = Literal["added", "removed", "changed"]
 Label = tuple[str, str]
+
+
+class Spans(Protocol):
+    """The spans of a trace, one list per column; cost in 1e-12 dollars."""
+
+    @property
+    def kind(self) -> list[str]: ...
+    @property
+    def name(self) -> list[str]: ...
+    @property
+    def status(self) -> list[str]: ...
+    @property
+    def cost(self) -> list[int | None]: ...
+
+    def __len__(self) -> int: ...
+
+    def children(self) -> tuple[list[int], list[list[int]]]:
+        """Return the roots and the children of each span, both in the order they started."""
+        ...
+
+    def tokens(self, index: int) -> Sequence[int]:
+        """Tokens of a span, bucket by bucket."""
+        ...
+
+
+LabelOf = Callable[[Spans, int], Label]
+
+
+def label_by_name(spans: Spans, index: int) -> Label:
+    """What must be equal in spans that are aligned: kind and name."""
+    return spans.kind[index], spans.name[index]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +100,9 @@ class TraceDiff:
 _NOTHING = Totals(0, 0, 0, 0)
 
 
-def diff_traces(before: SpanColumns, after: SpanColumns) -> TraceDiff:
-    """Compare two traces."""
-    first, second = _Side(before), _Side(after)
+def diff_traces(before: Spans, after: Spans, label_of: LabelOf = label_by_name) -> TraceDiff:
+    """Compare two traces; spans whose labels differ are never aligned."""
+    first, second = _Side(before, label_of), _Side(after, label_of)
     found: list[Difference] = []
     num_aligned = 0
     ahead: list[tuple[tuple[str, ...], list[int], list[int]]] = [((), first.roots, second.roots)]
@@ -102,8 +131,8 @@ def diff_traces(before: SpanColumns, after: SpanColumns) -> TraceDiff:
 class _Side:
     """One trace with what is below each of its spans."""
 
-    def __init__(self, spans: SpanColumns) -> None:
-        self.spans = spans
+    def __init__(self, spans: Spans, label_of: LabelOf) -> None:
+        self.spans, self._label_of = spans, label_of
         self.roots, self.below = spans.children()
         self.subtree = [_own(spans, index) for index in range(len(spans))]
         order = list(self.roots)
@@ -114,7 +143,7 @@ class _Side:
         self.total = _sum(*(self.subtree[root] for root in self.roots))
 
     def labels(self, indices: list[int]) -> list[Label]:
-        return [(self.spans.kind[index], self.spans.name[index]) for index in indices]
+        return [self._label_of(self.spans, index) for index in indices]
 
 
 def _aligned(first: _Side, left: list[int], second: _Side, right: list[int]) -> Iterator[tuple[int | None, int | None]]:
@@ -175,7 +204,7 @@ def _longest(left: list[Label], right: list[Label]) -> list[tuple[int, int]]:
     return pairs
 
 
-def _own(spans: SpanColumns, index: int) -> Totals:
+def _own(spans: Spans, index: int) -> Totals:
     tokens, cost = sum(spans.tokens(index)), spans.cost[index]
     return Totals(1, cost or 0, tokens, int(cost is None and tokens > 0))
 

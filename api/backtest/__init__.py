@@ -1,0 +1,1 @@
+"""Rules tried on stored events, for people."""
