@@ -26,6 +26,8 @@ from tests.unit.stream_jobs.processors.test_stitcher import TOPOLOGY, Shell, rec
 FOLDER: Final = ROOT / "tests/data/older-release"
 SCENARIOS: Final = ("multi-tool", "runaway", "subagent", "tool-error")
 BATCH_EVENTS: Final = 5
+# Soon after the instant at which the batches say they came.
+TICK_US: Final = 1_000_000
 
 
 class CapturedCore:
@@ -73,7 +75,7 @@ def records_of(scenario: str) -> list[bytes]:
     starts = range(0, len(events), BATCH_EVENTS)
     records = [encode_event_batch(batch_of(events[start : start + BATCH_EVENTS])) for start in starts]
     middle = len(records) // 2
-    return [*records[:middle], encode_event_batch(make_tick(events[0].at_us)), *records[middle:]]
+    return [*records[:middle], encode_event_batch(make_tick(TICK_US)), *records[middle:]]
 
 
 def leave_behind(scenario: str) -> LeftBehind:
