@@ -42,7 +42,13 @@ HARDER = {
 }
 
 
-def world_of(environment: dict[str, str], client: httpx2.Client, ledger: Ledger, tenants: tuple[str, ...]) -> World:
+def world_of(
+    environment: dict[str, str],
+    client: httpx2.Client,
+    ledger: Ledger,
+    tenants: tuple[str, ...],
+    fail_point_file: Path | None = FAIL_POINT_FILE,
+) -> World:
     """Reach the stack by the same commands as its users."""
     keys: dict[tuple[str, str], str] = {}
 
@@ -63,7 +69,7 @@ def world_of(environment: dict[str, str], client: httpx2.Client, ledger: Ledger,
         return run_clawtrace("status", "--json", environment=environment).returncode == 0
 
     doors = Doors(settings_of(environment), client)
-    return World(doors, ledger, tenants, key_of, pid_of, is_up, FAIL_POINT_FILE)
+    return World(doors, ledger, tenants, key_of, pid_of, is_up, fail_point_file)
 
 
 def main() -> int:

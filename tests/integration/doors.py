@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import httpx2
 from confluent_kafka import Consumer, Message, TopicPartition
 
+from infra.runtime.kafka_security import kafka_connection
 from infra.runtime.settings import StackSettings
 from infra.runtime.trino_connection import connect
 from lakehouse.sink.feeds import FEEDS
@@ -109,7 +110,7 @@ class Doors:
 
     def end_offsets(self, topics: Sequence[str]) -> dict[tuple[str, int], int]:
         """Where each partition ends now."""
-        consumer = Consumer({"bootstrap.servers": self.stack.kafka_bootstrap, "group.id": "tests"})
+        consumer = Consumer({**kafka_connection(self.stack.kafka_bootstrap, self.stack), "group.id": "tests"})
         try:
             ends = {}
             for topic in topics:
@@ -122,7 +123,7 @@ class Doors:
 
     def records_since(self, starts: dict[tuple[str, int], int]) -> list[Message]:
         """Records that lie behind these offsets now, partition by partition."""
-        consumer = Consumer({"bootstrap.servers": self.stack.kafka_bootstrap, "group.id": "tests"})
+        consumer = Consumer({**kafka_connection(self.stack.kafka_bootstrap, self.stack), "group.id": "tests"})
         found: list[Message] = []
         try:
             for (topic, partition), end in self.end_offsets(sorted({topic for topic, _ in starts})).items():
@@ -140,7 +141,7 @@ class Doors:
 
     def ends_before_ticks(self, ends: dict[tuple[str, int], int]) -> dict[tuple[str, int], int]:
         """Where the events end when the ticks of the clock behind them do not count: the tables wait for no tick."""
-        consumer = Consumer({"bootstrap.servers": self.stack.kafka_bootstrap, "group.id": "tests"})
+        consumer = Consumer({**kafka_connection(self.stack.kafka_bootstrap, self.stack), "group.id": "tests"})
         found: dict[tuple[str, int], int] = {}
         try:
             for (topic, partition), end in ends.items():
@@ -161,7 +162,8 @@ class Doors:
 
     def stitched_offsets(self) -> dict[int, int]:
         """Where the stitcher's group stands in the events."""
-        consumer = Consumer({"bootstrap.servers": self.stack.kafka_bootstrap, "group.id": "clawtrace.stitcher"})
+        connection = kafka_connection(self.stack.kafka_bootstrap, self.stack)
+        consumer = Consumer({**connection, "group.id": "clawtrace.stitcher"})
         try:
             topic = "clawtrace.events.v1"
             partitions = [
