@@ -116,7 +116,7 @@ def rows_read_by_node(stack: StackSettings) -> dict[str, int]:
     connection = connect(stack, OPERATOR)
     try:
         cursor = connection.cursor()
-        cursor.execute("SELECT count(DISTINCT payload_json), count(*) FROM iceberg.silver.events")
+        cursor.execute("SELECT count(DISTINCT (spool_id, seq)) FROM iceberg.silver.events")
         cursor.fetchall()
         answer = httpx2.get(
             f"{stack.trino_url}/v1/query/{cursor.query_id}",
