@@ -8,14 +8,13 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from tests.cluster.object_store import BUCKET, ObjectStore, running_object_store
 from tests.faults.__main__ import world_of
 from tests.faults.campaign import World
 from tests.faults.ledger import Ledger
-from tests.integration.cluster.object_store import BUCKET, ObjectStore, running_object_store
-from tests.integration.conftest import TEST_PORT_BASE
 from tests.stack import QUICKER, own_stack
 
-PORT_BASE = int(os.environ.get("CLAWTRACE_TEST_PORT_BASE", TEST_PORT_BASE)) + 40
+PORT_BASE = int(os.environ.get("CLAWTRACE_TEST_PORT_BASE", "5060"))
 # What these tests do not ask for would only cost time at the start.
 PARTS = (
     "postgres,kafka,kafka-2,db-migrate,topics-provision,lake-provision,trino-rules,trino,trino-2,lake-views,"
