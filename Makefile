@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup demo up down status test test-unit test-integration test-plugin test-openclaw bench-plugin bench faults web setup-browser test-web screenshots check check-web test-pages lint types arch format schemas openapi dashboards check-deploy lock clean
+.PHONY: help setup demo up down status test test-unit test-integration test-plugin test-openclaw test-cluster bench-plugin bench faults web setup-browser test-web screenshots check check-web test-pages lint types arch format schemas openapi dashboards check-deploy lock clean
 
 ##@ Start here
 help: ## Show this list
@@ -54,6 +54,10 @@ test-plugin: setup ## Run the plugin's own tests in Node
 test-openclaw: setup ## Run the plugin in real OpenClaw from npm, against the real stack
 	@$(BIN)/clawtrace fetch
 	@$(BIN)/python -m pytest -s --durations=8 tests/openclaw
+
+test-cluster: setup ## Run the processes in the shape of a cluster: two brokers with TLS and SASL, an object store, two Trino nodes
+	@$(BIN)/clawtrace fetch
+	@$(BIN)/python -m pytest --durations=8 tests/cluster
 
 bench-plugin: setup ## Measure what the plugin costs an agent, in real OpenClaw with and without it (six minutes)
 	@$(BIN)/python -m tests.openclaw.overhead

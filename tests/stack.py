@@ -1,5 +1,6 @@
 """Stacks that tests and benches start: by the same command as a user, in a folder and on ports of their own."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -7,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from infra.runtime.settings import StackSettings
 
@@ -45,6 +47,25 @@ def run_clawtrace(*arguments: str, environment: dict[str, str]) -> subprocess.Co
 
 
 @contextmanager
+def own_stack(home: Path, port_base: int, parts: str = "", **settings: str) -> Iterator[dict[str, str]]:
+    """Start a fresh stack, or these parts of one, whatever others run; yield its environment, stop it.
+
+    ``settings`` are environment variables.
+    """
+    environment = {**os.environ, "CLAWTRACE_HOME": str(home), "CLAWTRACE_PORT_BASE": str(port_base), **settings}
+    write_stack_config(home)
+    started = run_clawtrace("up", *(("--only", parts) if parts else ()), environment=environment)
+    if started.returncode != 0:
+        raise RuntimeError(f"the stack did not start:\n{started.stdout}\n{started.stderr}")
+    try:
+        yield environment
+    finally:
+        stopped = run_clawtrace("down", environment=environment)
+    if stopped.returncode != 0:
+        raise RuntimeError(f"the stack did not stop:\n{stopped.stdout}\n{stopped.stderr}")
+
+
+@contextmanager
 def running_stack(folder: str, port_base: int, **quicker: str) -> Iterator[dict[str, str]]:
     """Start a fresh stack, yield the environment that reaches it, stop it.
 
@@ -54,27 +75,33 @@ def running_stack(folder: str, port_base: int, **quicker: str) -> Iterator[dict[
     and left running.
     """
     reused = os.environ.get("CLAWTRACE_TEST_HOME")
-    home = Path(reused) if reused else ROOT / folder
-    base = os.environ.get("CLAWTRACE_TEST_PORT_BASE", str(port_base))
-    environment = {**os.environ, "CLAWTRACE_HOME": str(home), "CLAWTRACE_PORT_BASE": base, **quicker}
+    base = int(os.environ.get("CLAWTRACE_TEST_PORT_BASE", port_base))
     if not reused:
-        run_clawtrace("down", environment=environment)
+        home = ROOT / folder
+        run_clawtrace("down", environment={**os.environ, "CLAWTRACE_HOME": str(home), "CLAWTRACE_PORT_BASE": str(base)})
         shutil.rmtree(home, ignore_errors=True)
+        with own_stack(home, base, **quicker) as environment:
+            yield environment
+        return
+    home = Path(reused)
     # Others that use the same stack may have added prices and rules of their own.
-    if not reused or not (home / "config" / "prices.toml").exists():
+    if not (home / "config" / "prices.toml").exists():
         write_stack_config(home)
+    environment = {**os.environ, "CLAWTRACE_HOME": str(home), "CLAWTRACE_PORT_BASE": str(base), **quicker}
     started = run_clawtrace("up", environment=environment)
     if started.returncode != 0:
         raise RuntimeError(f"the stack did not start:\n{started.stdout}\n{started.stderr}")
-    try:
-        yield environment
-    finally:
-        if not reused:
-            stopped = run_clawtrace("down", environment=environment)
-    if not reused and stopped.returncode != 0:
-        raise RuntimeError(f"the stack did not stop:\n{stopped.stdout}\n{stopped.stderr}")
+    yield environment
 
 
 def settings_of(environment: dict[str, str]) -> StackSettings:
     """Settings of the stack that an environment reaches."""
-    return StackSettings(home=Path(environment["CLAWTRACE_HOME"]), port_base=int(environment["CLAWTRACE_PORT_BASE"]))
+    told = {
+        name.removeprefix("CLAWTRACE_").lower(): value
+        for name, value in environment.items()
+        if name.startswith("CLAWTRACE_")
+    }
+    known: dict[str, Any] = {name: value for name, value in told.items() if name in StackSettings.model_fields}
+    if "catalog_properties" in known:
+        known["catalog_properties"] = json.loads(known["catalog_properties"])
+    return StackSettings(**known)

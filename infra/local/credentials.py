@@ -12,11 +12,21 @@ from collections.abc import Callable
 from pathlib import Path
 
 import trustme
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
 
+from infra.local.errors import StackError
 from infra.local.layout import Layout
+from infra.runtime.kafka_security import uses_tls
 from infra.runtime.settings import LOOPBACK
 
 TRINO_KEYSTORE = "trino-server.pem"
+KAFKA_CA = "kafka-ca.pem"
+KAFKA_KEYSTORE = "kafka-server.pem"
 TRINO_INTERNAL_SECRET = "trino-internal-secret"
 POSTGRES_PASSWORD = "postgres-password"
 # HS512 wants a key of at least 64 bytes; HS256 takes any longer one.
@@ -24,7 +34,11 @@ JWT_KEY_BYTES = 64
 
 
 def ensure_credentials(layout: Layout) -> None:
-    """Create every secret that is not there yet."""
+    """Create every secret that is not there yet.
+
+    Raises:
+        StackError: the settings ask for TLS to Kafka and name another authority than the one made here.
+    """
     folder = layout.secrets
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o700)
@@ -36,6 +50,12 @@ def ensure_credentials(layout: Layout) -> None:
     if settings.key_pepper_file.parent == folder:
         _ensure(settings.key_pepper_file, lambda: secrets.token_hex(32))
     _ensure_certificate(folder / "trino-ca.pem", folder / TRINO_KEYSTORE)
+    if uses_tls(settings):
+        if settings.kafka_ca_file != folder / KAFKA_CA:
+            raise StackError(
+                f"The local brokers are signed by {folder / KAFKA_CA}: set CLAWTRACE_KAFKA_CA_FILE to that."
+            )
+        _ensure_certificate(folder / KAFKA_CA, folder / KAFKA_KEYSTORE)
 
 
 def read_secret(layout: Layout, name: str) -> str:
@@ -66,5 +86,9 @@ def _ensure_certificate(ca_file: Path, keystore_file: Path) -> None:
         return
     authority = trustme.CA(organization_name="ClawTrace local stack")
     certificate = authority.issue_cert(LOOPBACK, "localhost", common_name=LOOPBACK)
-    write_private(keystore_file, certificate.private_key_and_cert_chain_pem.bytes().decode())
+    key = load_pem_private_key(certificate.private_key_pem.bytes(), None)
+    # Kafka reads no key in another form than this one.
+    key_text = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    chain = b"".join(blob.bytes() for blob in certificate.cert_chain_pems)
+    write_private(keystore_file, (key_text + chain).decode())
     write_private(ca_file, authority.cert_pem.bytes().decode())

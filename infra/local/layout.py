@@ -14,6 +14,11 @@ from infra.runtime.settings import StackSettings
 CHECKOUT_FOLDER = Path(__file__).resolve().parents[2]
 
 
+def node_name(service: str, node: int) -> str:
+    """Name of a node's part and folder; the first has none of its own."""
+    return service if node == 1 else f"{service}-{node}"
+
+
 def fresh_folder(folder: Path) -> None:
     """Make an empty folder, whatever was there."""
     shutil.rmtree(folder, ignore_errors=True)
@@ -67,25 +72,23 @@ class Layout:
         """Generated secrets, mode 0700."""
         return self.settings.secrets_folder
 
-    @property
-    def kafka(self) -> Path:
-        """Kafka's configuration and data."""
-        return self.home / "kafka"
+    def kafka(self, node: int = 1) -> Path:
+        """Configuration and data of a broker."""
+        return self.home / node_name("kafka", node)
 
     @property
     def postgres(self) -> Path:
         """Postgres' data, or a pointer to it (see postgres.py)."""
         return self.home / "postgres"
 
-    @property
-    def trino(self) -> Path:
-        """Trino's working folder: etc/ and data/."""
-        return self.home / "trino"
+    def trino(self, node: int = 1) -> Path:
+        """Working folder of a Trino node: etc/ and data/."""
+        return self.home / node_name("trino", node)
 
     @property
     def rules_file(self) -> Path:
         """Access control rules that Trino reads again every two seconds."""
-        return self.trino / "etc" / "rules.json"
+        return self.trino() / "etc" / "rules.json"
 
     @property
     def maven(self) -> Path:

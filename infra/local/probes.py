@@ -36,10 +36,10 @@ def answers_trino(base_url: str, ca_file: Path) -> bool:
         return False
 
 
-def answers_kafka(host: str, port: int) -> bool:
-    """Whether a broker answers a request."""
+def answers_kafka(host: str, port: int, ca_file: Path | None = None) -> bool:
+    """Whether a broker answers a request; with an authority's file, by TLS."""
     try:
-        with socket.create_connection((host, port), timeout=TIMEOUT_S) as connection:
+        with _connect(host, port, ca_file) as connection:
             connection.settimeout(TIMEOUT_S)
             connection.sendall(struct.pack(">i", len(_API_VERSIONS_REQUEST)) + _API_VERSIONS_REQUEST)
             head = connection.recv(10)
@@ -47,6 +47,13 @@ def answers_kafka(host: str, port: int) -> bool:
         return False
     # size, correlation id, error code
     return len(head) == 10 and struct.unpack(">iih", head)[1:] == (1, 0)
+
+
+def _connect(host: str, port: int, ca_file: Path | None) -> socket.socket:
+    connection = socket.create_connection((host, port), timeout=TIMEOUT_S)
+    if ca_file is None:
+        return connection
+    return ssl.create_default_context(cafile=str(ca_file)).wrap_socket(connection, server_hostname=host)
 
 
 def answers_postgres(host: str, port: int, database: str, password: str) -> bool:

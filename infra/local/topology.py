@@ -10,22 +10,23 @@ import sys
 from collections.abc import Callable
 
 from infra.local import probes
-from infra.local.credentials import POSTGRES_PASSWORD, read_secret
+from infra.local.credentials import KAFKA_CA, POSTGRES_PASSWORD, read_secret
 from infra.local.java import FOREIGN_VARIABLES, explain_java_failure
 from infra.local.kafka import kafka_command, prepare_kafka
-from infra.local.layout import CHECKOUT_FOLDER, Layout
+from infra.local.layout import CHECKOUT_FOLDER, Layout, node_name
 from infra.local.parts import Kind, Launch, Part
 from infra.local.postgres import DATABASE, locate_postgres, postgres_command, prepare_postgres
 from infra.local.process import clean_environment
-from infra.local.trino import prepare_trino, trino_command
+from infra.local.trino import prepare_trino, prepare_worker, trino_command
+from infra.runtime.kafka_security import uses_tls
 from infra.runtime.settings import LOOPBACK
 
 SERVICES = ("postgres", "kafka", "trino")
 
-# One-shot steps: name, arguments of `clawtrace`, what must be up (or done) before.
+# One-shot steps: name, arguments of `clawtrace`, what must be up (or done) before, as far as it is there.
 STEPS: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
     ("db-migrate", ("db", "migrate"), ("postgres",)),
-    ("topics-provision", ("topics", "provision"), ("kafka",)),
+    ("topics-provision", ("topics", "provision"), ("kafka", "kafka-2")),
     ("lake-provision", ("lake", "provision"), ("postgres",)),
     ("trino-rules", ("trino", "rules", "--write"), ()),
     ("lake-views", ("lake", "views"), ("trino", "lake-provision")),
@@ -48,7 +49,9 @@ def build_topology(layout: Layout) -> list[Part]:
     """Parts of the whole stack in the order in which people think of them."""
     steps = [_step(layout, *row) for row in STEPS]
     processes = [_process(layout, *row) for row in PROCESSES]
-    return [_postgres(layout), _kafka(layout), *steps[:-1], _trino(layout), steps[-1], *processes]
+    nodes = range(1, layout.settings.local_nodes + 1)
+    brokers, trinos = [_kafka(layout, node) for node in nodes], [_trino(layout, node) for node in nodes]
+    return [_postgres(layout), *brokers, *steps[:-1], *trinos, steps[-1], *processes]
 
 
 def _postgres(layout: Layout) -> Part:
@@ -77,39 +80,47 @@ def _postgres(layout: Layout) -> Part:
     )
 
 
-def _kafka(layout: Layout) -> Part:
+def _kafka(layout: Layout, node: int) -> Part:
     settings = layout.settings
-    port = settings.port("kafka")
+    port = settings.port("kafka" if node == 1 else "kafka_2")
+    ca_file = layout.secrets / KAFKA_CA if uses_tls(settings) else None
 
     def launch() -> Launch:
-        return Launch(kafka_command(layout), layout.kafka, clean_environment(FOREIGN_VARIABLES))
+        return Launch(kafka_command(layout, node), layout.kafka(node), clean_environment(FOREIGN_VARIABLES))
 
     return Part(
-        name="kafka",
+        name=node_name("kafka", node),
         kind=Kind.PROCESS,
+        # The first one makes the cluster's id.
+        after=() if node == 1 else ("kafka",),
         launch=launch,
-        prepare=lambda: prepare_kafka(layout),
-        probe=lambda: probes.answers_kafka(LOOPBACK, port),
-        ports=(port, settings.port("kafka_controller")),
+        prepare=lambda: prepare_kafka(layout, node),
+        probe=lambda: probes.answers_kafka(LOOPBACK, port, ca_file),
+        ports=(port, settings.port("kafka_controller")) if node == 1 else (port,),
         explain=explain_java_failure,
     )
 
 
-def _trino(layout: Layout) -> Part:
+def _trino(layout: Layout, node: int) -> Part:
     settings = layout.settings
-    url = f"https://{LOOPBACK}:{settings.port('trino')}"
+    if node == 1:
+        url = f"https://{LOOPBACK}:{settings.port('trino')}"
+        ports: tuple[int, ...] = (settings.port("trino"), settings.port("trino_internal"))
+    else:
+        url = f"http://{LOOPBACK}:{settings.port('trino_2')}"
+        ports = (settings.port("trino_2"),)
 
     def launch() -> Launch:
-        return Launch(trino_command(layout), layout.trino, clean_environment(FOREIGN_VARIABLES))
+        return Launch(trino_command(layout, node), layout.trino(node), clean_environment(FOREIGN_VARIABLES))
 
     return Part(
-        name="trino",
+        name=node_name("trino", node),
         kind=Kind.PROCESS,
         after=("postgres", "trino-rules"),
         launch=launch,
-        prepare=lambda: prepare_trino(layout),
+        prepare=lambda: prepare_trino(layout) if node == 1 else prepare_worker(layout),
         probe=lambda: probes.answers_trino(url, layout.secrets / "trino-ca.pem"),
-        ports=(settings.port("trino"), settings.port("trino_internal")),
+        ports=ports,
         explain=explain_java_failure,
     )
 

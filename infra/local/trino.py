@@ -1,4 +1,4 @@
-"""Trino of the local stack: coordinator and worker in one, TLS and tokens even on loopback.
+"""Trino of the local stack: a coordinator that works too and perhaps a second worker, TLS and tokens even on loopback.
 
 Upstream: the distribution from artifacts.py, templates in infra/trino, secrets from credentials.py.
 Downstream: topology.py starts it; the API, upkeep and people's own clients query it.
@@ -21,19 +21,50 @@ from infra.local.credentials import (
 from infra.local.java import java_command
 from infra.local.layout import Layout, fresh_folder
 from infra.local.rendering import options, render
-from infra.runtime.settings import LOOPBACK
+from infra.runtime.settings import LOOPBACK, StackSettings
 
 # Our own service users; everybody else sees nothing until the real rules are written.
 SERVICE_USERS = "maintenance|operator|clawtrace_api"
+# What pyiceberg calls them, and what Trino does. Without keys Trino looks for them where every client of AWS does.
+S3_PROPERTIES = {
+    "s3.endpoint": "s3.endpoint",
+    "s3.region": "s3.region",
+    "s3.access-key-id": "s3.aws-access-key",
+    "s3.secret-access-key": "s3.aws-secret-key",
+}
+
+
+def prepare_worker(layout: Layout) -> None:
+    """Write etc/ of the second node from the templates."""
+    etc = _fresh_etc(layout, 2)
+    settings = layout.settings
+    config = render(
+        "trino/worker.properties",
+        etc_folder=etc,
+        port=settings.port("trino_2"),
+        coordinator_port=settings.port("trino_internal"),
+        plugin_folder=trino_folder(layout) / "plugin",
+        internal_secret=read_secret(layout, TRINO_INTERNAL_SECRET),
+    )
+    write_private(etc / "config.properties", config)
+
+
+def _fresh_etc(layout: Layout, node: int) -> Path:
+    """Make a node's folder, with what all nodes have."""
+    folder = layout.trino(node)
+    etc = folder / "etc"
+    (etc / "catalog").mkdir(parents=True, exist_ok=True)
+    fresh_folder(folder / "tmp")
+    # The catalog file holds the password of Postgres.
+    folder.chmod(0o700)
+    write_private(etc / "catalog" / f"{layout.settings.catalog_name}.properties", catalog_properties(layout))
+    (etc / "log.properties").write_text(render("trino/log.properties"))
+    return etc
 
 
 def prepare_trino(layout: Layout) -> None:
-    """Write etc/ from the templates."""
-    etc = layout.trino / "etc"
-    (etc / "catalog").mkdir(parents=True, exist_ok=True)
-    fresh_folder(layout.trino / "tmp")
-    # The catalog file holds the password of Postgres.
-    layout.trino.chmod(0o700)
+    """Write etc/ of the coordinator from the templates."""
+    etc = _fresh_etc(layout, 1)
     settings = layout.settings
     config = render(
         "trino/config.properties",
@@ -46,30 +77,30 @@ def prepare_trino(layout: Layout) -> None:
         internal_secret=read_secret(layout, TRINO_INTERNAL_SECRET),
     )
     write_private(etc / "config.properties", config)
-    write_private(etc / "catalog" / f"{settings.catalog_name}.properties", _catalog(layout))
     rules = render("trino/access-control.properties", rules_file=layout.rules_file)
     (etc / "access-control.properties").write_text(rules)
-    (etc / "log.properties").write_text(render("trino/log.properties"))
     _copy_extra_files(etc)
     if not layout.rules_file.exists():
         write_private(layout.rules_file, json.dumps(_closed_rules(), indent=2) + "\n")
 
 
-def trino_command(layout: Layout) -> list[str]:
-    """Command line of the server; its working folder must be <home>/trino."""
+def trino_command(layout: Layout, node: int = 1) -> list[str]:
+    """Command line of a server; its working folder must be that of the node."""
+    folder = layout.trino(node)
     return [
         str(java_command()),
         *options("trino/jvm.config"),
-        f"-Djava.io.tmpdir={layout.trino / 'tmp'}",
-        f"-Dconfig={layout.trino / 'etc' / 'config.properties'}",
-        f"-Dlog.levels-file={layout.trino / 'etc' / 'log.properties'}",
+        f"-Djava.io.tmpdir={folder / 'tmp'}",
+        f"-Dconfig={folder / 'etc' / 'config.properties'}",
+        f"-Dlog.levels-file={folder / 'etc' / 'log.properties'}",
         "-cp",
         f"{trino_folder(layout)}/lib/*",
         "io.trino.server.TrinoServer",
     ]
 
 
-def _catalog(layout: Layout) -> str:
+def catalog_properties(layout: Layout) -> str:
+    """Text of the catalog's file: the catalog and the warehouse that pyiceberg has by the same settings."""
     settings = layout.settings
     return render(
         "trino/catalog/iceberg.properties",
@@ -78,7 +109,19 @@ def _catalog(layout: Layout) -> str:
         jdbc_password=read_secret(layout, POSTGRES_PASSWORD),
         catalog_name=settings.catalog_name,
         warehouse=settings.warehouse,
+        file_system="\n".join(_file_system(settings)),
     )
+
+
+def _file_system(settings: StackSettings) -> list[str]:
+    if not settings.warehouse.startswith("s3://"):
+        return ["fs.native-local.enabled=true", "local.location=/"]
+    told = [
+        f"{theirs}={settings.catalog_properties[ours]}"
+        for ours, theirs in S3_PROPERTIES.items()
+        if ours in settings.catalog_properties
+    ]
+    return ["fs.native-s3.enabled=true", "s3.path-style-access=true", *told]
 
 
 def _copy_extra_files(etc: Path) -> None:

@@ -66,7 +66,7 @@ def _make_ready(layout: Layout, parts: Sequence[Part], progress: Progress) -> No
     clear_leftovers(layout)
     write_scrape_targets(layout)
     refuse_taken_ports(parts, layout.settings.port_base)
-    if any(part.name in JAVA_PARTS for part in parts):
+    if any(part.name.partition("-")[0] in JAVA_PARTS for part in parts):
         ensure_artifacts(layout, progress)
     if any(part.name in SERVICES for part in parts):
         ensure_credentials(layout)

@@ -141,8 +141,25 @@ def _wanted_config(spec: TopicSpec) -> dict[str, str]:
 
 
 def _create(admin: AdminClient, specs: Sequence[TopicSpec]) -> set[str]:
+    """Create topics; while a cluster starts its brokers come one by one, and are asked for when all are needed."""
+    deadline = time.monotonic() + TIMEOUT_S
+    created: set[str] = set()
+    while True:
+        left = _try_to_create(admin, [spec for spec in specs if spec.name not in created])
+        created = {spec.name for spec in specs} - set(left)
+        if not left:
+            return created
+        if time.monotonic() > deadline:
+            name, words = next(iter(left.items()))
+            raise TopicMismatch(f"{name} could not be created: {words}")
+        time.sleep(LEADER_RETRY_S)
+
+
+def _try_to_create(admin: AdminClient, specs: Sequence[TopicSpec]) -> dict[str, str]:
+    """Create topics; return those that need more brokers than there are by now, with the broker's words."""
     if not specs:
-        return set()
+        return {}
+    left = {}
     futures = admin.create_topics(
         [
             NewTopic(
@@ -159,10 +176,12 @@ def _create(admin: AdminClient, specs: Sequence[TopicSpec]) -> set[str]:
         try:
             future.result(TIMEOUT_S)
         except KafkaException as error:
+            if error.args[0].name() == "INVALID_REPLICATION_FACTOR":
+                left[name] = str(error.args[0].str())
             # Somebody else made it in between, from the same specs.
-            if error.args[0].name() != "TOPIC_ALREADY_EXISTS":
+            elif error.args[0].name() != "TOPIC_ALREADY_EXISTS":
                 raise TopicMismatch(f"{name} could not be created: {error.args[0].str()}") from error
-    return set(futures)
+    return left
 
 
 def _wait_for_leaders(bootstrap: str, specs: Sequence[TopicSpec]) -> None:

@@ -27,6 +27,9 @@ PORT_OFFSETS: dict[str, int] = {
     "budgets_metrics": 10,
     "notifier_metrics": 11,
     "learner_metrics": 12,
+    # Of the second nodes, with local_nodes=2.
+    "kafka_2": 13,
+    "trino_2": 14,
 }
 
 LOOPBACK = "127.0.0.1"
@@ -52,6 +55,12 @@ class StackSettings(BaseSettings):
         ge=1024,
         le=65000,
         description="First port of the local stack; every port follows from it.",
+    )
+    local_nodes: int = Field(
+        default=1,
+        ge=1,
+        le=2,
+        description="Kafka brokers and Trino nodes of the local stack; 2 shows on one machine what a cluster does.",
     )
     listen_host: str = Field(
         default=LOOPBACK, description="Address that every process listens on; 0.0.0.0 in a container."
@@ -111,7 +120,8 @@ class StackSettings(BaseSettings):
         self.home = self.home.expanduser().absolute()
         self.cache = self.cache.expanduser().absolute()
         secrets = self.secrets_folder
-        self.kafka_bootstrap = self.kafka_bootstrap or f"{LOOPBACK}:{self.port('kafka')}"
+        brokers = ("kafka", "kafka_2")[: self.local_nodes]
+        self.kafka_bootstrap = self.kafka_bootstrap or ",".join(f"{LOOPBACK}:{self.port(name)}" for name in brokers)
         self.trino_url = self.trino_url or f"https://{LOOPBACK}:{self.port('trino')}"
         self.warehouse = self.warehouse or f"file://{self.home / 'warehouse'}"
         if self.trino_ca_file == Path():

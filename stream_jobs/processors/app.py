@@ -12,6 +12,7 @@ Guarantee: this file only connects; what happens to a record is in ``stitcher``,
 """
 
 import asyncio
+import contextlib
 import ssl
 import time
 from collections.abc import Awaitable
@@ -19,6 +20,7 @@ from typing import Any, Final, cast
 
 import faust
 import structlog
+from aiokafka.errors import IllegalStateError
 from faust.types import TP
 from yarl import URL
 
@@ -103,9 +105,11 @@ class StitcherApp(faust.App):
         self.add_future(self._read_again())
 
     async def _read_again(self) -> None:
-        for tp, start in dict(cast(ExactConsumer, self.consumer).reading_starts).items():
-            if not self.rebalancing and tp in self.consumer.assignment():
-                await self.consumer.seek(tp, start)
+        # A rebalance that takes a partition away meanwhile ends here too, and what escapes would end the process.
+        with contextlib.suppress(IllegalStateError):
+            for tp, start in dict(cast(ExactConsumer, self.consumer).reading_starts).items():
+                if not self.rebalancing and tp in self.consumer.assignment():
+                    await self.consumer.seek(tp, start)
 
     async def settled(self, partition: int, assignment: int, /) -> None:
         """Wait for the end of the rebalance that led to this assignment, once the partition's start was sought.
@@ -131,8 +135,9 @@ class StitcherApp(faust.App):
         return start
 
     async def rewind(self, partition: int, offset: int, /) -> None:
-        """Read a partition again from an offset."""
-        await self.consumer.seek(TP(self.topology.events, partition), offset)
+        """Read a partition again from an offset; one that was just taken away is read by whoever has it."""
+        with contextlib.suppress(IllegalStateError):
+            await self.consumer.seek(TP(self.topology.events, partition), offset)
 
     def give_up(self, error: BaseException, /) -> None:
         """Remember why, and let the process end."""

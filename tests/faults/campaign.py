@@ -49,10 +49,12 @@ SENT_WITHIN_S: Final = 180.0
 
 @dataclass(frozen=True)
 class Fault:
-    """What happens to one part of the stack: killed, killed at a named place, or held for ``held_s``."""
+    """What happens to one part of the stack: killed, killed at a named place, held for ``held_s``, or told to
+    end, after which it is started again, as in an upgrade.
+    """
 
     victim: str
-    kind: Literal["kill", "point", "hold"]
+    kind: Literal["kill", "point", "hold", "restart"]
     after_deliveries: int
     held_s: float = 0.0
     point: str = ""
@@ -60,7 +62,7 @@ class Fault:
     def __str__(self) -> str:
         if self.kind == "hold":
             return f"hold {self.victim} {self.held_s:.1f} s"
-        return f"kill at {self.point}" if self.kind == "point" else f"kill {self.victim}"
+        return f"kill at {self.point}" if self.kind == "point" else f"{self.kind} {self.victim}"
 
 
 @dataclass
@@ -232,8 +234,8 @@ class _Chaos:
             self._told.append(f"{fault.victim} is down already")
             return
         self._told.append(str(fault))
-        if fault.kind == "kill":
-            _signal(pid, signal.SIGKILL)
+        if fault.kind != "hold":
+            _signal(pid, signal.SIGKILL if fault.kind == "kill" else signal.SIGTERM)
             return
         # Postgres answers from processes of its own: held alone, its first one would only let nobody new in.
         held = _family(pid)

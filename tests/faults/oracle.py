@@ -14,6 +14,7 @@ from typing import Any, Final
 from confluent_kafka import Consumer, TopicPartition
 from trino.exceptions import TrinoConnectionError, TrinoQueryError
 
+from infra.runtime.kafka_security import kafka_connection
 from producers.contracts.topics import EVENTS
 from stream_jobs.processors.stitcher import GENERATION_SHIFT
 from stream_jobs.settings import StitcherSettings
@@ -54,7 +55,7 @@ def read_log(doors: Doors) -> dict[int, list[bytes]]:
     """Read the events topic, partition by partition, to where it ends now."""
     ends = {partition: end for (_, partition), end in doors.end_offsets([EVENTS.name]).items()}
     log: dict[int, list[bytes]] = {partition: [] for partition in ends}
-    consumer = Consumer({"bootstrap.servers": doors.stack.kafka_bootstrap, "group.id": "faults"})
+    consumer = Consumer({**kafka_connection(doors.stack.kafka_bootstrap, doors.stack), "group.id": "faults"})
     try:
         consumer.assign([TopicPartition(EVENTS.name, partition, 0) for partition in ends])
         while any(len(log[partition]) < end for partition, end in ends.items()):

@@ -12,6 +12,7 @@ import httpx2
 from confluent_kafka import Consumer, Message, TopicPartition
 from pyiceberg.catalog import Catalog
 
+from infra.runtime.kafka_security import kafka_connection
 from infra.runtime.settings import StackSettings
 from infra.runtime.trino_connection import connect
 from lakehouse.catalog.connect import connect_catalog
@@ -114,7 +115,7 @@ class Doors:
 
     def end_offsets(self, topics: Sequence[str]) -> dict[tuple[str, int], int]:
         """Where each partition ends now."""
-        consumer = Consumer({"bootstrap.servers": self.stack.kafka_bootstrap, "group.id": "tests"})
+        consumer = Consumer({**kafka_connection(self.stack.kafka_bootstrap, self.stack), "group.id": "tests"})
         try:
             ends = {}
             for topic in topics:
@@ -127,7 +128,7 @@ class Doors:
 
     def records_since(self, starts: dict[tuple[str, int], int]) -> list[Message]:
         """Records that lie behind these offsets now, partition by partition."""
-        consumer = Consumer({"bootstrap.servers": self.stack.kafka_bootstrap, "group.id": "tests"})
+        consumer = Consumer({**kafka_connection(self.stack.kafka_bootstrap, self.stack), "group.id": "tests"})
         found: list[Message] = []
         try:
             for (topic, partition), end in self.end_offsets(sorted({topic for topic, _ in starts})).items():
@@ -145,7 +146,7 @@ class Doors:
 
     def ends_before_ticks(self, ends: dict[tuple[str, int], int]) -> dict[tuple[str, int], int]:
         """Where the events end when the ticks of the clock behind them do not count: the tables wait for no tick."""
-        consumer = Consumer({"bootstrap.servers": self.stack.kafka_bootstrap, "group.id": "tests"})
+        consumer = Consumer({**kafka_connection(self.stack.kafka_bootstrap, self.stack), "group.id": "tests"})
         found: dict[tuple[str, int], int] = {}
         try:
             for (topic, partition), end in ends.items():
@@ -166,7 +167,8 @@ class Doors:
 
     def stitched_offsets(self) -> dict[int, int]:
         """Where the stitcher's group stands in the events."""
-        consumer = Consumer({"bootstrap.servers": self.stack.kafka_bootstrap, "group.id": "clawtrace.stitcher"})
+        connection = kafka_connection(self.stack.kafka_bootstrap, self.stack)
+        consumer = Consumer({**connection, "group.id": "clawtrace.stitcher"})
         try:
             topic = "clawtrace.events.v1"
             partitions = [
@@ -182,7 +184,7 @@ class Doors:
 
     @cached_property
     def _catalog(self) -> Catalog:
-        return connect_catalog(LakeSettings(home=self.stack.home, port_base=self.stack.port_base))
+        return connect_catalog(LakeSettings(**{name: getattr(self.stack, name) for name in StackSettings.model_fields}))
 
     def stored_offsets(self) -> dict[tuple[str, str, int], int]:
         """Next offset of every table, topic and partition, as the tables themselves say.

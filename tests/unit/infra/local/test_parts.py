@@ -42,7 +42,7 @@ def test_no_names_mean_all() -> None:
 
 
 def test_the_real_topology_waits_only_for_known_parts_and_never_in_a_circle(tmp_path: Path) -> None:
-    parts = build_topology(Layout.of(StackSettings(home=tmp_path, port_base=7000)))
+    parts = build_topology(Layout.of(StackSettings(home=tmp_path, port_base=7000, local_nodes=2)))
     names = {part.name for part in parts}
     done: set[str] = set()
     while len(done) < len(parts):

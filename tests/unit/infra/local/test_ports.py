@@ -37,6 +37,6 @@ def test_free_ports_are_no_matter() -> None:
 
 
 def test_every_port_of_the_settings_belongs_to_exactly_one_part(tmp_path: Path) -> None:
-    settings = StackSettings(home=tmp_path, port_base=7000)
+    settings = StackSettings(home=tmp_path, port_base=7000, local_nodes=2)
     ports = [port for part in build_topology(Layout.of(settings)) for port in part.ports]
     assert sorted(ports) == sorted(settings.port(name) for name in PORT_OFFSETS)

@@ -1,6 +1,7 @@
 """Each fault of Faust that is worked around, and that the work-around holds."""
 
 import asyncio
+import math
 import os
 import time
 from pathlib import Path
@@ -8,12 +9,16 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from aiokafka.errors import IllegalStateError
 from faust.transport.drivers import aiokafka as driver
 from faust.transport.producer import ProducerBuffer
 from faust.types import TP
 
 from stream_jobs.processors import faust_fixes
+from stream_jobs.processors.app import create_app
 from stream_jobs.processors.faust_fixes import DurableBuffer, ExactConsumer, NothingRead, UnsentRecords
+from stream_jobs.settings import StitcherSettings
+from tests.integration.stream_jobs.standin import counting_core
 
 
 class SlowBroker:
@@ -197,3 +202,51 @@ def test_files_that_nobody_wrote_to_for_hours_are_not_opened(tmp_path: Path) -> 
     long_ago = time.time() - faust_fixes.MAX_LOCAL_STATE_AGE_S - 60
     os.utime(files[1] / "000001.log", (long_ago, long_ago))
     assert [table.data._open_for_partition(number) for number in files] == [True, False]
+
+
+def app_in_rebalance(home: Path) -> Any:
+    """An app in the third rebalance, whose partitions 0 and 1 of the events are sought already."""
+    app = create_app(StitcherSettings(home=home), counting_core)
+    app.rebalancing, app.consumer_generation_id = True, 3
+    consumer: Any = app.consumer
+    consumer.reading_starts = {TP(app.topology.events, number): 7 for number in (0, 1)}
+    # However slow the machine is.
+    consumer.sought_at_s = time.monotonic() + 3_600
+    return app
+
+
+async def test_a_record_waits_for_the_end_of_its_rebalance_and_for_nothing_else(tmp_path: Path) -> None:
+    app = app_in_rebalance(tmp_path)
+    waiting = asyncio.create_task(app.settled(0, 3))
+    await settle()
+    assert not waiting.done()
+    assert not app.owns(3), "so it would be passed over"
+    app.rebalancing = False
+    await asyncio.wait_for(waiting, 60)
+    assert app.owns(3)
+    app.rebalancing = True
+    # Of an assignment before this one; of a partition that nobody sought yet; a rebalance that does not end.
+    await asyncio.wait_for(app.settled(0, 2), 60)
+    await asyncio.wait_for(app.settled(5, 3), 60)
+    app.consumer.sought_at_s = -math.inf
+    await asyncio.wait_for(app.settled(0, 3), 60)
+
+
+async def test_at_the_end_of_a_rebalance_each_start_is_sought_unless_the_next_has_taken_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = app_in_rebalance(tmp_path)
+    first, second = (TP(app.topology.events, number) for number in (0, 1))
+    sought: list[tuple[TP, int]] = []
+
+    async def seek(tp: TP, offset: int) -> None:
+        sought.append((tp, offset))
+        if tp == second:
+            raise IllegalStateError(f"No current assignment for partition {tp}")
+
+    monkeypatch.setattr(app.consumer, "_seek", seek)
+    monkeypatch.setattr(app.consumer, "assignment", lambda: {first, second})
+    app.on_rebalance_end()
+    await asyncio.wait_for(asyncio.gather(*app._futures), 60)
+    assert sought == [(first, 7), (second, 7)]
+    assert not app.crashed
