@@ -21,8 +21,8 @@ export function formatUsd(value: Maybe<string | number>): string {
   if (!Number.isFinite(amount)) return UNKNOWN;
   const size = Math.abs(amount);
   if (size === 0) return "$0";
-  const decimals = size >= 1 ? 2 : Math.min(9, Math.max(2, 1 - Math.floor(Math.log10(size))));
-  const text = size.toLocaleString("en-US", { minimumFractionDigits: decimals, maximumFractionDigits: decimals });
+  const decimals = size >= 1 ? 2 : Math.min(12, Math.max(2, 1 - Math.floor(Math.log10(size))));
+  const text = size.toLocaleString("en-US", { minimumFractionDigits: 2, maximumFractionDigits: decimals });
   return `${amount < 0 ? "−" : ""}$${text}`;
 }
 
