@@ -10,6 +10,7 @@ export const UNKNOWN = "–";
 
 const whole = new Intl.NumberFormat("en-US", { maximumFractionDigits: 0 });
 const instantFormat = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "medium" });
+const clockFormat = new Intl.DateTimeFormat("en-GB", { timeStyle: "medium" });
 const minuteFormat = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "short" });
 
 type Maybe<T> = T | null | undefined;
@@ -67,6 +68,11 @@ export function formatShare(value: Maybe<number>): string {
 /** An instant in microseconds, by this browser's clock and zone. */
 export function formatInstant(us: Maybe<number>): string {
   return us ? instantFormat.format(us / 1_000) : UNKNOWN;
+}
+
+/** A moment of today, in milliseconds, by this browser's clock. */
+export function formatClock(ms: number): string {
+  return clockFormat.format(ms);
 }
 
 /** The end of a window, which falls on a minute. */

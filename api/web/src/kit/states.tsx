@@ -58,7 +58,7 @@ export function Listed<Item>({ asked, what, empty, children }: ListedProps<Item>
   return (
     <>
       {asked.isPending && <Loading what={what} />}
-      {asked.isError && <Failed error={asked.error} onRetry={() => void asked.refetch()} />}
+      {asked.isLoadingError && <Failed error={asked.error} onRetry={() => void asked.refetch()} />}
       {items !== undefined && (items.length === 0 ? empty : children(items))}
     </>
   );

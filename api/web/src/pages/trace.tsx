@@ -13,6 +13,7 @@ import { useLive } from "../api/live";
 import { alertsQuery, graphQuery, skeletonQuery, timelineQuery, type TraceSkeleton, type TraceSummary } from "../api/queries";
 import { useMay } from "../api/who";
 import { formatCount, formatDuration, formatInstant, formatTokens, formatUsd } from "../kit/format";
+import { DownloadMenu } from "../kit/menu";
 import { Page } from "../kit/page";
 import { Failed, Loading, StatusBadge } from "../kit/states";
 import { Tabs } from "../kit/tabs";
@@ -34,6 +35,11 @@ const VIEWS = [
   { id: "path", name: "Execution path" },
   { id: "graph", name: "Call graph" },
   { id: "timeline", name: "Timeline" },
+] as const;
+const EXPORTS = [
+  ["ndjson", "NDJSON", "a line for each step"],
+  ["parquet", "Parquet", "for notebooks"],
+  ["otlp", "OTLP", "for other tracing tools"],
 ] as const;
 type View = (typeof VIEWS)[number]["id"];
 const GROWS_EVERY_MS = 2_000;
@@ -76,9 +82,7 @@ export default function Trace() {
           <button type="button" className="button" onClick={() => askTracy("Why did this run cost what it cost?")}>
             Ask Tracy
           </button>
-          <a className="button" href={`/v1/traces/${encodeURIComponent(traceId)}/export`} download>
-            Export
-          </a>
+          <DownloadMenu label="Export" files={EXPORTS.map(([format, name, note]) => ({ name, note, href: `/v1/traces/${encodeURIComponent(traceId)}/export?format=${format}` }))} />
           {isAdmin && !trace.is_open && (
             <Link className="button" to={`/settings?tab=retention&trace=${encodeURIComponent(traceId)}`}>
               Erase
@@ -164,14 +168,14 @@ function TraceView({ view, traceId, model, skeleton, spanId, onSelect }: TraceVi
 function GraphView({ traceId, model, skeleton, spanId, onSelect }: Omit<TraceViewProps, "view">) {
   const graph = useQuery(graphQuery(traceId, model.size));
   if (graph.isPending) return <Loading what="the call graph" />;
-  if (graph.isError) return <Failed error={graph.error} onRetry={() => void graph.refetch()} />;
+  if (graph.isLoadingError) return <Failed error={graph.error} onRetry={() => void graph.refetch()} />;
   return <CallGraph graph={graph.data} model={model} skeleton={skeleton} selectedId={spanId} onSelect={onSelect} />;
 }
 
 function TimelineView({ traceId, model, spanId, onSelect }: Omit<TraceViewProps, "view" | "skeleton">) {
   const timeline = useQuery(timelineQuery(traceId, model.size));
   if (timeline.isPending) return <Loading what="the timeline" />;
-  if (timeline.isError) return <Failed error={timeline.error} onRetry={() => void timeline.refetch()} />;
+  if (timeline.isLoadingError) return <Failed error={timeline.error} onRetry={() => void timeline.refetch()} />;
   return <Timeline model={model} timeline={timeline.data} selectedId={spanId} onSelect={onSelect} />;
 }
 

@@ -17,7 +17,7 @@ import { Empty } from "../kit/states";
 import { Table } from "../kit/table";
 import { type ChannelKind, KINDS, newSigningKey, targetOf, targetText, textsOf } from "./channel_fields";
 import { KeptList } from "./kept_list";
-import { ruleName } from "./rules";
+import { ruleName } from "./setting_value";
 
 const SEVERITIES = [
   ["info", "info and above"],
