@@ -52,7 +52,8 @@ export default function Trace() {
   const skeleton = useQuery(skeletonQuery(traceId, GROWS_EVERY_MS));
   const alerts = useQuery(alertsQuery({ trace_id: traceId, limit: 50 }));
   useTracySubject({ trace_id: traceId, ...(spanId === undefined ? {} : { span_id: spanId }) });
-  const found = alerts.data?.items;
+  // None is the same as not yet read: a model of 50,000 spans is not made twice for nothing.
+  const found = alerts.data?.items.length === 0 ? undefined : alerts.data?.items;
   const shown = useGrowing(traceId, skeleton.data);
   const model = useMemo(() => (shown === undefined ? undefined : new TraceModel(columnsOf(shown, found))), [shown, found]);
   if (skeleton.isPending) {
