@@ -139,7 +139,7 @@ test("a step shows its payloads as text, whatever they hold", async ({ page, req
 test("an alert leads to its step, is seen to and taken up again", async ({ page }) => {
   await signIn(page, "operate");
   await page.goto(`${url()}/alerts`);
-  await page.getByRole("link", { name: /its limit is \$0\.05/ }).first().click();
+  await page.getByRole("link", { name: /A run has spent/ }).first().click();
   const detail = page.getByRole("complementary", { name: "Alert" });
   await expect(detail).toContainText("$0.056");
   await detail.getByLabel("What is done about it").fill("looked at it");
@@ -158,7 +158,7 @@ test("an alert leads to its step, is seen to and taken up again", async ({ page 
 test("who may only read is not offered to act", async ({ page }) => {
   await signIn(page, "read");
   await page.goto(`${url()}/alerts`);
-  await page.getByRole("link", { name: /its limit is \$0\.05/ }).first().click();
+  await page.getByRole("link", { name: /A run has spent/ }).first().click();
   await expect(page.getByText("you need the role operator")).toBeVisible();
   await page.goto(`${url()}/settings`);
   await expect(page.getByText("Settings need the role admin")).toBeVisible();

@@ -31,7 +31,7 @@ const PAGES: readonly (readonly [string, string, RegExp])[] = [
   ["agents", "/agents", /openclaw-captures/],
   ["an agent", "/agents/openclaw-captures", /Error rate/],
   ["traces", "/traces", /Keep polling/],
-  ["alerts", "/alerts", /its limit is \$0\.05/],
+  ["alerts", "/alerts", /A run has spent/],
   ["rules", "/alerts?tab=rules", /What it looks for/],
   ["budgets", "/alerts?tab=budgets", /Make a budget/],
   ["channels", "/alerts?tab=channels", /Add a channel/],

@@ -90,7 +90,7 @@ export function formatValue(value: unknown): string {
 export function formatAgo(us: Maybe<number>, nowMs: number = Date.now()): string {
   if (!us) return UNKNOWN;
   const ms = Math.max(0, nowMs - us / 1_000);
-  return ms < 5_000 ? "now" : `${formatDuration(ms)} ago`;
+  return ms < 5_000 ? "now" : `${formatDuration(Math.round(ms / 1_000) * 1_000)} ago`;
 }
 
 function pair(value: number, size: number, large: string, small: string): string {

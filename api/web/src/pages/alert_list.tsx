@@ -75,7 +75,7 @@ export function AlertList() {
           {alerts.isLoadingError && <Failed error={alerts.error} onRetry={() => void alerts.refetch()} />}
           {alerts.data !== undefined && items.length === 0 && <Empty title="Nothing needs you.">No alert in this time with these filters.</Empty>}
           {items.length > 0 && (
-            <Table label="Alerts" columns={["Severity", "What happened", "Rule", "Agent", ...numbers("When")]}>
+            <Table label="Alerts" className="alerts-table" columns={["Severity", "What happened", "Rule", "Agent", ...numbers("When")]}>
                   {items.map((alert) => (
                     <tr key={alert.alert_id} data-open={alert.alert_id === alertId || undefined}>
                       <td>
@@ -85,6 +85,9 @@ export function AlertList() {
                         <Link to={{ pathname: `/alerts/${encodeURIComponent(alert.alert_id)}`, search }} aria-current={alert.alert_id === alertId || undefined}>
                           {alert.message}
                         </Link>{" "}
+                        <span className="narrow-only soft">
+                          {alert.agent_id === "*" ? "all agents" : alert.agent_id} · {formatAgo(microsOf(alert.at))}
+                        </span>
                         {alert.state === "ok" && <span className="badge">over</span>}
                         {alert.is_acked && <span className="badge">seen to</span>}
                         {alert.snoozed_until !== null && <span className="badge">quiet until {formatInstant(microsOf(alert.snoozed_until))}</span>}

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 
 import type { SqlAnswer } from "../api/queries";
-import { plotOf, toCsv, toJson } from "./result";
+import { cellText, plotOf, toCsv, toJson } from "./result";
 
 const answer = (columns: [string, string][], rows: unknown[][]): SqlAnswer => ({
   columns: columns.map(([name, type]) => ({ name, type })),
@@ -39,3 +39,11 @@ describe("plotOf", () => {
     expect(plotOf(answer([["name", "varchar"], ["n", "bigint"]], [["a", 1]]))).toBeUndefined();
   });
 });
+
+test.each([
+  ["2026-11-23T05:42:16.744000Z", "timestamp(6) with time zone", "2026-11-23 05:42:16.744"],
+  ["2026-11-23 05:00:00.000000 UTC", "timestamp(6)", "2026-11-23 05:00:00"],
+  ["2026-11-23", "date", "2026-11-23"],
+  ["10T000Z", "varchar", "10T000Z"],
+  [1.5, "double", "1.5"],
+])("the cell %s of type %s reads %s", (value, type, text) => expect(cellText(value, type)).toBe(text));

@@ -13,6 +13,12 @@ export function isNumeric(type: string): boolean {
   return /^(tinyint|smallint|integer|bigint|real|double|decimal)/.test(type);
 }
 
+/** A cell as people read it; a file gets it as it was told. */
+export function cellText(value: unknown, type: string): string {
+  const text = formatValue(value);
+  return type.startsWith("timestamp") ? text.replace(/^([\d-]+)T/, "$1 ").replace(/(?:\.(\d*?)0*)?(?:Z|\+00:00| UTC)?$/, (_, digits?: string) => (digits ? `.${digits}` : "")) : text;
+}
+
 export function toCsv({ columns, rows }: SqlAnswer): string {
   const cell = (value: unknown, type: string) => {
     let text = formatValue(value);

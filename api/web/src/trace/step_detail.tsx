@@ -139,7 +139,7 @@ function Tokens({ span }: { readonly span: SpanDetail }) {
   const total = totalTokens(tokens);
   if (tokens === null || tokens === undefined || total === null || total === 0) return null;
   // A list that was renewed since says nothing about this call any more.
-  const costs = price.data?.price_id === price_id && span.tokens !== null ? bucketCosts(tokens, span, price.data!) : undefined;
+  const costs = price.data?.price_id === price_id && span.tokens !== null ? bucketCosts(tokens, span, price.data) : undefined;
   return (
     <section>
       <h3>

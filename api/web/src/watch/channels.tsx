@@ -70,7 +70,7 @@ function ChannelRow({ channel, children }: { readonly channel: ChannelItem; read
       </td>
       <td>{renotify_minutes === 0 ? "never" : `every ${formatDuration(renotify_minutes * 60_000)}`}</td>
       <td>
-        {formatCount(num_open)} open{num_waiting > 0 && `, ${formatCount(num_waiting)} wait`}
+        {formatCount(num_open)} open{num_waiting > 0 && `, ${formatCount(num_waiting)} wait`}{" "}
         {num_dead > 0 && <span className="badge badge-error">{formatCount(num_dead)} given up</span>}
       </td>
       <td>
