@@ -11,7 +11,7 @@ import { lazy, Suspense, useMemo, useRef, useState } from "react";
 import { Problem } from "../api/client";
 import { askSql, columnsQuery, type SqlAnswer } from "../api/queries";
 import { Chart, overPlaces } from "../kit/chart";
-import { formatCount, formatDuration } from "../kit/format";
+import { formatCount, formatDuration, formatUsd } from "../kit/format";
 import { Page } from "../kit/page";
 import { Empty, Loading } from "../kit/states";
 import { Table } from "../kit/table";
@@ -149,7 +149,7 @@ function Result({ answer, tookMs }: { readonly answer: SqlAnswer; readonly tookM
   const [numShown, setNumShown] = useState(FIRST_ROWS);
   const plot = useMemo(() => plotOf(answer), [answer]);
   const option = useMemo(
-    () => (plot === undefined ? undefined : overPlaces(plot.places, plot.series.map((series) => ({ ...series, kind: plot.kind })), formatCount)),
+    () => (plot === undefined ? undefined : overPlaces(plot.places, plot.series.map((series) => ({ ...series, kind: plot.kind })), plot.isMoney ? formatUsd : formatCount)),
     [plot],
   );
   return (

@@ -194,13 +194,14 @@ function TraceFacts({ trace }: { readonly trace: TraceSummary }) {
         {trace.num_unpriced_calls > 0 && <span className="soft"> + {formatCount(trace.num_unpriced_calls)} calls without a price</span>}
       </span>
       <span>{formatTokens(totalTokens(trace.tokens))} tokens</span>
-      <span>{trace.is_open ? "running" : formatDuration(trace.duration_ms)}</span>
+      {!trace.is_open && <span>{formatDuration(trace.duration_ms)}</span>}
       <span>
-        {formatCount(trace.num_runs)} {trace.num_runs === 1 ? "run" : "runs"}, {formatCount(trace.num_model_calls)} model calls,{" "}
-        {formatCount(trace.num_tool_calls)} tool calls
+        {counted(trace.num_runs, "run")}, {counted(trace.num_model_calls, "model call")}, {counted(trace.num_tool_calls, "tool call")}
       </span>
       <Link to={`/agents/${encodeURIComponent(trace.agent_id)}`}>{trace.agent_id}</Link>
       <span className="soft">{formatInstant(microsOf(trace.started_at))}</span>
     </p>
   );
 }
+
+const counted = (num: number, noun: string) => `${formatCount(num)} ${num === 1 ? noun : `${noun}s`}`;
