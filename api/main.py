@@ -45,6 +45,7 @@ from api.routers import (
     guard,
     health,
     live,
+    plugin_file,
     policies,
     prices,
     reprices,
@@ -100,6 +101,7 @@ _MODULES = (
     backtests,
     budgets,
     guard,
+    plugin_file,
     policies,
     channels,
     prices,
@@ -153,6 +155,7 @@ def create_app(settings: ApiSettings, tracy_settings: TracySettings | None = Non
     # A route and not a mount: a mount would send clients from /mcp to /mcp/.
     app.router.routes.append(Route(mcp_server.PATH, endpoint=mcp_door, include_in_schema=False))
     # Last of the routes: it answers every address that is nobody else's.
+    app.include_router(plugin_file.router)
     app.include_router(web.router)
     install_problem_handlers(app)
     for error, to_problem in _PROBLEMS.items():

@@ -50,7 +50,7 @@ _NOT_BUILT: Final = (
 class PageConvertor(Convertor[str]):
     """Matches what is no address of the API, so that a mistyped one there keeps its own 404 or 405."""
 
-    regex = r"(?!(?:v1|assets|mcp|docs|openapi\.json|metrics|healthz|readyz)(?:/|$)).*"
+    regex = r"(?!(?:v1|assets|plugin|mcp|docs|openapi\.json|metrics|healthz|readyz)(?:/|$)).*"
 
     def convert(self, value: str) -> str:
         """Return the address as it is."""

@@ -1,12 +1,14 @@
 """Where the pages end and the API begins, without a stack: addresses, headers, files."""
 
+import io
+import tarfile
 from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
 
 from api.main import create_app
-from api.routers import web
+from api.routers import plugin_file, web
 from api.settings import ApiSettings
 
 
@@ -39,7 +41,7 @@ def test_pages_come_with_a_strict_policy(client: TestClient, dist: Path, path: s
 
 
 @pytest.mark.parametrize(
-    "path", ["/v1/nothing", "/v1", "/mcp/x", "/docs/x", "/assets/gone.js", "/assets/..%2findex.html"]
+    "path", ["/v1/nothing", "/v1", "/mcp/x", "/docs/x", "/plugin/x", "/assets/gone.js", "/assets/..%2findex.html"]
 )
 def test_the_api_and_files_never_answer_with_a_page(client: TestClient, dist: Path, path: str) -> None:
     answer = client.get(path)
@@ -64,3 +66,16 @@ def test_pages_that_are_not_built_say_how(client: TestClient, dist: Path) -> Non
 def test_a_wrong_method_is_told_by_the_api(client: TestClient, dist: Path) -> None:
     assert client.put("/v1/traces").status_code == 405
     assert client.post("/v1/nothing").status_code == 404
+
+
+def test_the_plugin_is_served_as_npm_packs_it(client: TestClient) -> None:
+    answer = client.get("/plugin/clawtrace-openclaw.tgz")
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "application/gzip")
+    with tarfile.open(fileobj=io.BytesIO(answer.content)) as archive:
+        names = set(archive.getnames())
+        entry = archive.extractfile("package/openclaw.plugin.json")
+        assert entry is not None
+        assert entry.read() == (plugin_file.FOLDER / "openclaw.plugin.json").read_bytes()
+    assert {"package/package.json", "package/index.mjs", "package/README.md"} <= names
+    assert not any(name.startswith("package/test") for name in names)
+    assert client.get("/plugin/else").status_code == 404

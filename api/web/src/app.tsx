@@ -21,12 +21,16 @@ const Overview = lazy(() => import("./pages/overview"));
 const Agents = lazy(() => import("./pages/agents"));
 const Agent = lazy(() => import("./pages/agent"));
 const Traces = lazy(() => import("./pages/traces"));
-const Trace = lazy(() => import("./pages/trace"));
+const loadTrace = () => import("./pages/trace");
+const Trace = lazy(loadTrace);
 const Compare = lazy(() => import("./pages/compare"));
 const Alerts = lazy(() => import("./pages/alerts"));
 const Sql = lazy(() => import("./pages/sql"));
 const Settings = lazy(() => import("./pages/settings"));
 const Start = lazy(() => import("./pages/start"));
+
+// The heaviest page: its files come while the session is asked for.
+if (location.pathname.startsWith("/traces/")) void loadTrace();
 
 export function App() {
   const client = useQueryClient();

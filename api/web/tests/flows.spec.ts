@@ -1,4 +1,5 @@
 /** What people do: sign in, filter, walk a tree by keys, look at a step, see to an alert, run SQL, make a key. */
+import { axeFindings } from "./axe";
 import { expect, keyOf, signIn, test, traceNamed, url } from "./signed_in";
 
 test("sign in with a key, come back to the same page, sign out", async ({ page }) => {
@@ -80,6 +81,45 @@ test("a trace by keys alone", async ({ page, request }) => {
   await expect(page.getByRole("complementary", { name: "Step" })).toContainText(/Input/);
 });
 
+test("a trace is taken away in the form that is chosen, by keys", async ({ page, request }) => {
+  await signIn(page);
+  await page.goto(`${url()}/traces/${await traceNamed(request, "subagent")}`);
+  await page.getByRole("button", { name: "Export" }).press("Enter");
+  await expect(page.getByRole("menuitem", { name: "NDJSON" })).toBeFocused();
+  await page.keyboard.press("p");
+  await expect(page.getByRole("menuitem", { name: "Parquet" })).toBeFocused();
+  expect(await axeFindings(page, ".menu-box")).toEqual([]);
+  const file = page.waitForEvent("download");
+  await page.keyboard.press("Enter");
+  expect((await file).suggestedFilename()).toMatch(/\.parquet$/);
+  await expect(page.getByRole("button", { name: "Export" })).toBeFocused();
+});
+
+test("a ClawTrace that does not answer is said, what was read stays, and comes back by itself", async ({ page }) => {
+  await page.clock.install();
+  await signIn(page);
+  await page.goto(`${url()}/traces`);
+  const run = page.getByRole("link", { name: /Keep polling/ }).first();
+  await expect(run).toBeVisible();
+  await page.goto(url());
+  await expect(run).toBeVisible();
+  await page.route(/\/v1\//, (route) => route.abort());
+  const bar = page.getByText("ClawTrace does not answer.");
+  const passes = (check: () => Promise<void>) => expect(async () => {
+    await page.clock.runFor(5_000);
+    await check();
+  }).toPass();
+  await page.clock.fastForward(31_000);
+  await passes(() => expect(bar).toBeVisible({ timeout: 500 }));
+  await expect(run).toBeVisible();
+  // What was never read says so in its place.
+  await page.getByRole("link", { name: "Agents", exact: true }).click();
+  await passes(() => expect(page.getByRole("alert")).toBeVisible({ timeout: 500 }));
+  await page.unroute(/\/v1\//);
+  await passes(() => expect(page.getByRole("region", { name: "Agents" })).toBeVisible({ timeout: 500 }));
+  await expect(bar).toHaveCount(0);
+});
+
 test("a step shows its payloads as text, whatever they hold", async ({ page, request }) => {
   await signIn(page);
   const trace = await traceNamed(request, "tool-error");
@@ -103,7 +143,7 @@ test("a step shows its payloads as text, whatever they hold", async ({ page, req
 test("an alert leads to its step, is seen to and taken up again", async ({ page }) => {
   await signIn(page, "operate");
   await page.goto(`${url()}/alerts`);
-  await page.getByRole("link", { name: /its limit is 0.05/ }).first().click();
+  await page.getByRole("link", { name: /A run has spent/ }).first().click();
   const detail = page.getByRole("complementary", { name: "Alert" });
   await expect(detail).toContainText("$0.056");
   await detail.getByLabel("What is done about it").fill("looked at it");
@@ -122,7 +162,7 @@ test("an alert leads to its step, is seen to and taken up again", async ({ page 
 test("who may only read is not offered to act", async ({ page }) => {
   await signIn(page, "read");
   await page.goto(`${url()}/alerts`);
-  await page.getByRole("link", { name: /its limit is 0.05/ }).first().click();
+  await page.getByRole("link", { name: /A run has spent/ }).first().click();
   await expect(page.getByText("you need the role operator")).toBeVisible();
   await page.goto(`${url()}/settings`);
   await expect(page.getByText("Settings need the role admin")).toBeVisible();
@@ -180,4 +220,17 @@ test("help, theme and pages by keys", async ({ page }) => {
   await page.keyboard.press("g");
   await page.keyboard.press("s");
   await expect(page.getByRole("heading", { name: "SQL" })).toBeVisible();
+  // A page without a search leads to the one of all runs; lines are walked by j and k.
+  await page.locator("h1").click();
+  await page.keyboard.press("g");
+  await page.keyboard.press("g");
+  await page.keyboard.press("/");
+  await expect(page.getByLabel("Name or error")).toBeFocused();
+  await expect(page.getByRole("link", { name: /Keep polling/ }).first()).toBeVisible();
+  await page.locator("h1").click();
+  await page.keyboard.press("j");
+  await page.keyboard.press("j");
+  await expect(page.getByRole("row").nth(2).getByRole("link").first()).toBeFocused();
+  await page.keyboard.press("k");
+  await expect(page.getByRole("row").nth(1).getByRole("link").first()).toBeFocused();
 });

@@ -7,6 +7,7 @@
  */
 import process from "node:process";
 
+import { SentRun } from "./sending";
 import { expect, keyOf, served, signIn, test, traceNamed, url } from "./signed_in";
 
 const folder = process.env["CLAWTRACE_SCREENSHOTS"];
@@ -102,6 +103,9 @@ for (const look of LOOKS) {
       await page.getByRole("treegrid").getByText("chat", { exact: false }).first().click();
       await expect(page.getByRole("heading", { name: "Output" })).toBeVisible();
       await take("trace-step");
+      await page.getByRole("button", { name: "Export" }).click();
+      await expect(page.getByRole("menu")).toBeVisible();
+      await take("trace-export");
       await page.goto(`${url()}/alerts`);
       await page.locator("main a[href^='/alerts/']").first().click();
       await take("alert");
@@ -109,6 +113,12 @@ for (const look of LOOKS) {
       await page.getByRole("button", { name: /^Run/ }).click();
       await expect(page.getByRole("region", { name: "Result" })).toBeVisible();
       await take("sql-result");
+      await page.getByRole("button", { name: "Cost by model and day" }).click();
+      await page.getByRole("button", { name: /^Run/ }).click();
+      await expect(page.getByRole("cell", { name: "sim-1" })).toBeVisible();
+      await page.getByRole("button", { name: "Chart" }).click();
+      await expect(page.locator("canvas")).toBeVisible();
+      await take("sql-chart");
       await page.goto(url());
       await page.getByRole("button", { name: "Ask Tracy" }).click();
       await expect(page.getByLabel("Question")).toBeVisible();
@@ -117,10 +127,25 @@ for (const look of LOOKS) {
       await expect(page.getByRole("complementary", { name: "Tracy" }).locator("canvas")).toBeVisible();
       await take("tracy-answer");
       await page.keyboard.press("Escape");
-      await page.locator("h1").click();
+      await expect(page.getByLabel("Question")).toHaveCount(0);
       await page.keyboard.press("?");
       await expect(page.getByRole("dialog")).toBeVisible();
       await take("help");
+      await page.keyboard.press("Escape");
+      await signIn(page, "admin", served().own_keys.admin);
+      const run = new SentRun("subagent");
+      await run.sendUntil(request, "model_call_started", 2);
+      await expect.poll(async () => (await page.request.get(`${url()}/v1/traces/${run.traceId}/skeleton`)).status()).toBe(200);
+      await page.goto(`${url()}/traces/${run.traceId}`);
+      await expect(page.getByRole("region", { name: "Guard of this run" })).toBeVisible();
+      await take("trace-running");
+      await run.sendUntil(request);
+      await page.goto(`${url()}/alerts?all=1&range=1h`);
+      await expect(page.getByText("Nothing needs you.")).toBeVisible();
+      await take("alerts-empty");
+      await page.goto(`${url()}/traces/nothing`);
+      await expect(page.getByRole("alert")).toBeVisible();
+      await take("trace-failed");
     });
   });
 }

@@ -1,6 +1,5 @@
 /** Tracy with a local server in place of a model: stream, chart, citation to its SQL, stop. */
-import AxeBuilder from "@axe-core/playwright";
-
+import { axeFindings } from "./axe";
 import { expect, served, signIn, test, url } from "./signed_in";
 
 test("an answer streams, cites, draws, and its source opens", async ({ page }) => {
@@ -14,8 +13,7 @@ test("an answer streams, cites, draws, and its source opens", async ({ page }) =
   await expect(tracy.locator("canvas")).toBeVisible();
   await expect(tracy.locator("img:not([src='/icon.svg'])")).toHaveCount(0);
   await expect(tracy.locator("a[href^='http']")).toHaveCount(0);
-  const { violations } = await new AxeBuilder({ page }).analyze();
-  expect(violations.map((rule) => `${rule.id} ${rule.nodes[0]?.html}`)).toEqual([]);
+  expect(await axeFindings(page)).toEqual([]);
   await tracy.getByRole("button", { name: "$0.15" }).click();
   await expect(tracy.getByRole("region", { name: "Where the figure comes from" })).toContainText("Column cost_usd, row 1");
   await tracy.getByRole("link", { name: "Open in SQL" }).click();
@@ -49,8 +47,7 @@ test("a conversation of before is read again, gone on with, and deleted", async 
   await tracy.getByRole("button", { name: "Past" }).click();
   await tracy.getByRole("button", { name: "What did yesterday cost?", exact: true }).click();
   await expect(tracy.getByText("dearest last")).toBeVisible();
-  const { violations } = await new AxeBuilder({ page }).analyze();
-  expect(violations.map((rule) => `${rule.id} ${rule.nodes[0]?.html}`)).toEqual([]);
+  expect(await axeFindings(page)).toEqual([]);
   await tracy.getByLabel("Question").fill("And today?");
   await page.keyboard.press("Enter");
   await expect(tracy.getByText("dearest last")).toHaveCount(2);

@@ -17,6 +17,7 @@ from producers.contracts.guard import Allowance, Verdict
 from stream_jobs.contracts.alert import Alert, AlertSeverity, AlertState
 from stream_jobs.contracts.budget import Budget
 from stream_jobs.contracts.spend import Spend
+from stream_jobs.core.amounts import usd_text
 from stream_jobs.core.budgets import leases, verdicts
 from stream_jobs.core.budgets.state import HOLDER_SEPARATOR, ZERO, BudgetState, Holder
 from stream_jobs.core.budgets.windows import DAY_US, HOUR_US, bucket_of, first_bucket, is_rolling, leaves_at, window_end
@@ -248,7 +249,7 @@ def _say_used_up(budget: Budget, state: BudgetState) -> str:
 def _amount(budget: Budget, amount: Decimal) -> str:
     if budget.unit == "tokens":
         return f"{amount:.0f} tokens"
-    return f"{amount:.2f} USD" if amount >= 1 else f"{amount.quantize(Decimal('0.0001')).normalize():f} USD"
+    return usd_text(amount)
 
 
 def _forget(state: BudgetState, now_us: int) -> None:

@@ -17,6 +17,7 @@ from pydantic import Field
 
 from producers.contracts.usage import TokenUsage
 from stream_jobs.contracts.alert import AlertRule
+from stream_jobs.core.amounts import usd_text
 from stream_jobs.core.cost import Usd
 from stream_jobs.core.detect.alerting import set_alert
 from stream_jobs.core.detect.settings import RuleSettings
@@ -96,7 +97,7 @@ class ContextGrowth:
     ) -> None:
         token_share = growth.resent_tokens / growth.prompt_tokens
         usd_share = growth.resent_usd / growth.bill_usd if growth.bill_usd else _ZERO
-        paid = f"{growth.resent_usd:.2f} of {growth.bill_usd:.2f} USD"
+        paid = f"{usd_text(growth.resent_usd)} of {usd_text(growth.bill_usd)}"
         if not growth.bill_usd:
             paid = f"{growth.resent_tokens} of {growth.prompt_tokens} tokens"
         set_alert(

@@ -15,6 +15,7 @@ import msgspec
 from pydantic import Field
 
 from stream_jobs.contracts.alert import AlertRule
+from stream_jobs.core.amounts import usd_text
 from stream_jobs.core.cost import Usd
 from stream_jobs.core.detect.alerting import set_alert
 from stream_jobs.core.detect.forecast import CHECKPOINTS, FinishedRun, forecast
@@ -123,8 +124,9 @@ class CostForecast:
             scope="run",
             scope_id=run.run_id,
             state="alert",
-            message=f"A run will probably cost {p50:.2f} USD, and in one case of ten more than {p90:.2f}; it has spent "
-            f"{run.cost_usd:f} in {run.num_calls} model calls, and half of its like ended below {median_usd:.2f}.",
+            message=f"A run will probably cost {usd_text(p50)}, and in one case of ten more than {usd_text(p90)}; "
+            f"it has spent {usd_text(run.cost_usd)} in {run.num_calls} model calls, and half of its like ended below "
+            f"{usd_text(median_usd)}.",
             at_us=fact.at_us,
             labels={"run_id": run.run_id, "session_key": run.session_key, "model": f"{call.provider}/{call.model}"},
             evidence={

@@ -19,6 +19,7 @@ import msgspec
 from pydantic import Field
 
 from stream_jobs.contracts.alert import AlertRule, AlertSeverity, AlertState
+from stream_jobs.core.amounts import usd_text
 from stream_jobs.core.cost import Usd
 from stream_jobs.core.detect.alerting import set_alert
 from stream_jobs.core.detect.baseline import QuantileSketch
@@ -130,7 +131,7 @@ class CostRate:
             scope="agent",
             scope_id=ws.agent_id,
             state=state,
-            message=f"An agent has spent {worst.spent:.2f} USD in {worst.minutes} minutes, {times or 'many'} times "
+            message=f"An agent has spent {usd_text(worst.spent)} in {worst.minutes} minutes, {times or 'many'} times "
             "what is usual when it is busy.",
             at_us=fact.at_us,
             labels={

@@ -11,6 +11,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from stream_jobs.contracts.alert import AlertRule, AlertSeverity
+from stream_jobs.core.amounts import usd_text
 from stream_jobs.core.cost import Usd
 from stream_jobs.core.detect.alerting import set_alert
 from stream_jobs.core.detect.settings import RuleSettings
@@ -50,8 +51,8 @@ class RunCost:
             scope_id=run.run_id,
             state="alert",
             threshold=str(settings.limit_usd),
-            message=f"A run has spent {run.cost_usd:f} USD in {run.num_calls} model calls; "
-            f"its limit is {settings.limit_usd:f}.",
+            message=f"A run has spent {usd_text(run.cost_usd)} in {run.num_calls} model calls; "
+            f"its limit is {usd_text(settings.limit_usd)}.",
             at_us=fact.at_us,
             labels={"run_id": run.run_id, "session_key": run.session_key, "model": f"{call.provider}/{call.model}"},
             evidence={

@@ -14,6 +14,7 @@ import msgspec
 from pydantic import Field
 
 from stream_jobs.contracts.alert import AlertRule, AlertSeverity, AlertState
+from stream_jobs.core.amounts import usd_text
 from stream_jobs.core.cost import Usd
 from stream_jobs.core.detect.alerting import set_alert
 from stream_jobs.core.detect.rule import happened_at_us
@@ -136,8 +137,8 @@ class SessionCost:
             scope_id=session_key,
             state=state,
             severity="warning" if state == "warn" else None,
-            message=f"A session with its sub-agents has spent {usd:f} USD within {settings.window_h} hours; "
-            f"its limit is {settings.limit_usd:f}.",
+            message=f"A session with its sub-agents has spent {usd_text(usd)} within {settings.window_h} hours; "
+            f"its limit is {usd_text(settings.limit_usd)}.",
             at_us=fact.at_us,
             labels={"session_key": session_key, "run_id": call.run_id if call is not None else ""},
             evidence={

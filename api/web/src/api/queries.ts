@@ -5,7 +5,7 @@
  * Downstream: the pages.
  * Guarantee: one question has one key, so two parts of a page that ask it share one request.
  */
-import { keepPreviousData, QueryClient, queryOptions } from "@tanstack/react-query";
+import { infiniteQueryOptions, keepPreviousData, QueryClient, queryOptions } from "@tanstack/react-query";
 
 import { api, Problem, read } from "./client";
 import type { components, operations } from "./schema";
@@ -37,8 +37,10 @@ export type BudgetItem = Schemas["BudgetItem"];
 export type BudgetRequest = Schemas["BudgetRequest"];
 export type ChannelItem = Schemas["ChannelItem"];
 export type ChannelRequest = Schemas["ChannelRequest"];
+export type GuardPolicy = Schemas["GuardPolicyItem"];
 export type VerdictItem = Schemas["VerdictItem"];
 export type PriceItem = Schemas["PriceItem"];
+export type PriceDetail = Schemas["PriceDetail"];
 export type PriceOverride = Schemas["PriceOverrideItem"];
 export type RepriceJob = Schemas["RepriceJob"];
 export type RetentionItem = Schemas["RetentionItem"];
@@ -58,9 +60,12 @@ export function makeQueryClient(): QueryClient {
       queries: {
         staleTime: 15_000,
         refetchOnWindowFocus: true,
+        // ClawTrace may run on this machine: no network is no reason not to ask.
+        networkMode: "always",
         // What is refused is refused again; only a server that is away or busy is asked once more.
         retry: (failures, error) => failures < 2 && error instanceof Problem && [0, 429, 503].includes(error.status),
       },
+      mutations: { networkMode: "always" },
     },
   });
 }
@@ -76,6 +81,17 @@ export const tracesQuery = (query: TraceQuery) =>
   queryOptions({
     queryKey: ["traces", query],
     queryFn: ({ signal }) => read(api.GET("/v1/traces", { params: { query }, signal })),
+    placeholderData: keepPreviousData,
+  });
+
+/** Traces page by page. */
+export const tracePagesQuery = (query: TraceQuery) =>
+  infiniteQueryOptions({
+    queryKey: ["traces", "pages", query],
+    queryFn: ({ pageParam, signal }) =>
+      read(api.GET("/v1/traces", { params: { query: pageParam === null ? query : { cursor: pageParam, limit: query.limit ?? 50 } }, signal })),
+    initialPageParam: null as string | null,
+    getNextPageParam: (page) => page.next_cursor,
     placeholderData: keepPreviousData,
   });
 
@@ -201,6 +217,17 @@ export const alertsQuery = (query: AlertQuery) =>
     placeholderData: keepPreviousData,
   });
 
+/** Alerts page by page. */
+export const alertPagesQuery = (query: AlertQuery) =>
+  infiniteQueryOptions({
+    queryKey: ["alerts", "pages", query],
+    queryFn: ({ pageParam, signal }) =>
+      read(api.GET("/v1/alerts", { params: { query: pageParam === null ? query : { cursor: pageParam, limit: query.limit ?? 50 } }, signal })),
+    initialPageParam: null as string | null,
+    getNextPageParam: (page) => page.next_cursor,
+    placeholderData: keepPreviousData,
+  });
+
 export const rulesQuery = (agentId: string | undefined) =>
   queryOptions({
     queryKey: ["rules", agentId],
@@ -231,6 +258,14 @@ export const pricesQuery = (model: string) =>
     queryKey: ["prices", model],
     queryFn: ({ signal }) => read(api.GET("/v1/prices", { params: { query: { model, limit: 100 } }, signal })),
     placeholderData: keepPreviousData,
+  });
+
+/** The price of a model at an instant. */
+export const priceQuery = (provider: string, model: string, at: string) =>
+  queryOptions({
+    queryKey: ["price", provider, model, at],
+    queryFn: ({ signal }) => read(api.GET("/v1/prices/lookup", { params: { query: { provider, model, at } }, signal })),
+    staleTime: Infinity,
   });
 
 export const overridesQuery = queryOptions({

@@ -50,14 +50,15 @@ export class EventParser {
   }
 }
 
-/** Read a response as events until it ends. */
-export async function* readEvents(response: Response, parser = new EventParser()): AsyncGenerator<ServerEvent> {
+/** Read a response as events until it ends; `onHeard` is told of whatever comes, be it no event. */
+export async function* readEvents(response: Response, parser = new EventParser(), onHeard?: () => void): AsyncGenerator<ServerEvent> {
   if (response.body === null) return;
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   try {
     for (;;) {
       const { done, value } = await reader.read();
       if (done) return;
+      onHeard?.();
       yield* parser.push(value);
     }
   } finally {

@@ -10,6 +10,7 @@ export const UNKNOWN = "–";
 
 const whole = new Intl.NumberFormat("en-US", { maximumFractionDigits: 0 });
 const instantFormat = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "medium" });
+const clockFormat = new Intl.DateTimeFormat("en-GB", { timeStyle: "medium" });
 const minuteFormat = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "short" });
 
 type Maybe<T> = T | null | undefined;
@@ -21,8 +22,8 @@ export function formatUsd(value: Maybe<string | number>): string {
   if (!Number.isFinite(amount)) return UNKNOWN;
   const size = Math.abs(amount);
   if (size === 0) return "$0";
-  const decimals = size >= 1 ? 2 : Math.min(9, Math.max(2, 1 - Math.floor(Math.log10(size))));
-  const text = size.toLocaleString("en-US", { minimumFractionDigits: decimals, maximumFractionDigits: decimals });
+  const decimals = size >= 1 ? 2 : Math.min(12, Math.max(2, 1 - Math.floor(Math.log10(size))));
+  const text = size.toLocaleString("en-US", { minimumFractionDigits: 2, maximumFractionDigits: decimals });
   return `${amount < 0 ? "−" : ""}$${text}`;
 }
 
@@ -69,6 +70,11 @@ export function formatInstant(us: Maybe<number>): string {
   return us ? instantFormat.format(us / 1_000) : UNKNOWN;
 }
 
+/** A moment of today, in milliseconds, by this browser's clock. */
+export function formatClock(ms: number): string {
+  return clockFormat.format(ms);
+}
+
 /** The end of a window, which falls on a minute. */
 export function formatMinute(us: Maybe<number>): string {
   return us ? minuteFormat.format(us / 1_000) : UNKNOWN;
@@ -84,7 +90,7 @@ export function formatValue(value: unknown): string {
 export function formatAgo(us: Maybe<number>, nowMs: number = Date.now()): string {
   if (!us) return UNKNOWN;
   const ms = Math.max(0, nowMs - us / 1_000);
-  return ms < 5_000 ? "now" : `${formatDuration(ms)} ago`;
+  return ms < 5_000 ? "now" : `${formatDuration(Math.round(ms / 1_000) * 1_000)} ago`;
 }
 
 function pair(value: number, size: number, large: string, small: string): string {

@@ -36,7 +36,25 @@ export function useShortcuts(shortcuts: Shortcuts): void {
   }, []);
 }
 
-/** Put the cursor into the search field of the page, if it has one. */
-export function focusSearch(): void {
-  document.querySelector<HTMLElement>("[data-search]")?.focus();
+/** Put the cursor into the search field of the page; false if it has none. */
+export function focusSearch(): boolean {
+  const field = document.querySelector<HTMLElement>("[data-search]");
+  field?.focus();
+  return field !== null;
+}
+
+/** Go to the next (1) or previous (-1) line of the page's lists, to what is opened from it; a tree walks by itself. */
+export function focusWithin(by: 1 | -1): void {
+  const tree = document.querySelector<HTMLElement>("main [role='treegrid']");
+  if (tree !== null) {
+    tree.focus();
+    return;
+  }
+  const lines = [...document.querySelectorAll("main tbody tr, main .plain-list > li")];
+  const openers = lines.map((line) => line.querySelector<HTMLElement>("a[href], button:not(:disabled)")).filter((opener) => opener !== null);
+  const at = lines.findIndex((line) => line.contains(document.activeElement));
+  const here = openers.findIndex((opener) => lines[at]?.contains(opener) === true);
+  const next = openers[here < 0 ? (by > 0 ? 0 : openers.length - 1) : here + by];
+  next?.focus();
+  next?.scrollIntoView({ block: "nearest" });
 }

@@ -34,7 +34,7 @@ export function Failed({ error, onRetry }: { readonly error: unknown; readonly o
   return (
     <div className="state state-failed" role="alert">
       <p className="state-title">{title}</p>
-      {detail !== title && <p>{detail}</p>}
+      {detail !== title && <p>{detail.charAt(0).toUpperCase() + detail.slice(1)}</p>}
       {onRetry !== undefined && (
         <button type="button" className="button" onClick={onRetry}>
           Try again
@@ -58,7 +58,7 @@ export function Listed<Item>({ asked, what, empty, children }: ListedProps<Item>
   return (
     <>
       {asked.isPending && <Loading what={what} />}
-      {asked.isError && <Failed error={asked.error} onRetry={() => void asked.refetch()} />}
+      {asked.isLoadingError && <Failed error={asked.error} onRetry={() => void asked.refetch()} />}
       {items !== undefined && (items.length === 0 ? empty : children(items))}
     </>
   );

@@ -1,17 +1,18 @@
 /**
  * One agent: four figures, its guard and budgets, four trends, its runs.
  *
- * Upstream: metrics, trends and traces of the API, for the range in the address.
+ * Upstream: metrics, trends and traces of the API, for the range in the address; renewed when a run tells of itself.
  * Downstream: trace pages.
  * Guarantee: every figure is compared with the same length of time before.
  */
-import { useQuery } from "@tanstack/react-query";
+import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { useMemo } from "react";
 import { useParams } from "react-router";
 
-import { agentMetricsQuery, agentTrendsQuery, alertsQuery, type Figures, tracesQuery, type TrendPoint } from "../api/queries";
+import { agentMetricsQuery, agentTrendsQuery, alertsQuery, type Figures, guardQuery, tracePagesQuery, type TrendPoint } from "../api/queries";
 import { Chart, overPlaces, type Series } from "../kit/chart";
 import { formatCount, formatShare, formatTokens, formatUsd } from "../kit/format";
+import { More } from "../kit/more";
 import { Page } from "../kit/page";
 import { Empty, Failed, Loading } from "../kit/states";
 import { changeSince, Tile } from "../kit/tile";
@@ -24,6 +25,9 @@ import { useTracySubject } from "../tracy/open";
 import { Guard } from "../watch/guard";
 import { AgentState } from "./overview";
 import { AlertLines } from "./alert_lines";
+import { useLiveNow } from "./live_now";
+
+const RENEWED = [["agent-metrics"], ["agent-trends"], ["traces"], ["alerts"]] as const;
 
 export default function Agent() {
   const { agentId = "" } = useParams();
@@ -33,37 +37,41 @@ export default function Agent() {
   const metrics = useQuery(agentMetricsQuery(agentId, window));
   const trends = useQuery(agentTrendsQuery(agentId, window, bucketOf(range)));
   const query = traceQueryOf(url.get, range, agentId);
-  const traces = useQuery(tracesQuery(query));
+  const traces = useInfiniteQuery(tracePagesQuery(query));
+  const runs = traces.data?.pages.flatMap((page) => page.items);
+  const guard = useQuery(guardQuery(agentId));
+  useLiveNow(RENEWED);
   const alerts = useQuery(alertsQuery({ agent_id: agentId, open: true, limit: 5 }));
   useTracySubject({ agent_id: agentId });
   return (
     <Page
       title={agentId}
-      lead={metrics.data !== undefined && <AgentState numOpen={metrics.data.figures.num_open} />}
+      lead={metrics.data !== undefined && <AgentState numOpen={metrics.data.figures.num_open} isHalted={guard.data?.state === "abort"} />}
       actions={<RangeField url={url} />}
     >
       {metrics.isPending && <Loading what="the agent" />}
-      {metrics.isError && <Failed error={metrics.error} onRetry={() => void metrics.refetch()} />}
+      {metrics.isLoadingError && <Failed error={metrics.error} onRetry={() => void metrics.refetch()} />}
       {metrics.data !== undefined && <Metrics now={metrics.data.figures} before={metrics.data.before} />}
       {alerts.data !== undefined && alerts.data.items.length > 0 && <AlertLines alerts={alerts.data.items} />}
       <Guard agentId={agentId} />
-      {trends.isError && <Failed error={trends.error} onRetry={() => void trends.refetch()} />}
+      {trends.isLoadingError && <Failed error={trends.error} onRetry={() => void trends.refetch()} />}
       {trends.data !== undefined && <Trends points={trends.data.points} bucket={trends.data.bucket} />}
       <section className="page-section" aria-labelledby="runs">
         <h2 id="runs">Runs</h2>
         <TraceFilters url={url} hasRange={false} />
         {traces.isPending && <Loading what="runs" />}
-        {traces.isError && <Failed error={traces.error} onRetry={() => void traces.refetch()} />}
-        {traces.data?.items.length === 0 && <Empty title="No runs here.">Widen the time or clear the filters.</Empty>}
-        {traces.data !== undefined && traces.data.items.length > 0 && (
+        {traces.isLoadingError && <Failed error={traces.error} onRetry={() => void traces.refetch()} />}
+        {runs?.length === 0 && <Empty title="No runs here.">Widen the time or clear the filters.</Empty>}
+        {runs !== undefined && runs.length > 0 && (
           <TraceTable
-            traces={traces.data.items}
+            traces={runs}
             label={`Runs of ${agentId}`}
             sort={query.sort ?? "-started_at"}
             onSort={(sort) => url.set({ sort })}
             showAgent={false}
           />
         )}
+        <More asked={traces} />
       </section>
     </Page>
   );

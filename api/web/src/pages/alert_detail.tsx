@@ -17,6 +17,7 @@ import { Empty, Failed, Loading } from "../kit/states";
 import { microsOf } from "../kit/tokens";
 import { askTracy } from "../tracy/open";
 import { evidenceText, nameOf } from "../watch/evidence";
+import { ruleName } from "../watch/setting_value";
 
 const SNOOZES = [
   [60, "1 hour"],
@@ -35,14 +36,14 @@ export function AlertDetail({ alertId, listed }: AlertDetailProps) {
   const alert = listed ?? all.data?.items.find((item) => item.alert_id === alertId);
   if (alert === undefined) {
     if (all.isPending) return <Loading what="the alert" />;
-    if (all.isError) return <Failed error={all.error} />;
+    if (all.isLoadingError) return <Failed error={all.error} />;
     return <Empty title="This alert is not among the newest 200." />;
   }
   return (
     <aside className="card card-body alert-detail" aria-label="Alert">
       <h2>{alert.message}</h2>
       <p>
-        <span className={`badge badge-${alert.severity}`}>{alert.severity}</span> {alert.rule.replaceAll("_", " ")} ·{" "}
+        <span className={`badge badge-${alert.severity}`}>{alert.severity}</span> {ruleName(alert.rule)} ·{" "}
         {formatInstant(microsOf(alert.at))}
       </p>
       <h3>The numbers</h3>

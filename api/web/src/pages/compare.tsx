@@ -30,8 +30,8 @@ export default function Compare() {
       }
     >
       {diff.isPending && <Loading what="both runs" />}
-      {diff.isError && <Failed error={diff.error} onRetry={() => void diff.refetch()} />}
-      {diff.isSuccess && (
+      {diff.isLoadingError && <Failed error={diff.error} onRetry={() => void diff.refetch()} />}
+      {diff.data !== undefined && (
         <>
           <div className="compare-pair">
             <Side name="Before" trace={diff.data.before} />

@@ -2,10 +2,11 @@
  * What the stream told lately: runs, alerts and verdicts that the tables may not hold yet.
  *
  * Upstream: GET /v1/live.
- * Downstream: the overview.
+ * Downstream: the overview, the pages of agents.
  * Guarantee: pure but for the hook; what was told is forgotten after KEEP_MS, when the tables know it better.
  */
-import { useState } from "react";
+import { useQueryClient } from "@tanstack/react-query";
+import { useEffect, useRef, useState } from "react";
 
 import { useLive } from "../api/live";
 import type { AgentItem, AlertItem, TraceSummary } from "../api/queries";
@@ -15,6 +16,8 @@ import { haltedAgents, type Word } from "../watch/guard_words";
 /** The sink commits every few seconds; this is many times that. */
 export const KEEP_MS = 120_000;
 const STORED_WITHIN_MS = 20_000;
+/** How long sums may be behind a run that told of itself: a commit of the sink, and not more questions than people can read. */
+const SUMMED_WITHIN_MS = 5_000;
 
 export type AlertLine = Pick<AlertItem, "alert_id" | "severity" | "message" | "at" | "state">;
 
@@ -50,10 +53,21 @@ export function withEvents(before: LiveNow, events: readonly ServerEvent[], nowM
   return { traces, alerts, words };
 }
 
-/** Listen as long as the page is shown. */
-export function useLiveNow(): LiveNow {
+/** Listen as long as the page is shown; `sums` are the keys of what is asked for again when a run told of itself. */
+export function useLiveNow(sums: readonly (readonly unknown[])[]): LiveNow {
   const [now, setNow] = useState(NOTHING_TOLD);
-  useLive({ kinds: ["trace", "alert", "verdict"] }, true, (events) => setNow((before) => withEvents(before, events, Date.now())));
+  const client = useQueryClient();
+  const timer = useRef<ReturnType<typeof setTimeout>>(undefined);
+  useEffect(() => () => clearTimeout(timer.current), []);
+  useLive({ kinds: ["trace", "alert", "verdict"] }, true, (events) => {
+    setNow((before) => withEvents(before, events, Date.now()));
+    if (!events.some(({ event }) => event === "trace")) return;
+    // Not with each event of a busy stream: once, when the tables hold what was told.
+    timer.current ??= setTimeout(() => {
+      timer.current = undefined;
+      for (const queryKey of sums) void client.invalidateQueries({ queryKey });
+    }, SUMMED_WITHIN_MS);
+  });
   return now;
 }
 
@@ -90,7 +104,7 @@ export interface ReadAgents {
 
 /** Agents with the number of their runs that go on, and whether they were told to stand still; who was seen last first. */
 export function agentsNow({ agents, running, words }: ReadAgents, live: LiveNow, nowMs: number): AgentNow[] {
-  const halted = haltedAgents([...words, ...valuesById(live.words, nowMs).values()], nowMs);
+  const halted = haltedAgents([...words, ...toldWords(live, nowMs)], nowMs);
   const traces = new Map(running.map((trace) => [trace.trace_id, trace]));
   const told = valuesById(live.traces, nowMs);
   for (const [traceId, trace] of told) traces.set(traceId, trace);
@@ -101,6 +115,11 @@ export function agentsNow({ agents, running, words }: ReadAgents, live: LiveNow,
     found.set(agent_id, { ...agent, numOpen: agent.numOpen + (is_open ? 1 : 0), seenAt: seenAt > agent.seenAt ? seenAt : agent.seenAt });
   }
   return [...found.values()].sort((left, right) => right.seenAt.localeCompare(left.seenAt));
+}
+
+/** What agents were told lately. */
+export function toldWords(live: LiveNow, nowMs: number): Word[] {
+  return [...valuesById(live.words, nowMs).values()];
 }
 
 function recent<T>(told: ReadonlyMap<string, Told<T>>, nowMs: number): [string, Told<T>][] {

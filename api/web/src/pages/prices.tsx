@@ -2,26 +2,21 @@
  * What models cost: own prices, the published ones, and pricing the past again.
  *
  * Upstream: /v1/prices.
- * Downstream: PUT and DELETE of an own price; dry runs and their application.
+ * Downstream: `own_prices`; dry runs and their application.
  * Guarantee: the past keeps its cost until somebody has seen what would change and says so.
  */
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useDeferredValue, useState } from "react";
 
 import { api, read } from "../api/client";
-import { overridesQuery, type PriceOverride, pricesQuery, type RepriceJob, repricesQuery } from "../api/queries";
+import { pricesQuery, type RepriceJob, repricesQuery } from "../api/queries";
 import { errorOf, Form, FormProblem, TextField } from "../kit/form";
 import { formatCount, formatInstant, formatUsd } from "../kit/format";
 import { Empty, Failed, Listed } from "../kit/states";
 import { numbers, Table } from "../kit/table";
 import { microsOf } from "../kit/tokens";
+import { OwnPrices } from "./own_prices";
 
-const RATES = [
-  ["input_usd_per_mtok", "Fresh input"],
-  ["output_usd_per_mtok", "Output"],
-  ["cache_read_usd_per_mtok", "Cache read"],
-  ["cache_write_usd_per_mtok", "Cache write"],
-] as const;
 const ASK_EVERY_MS = 1_000;
 
 export function Prices() {
@@ -31,78 +26,6 @@ export function Prices() {
       <Reprices />
       <PublishedPrices />
     </div>
-  );
-}
-
-function OwnPrices() {
-  const client = useQueryClient();
-  const own = useQuery(overridesQuery);
-  const [texts, setTexts] = useState<Readonly<Record<string, string>>>({});
-  const renew = () => Promise.all([client.invalidateQueries({ queryKey: overridesQuery.queryKey }), client.invalidateQueries({ queryKey: ["prices"] })]);
-  const put = useMutation({
-    mutationFn: () => {
-      const typed = Object.fromEntries(Object.entries(texts).filter(([, text]) => text.trim() !== "").map(([name, text]) => [name, text.trim()]));
-      return read(api.PUT("/v1/prices/overrides", { body: typed as never }));
-    },
-    onSuccess: () => {
-      setTexts({});
-      return renew();
-    },
-  });
-  const remove = useMutation({
-    mutationFn: ({ provider, model, effective_from }: PriceOverride) =>
-      read(api.DELETE("/v1/prices/overrides", { params: { query: { provider, model, ...(effective_from ? { effective_from } : {}) } } })),
-    onSuccess: renew,
-  });
-  const field = (name: string, label: string, more: { hint?: string; required?: boolean; type?: string } = {}) => (
-    <TextField key={name} label={label} value={texts[name] ?? ""} error={errorOf(put.error, name)} onText={(text) => setTexts({ ...texts, [name]: text })} {...more} />
-  );
-  return (
-    <section className="page-section" aria-labelledby="own-prices">
-      <h2 id="own-prices">Your own prices</h2>
-      <p className="soft">In dollars per million tokens; they win over the published ones, for calls from now on.</p>
-      <Form onSend={() => put.mutate()}>
-        {field("provider", "Provider", { required: true, hint: "as OpenClaw names it" })}
-        {field("model", "Model", { required: true, hint: "* for all of the provider" })}
-        {RATES.map(([name, label], at) => field(name, label, at < 2 ? { required: true } : { hint: "empty: as fresh input" }))}
-        {field("effective_from", "First day", { type: "date", hint: "empty: always" })}
-        {field("source", "Where it is from")}
-        <div className="form-whole">
-          <FormProblem error={put.error ?? remove.error} fields={["provider", "model", "effective_from", "source", ...RATES.map(([name]) => name)]} />
-          <button type="submit" className="button button-main" disabled={put.isPending}>
-            Write the price down
-          </button>
-        </div>
-      </Form>
-      <Listed asked={own} what="prices" empty={<Empty title="No price was written down." />}>
-        {(items) => (
-          <Table label="Own prices" columns={["Model", ...numbers(...RATES.map(([, label]) => label)), "Holds", "Whose"]}>
-            {items.map((price) => (
-              <tr key={`${price.provider} ${price.model} ${price.effective_from} ${price.is_own}`}>
-                <td className="mono">
-                  {price.provider}/{price.model}
-                </td>
-                {RATES.map(([name]) => (
-                  <td key={name} className="num">
-                    {formatUsd(price[name] ?? price.input_usd_per_mtok)}
-                  </td>
-                ))}
-                <td>{price.effective_from === null || price.effective_from === undefined ? "always" : `from ${price.effective_from}`}</td>
-                <td>
-                  {price.is_own ? (
-                    <button type="button" className="button button-small" aria-label={`Take back ${price.provider}/${price.model}`} disabled={remove.isPending} onClick={() => remove.mutate(price)}>
-                      Take back
-                    </button>
-                  ) : (
-                    <span className="soft">the install's</span>
-                  )}
-                </td>
-              </tr>
-            ))}
-          </Table>
-        )}
-      </Listed>
-    </section>
   );
 }
 
@@ -133,7 +56,7 @@ function Reprices() {
         </button>
       </Form>
       <FormProblem error={look.error ?? apply.error} fields={["since"]} />
-      {jobs.isError && <Failed error={jobs.error} onRetry={() => void jobs.refetch()} />}
+      {jobs.isLoadingError && <Failed error={jobs.error} onRetry={() => void jobs.refetch()} />}
       {newest !== undefined && <JobView job={newest} isApplying={apply.isPending} onApply={() => apply.mutate(newest.job_id)} />}
     </section>
   );

@@ -41,7 +41,7 @@ function Days() {
       <h2 id="retention">How long rows stay</h2>
       <p className="soft">Rows whose day (UTC) is longer ago are deleted for good; what still runs is kept.</p>
       {retention.isPending && <Loading what="how long rows stay" />}
-      {retention.isError && <Failed error={retention.error} onRetry={() => void retention.refetch()} />}
+      {retention.isLoadingError && <Failed error={retention.error} onRetry={() => void retention.refetch()} />}
       {retention.data !== undefined && (
         <Table label="Retention" columns={["Table", "Days", ...numbers("At first", "Older rows now"), { name: "What can be done", isHidden: true }]}>
           {retention.data.tables.map((item) => (

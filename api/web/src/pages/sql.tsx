@@ -11,12 +11,12 @@ import { lazy, Suspense, useMemo, useRef, useState } from "react";
 import { Problem } from "../api/client";
 import { askSql, columnsQuery, type SqlAnswer } from "../api/queries";
 import { Chart, overPlaces } from "../kit/chart";
-import { formatCount, formatDuration, formatValue } from "../kit/format";
+import { formatCount, formatDuration, formatUsd } from "../kit/format";
 import { Page } from "../kit/page";
 import { Empty, Loading } from "../kit/states";
 import { Table } from "../kit/table";
 import { useUrlState } from "../kit/url_state";
-import { download, isNumeric, plotOf, toCsv, toJson } from "../sql/result";
+import { cellText, download, isNumeric, plotOf, toCsv, toJson } from "../sql/result";
 import { EXAMPLES, keepQueries, type SavedQuery, savedQueries, TABLES } from "../sql/saved";
 import "./sql.css";
 
@@ -65,7 +65,7 @@ export default function Sql() {
     if (keepQueries(next)) setSaved(next);
   };
   return (
-    <Page title="SQL" lead={<p className="soft">One SELECT over your own tables, in Trino’s SQL.</p>}>
+    <Page title="SQL" lead={<p className="soft">One SELECT over your own tables, in Trino’s SQL; instants are UTC.</p>}>
       <div className="sql-split">
         <div className="sql-main">
           <div className="sql-box">
@@ -149,7 +149,7 @@ function Result({ answer, tookMs }: { readonly answer: SqlAnswer; readonly tookM
   const [numShown, setNumShown] = useState(FIRST_ROWS);
   const plot = useMemo(() => plotOf(answer), [answer]);
   const option = useMemo(
-    () => (plot === undefined ? undefined : overPlaces(plot.places, plot.series.map((series) => ({ ...series, kind: plot.kind })), formatCount)),
+    () => (plot === undefined ? undefined : overPlaces(plot.places, plot.series.map((series) => ({ ...series, kind: plot.kind })), plot.isMoney ? formatUsd : formatCount)),
     [plot],
   );
   return (
@@ -189,7 +189,7 @@ function Result({ answer, tookMs }: { readonly answer: SqlAnswer; readonly tookM
                 <tr key={number}>
                   {row.map((value, at) => (
                     <td key={at} className={isNumeric(answer.columns[at]?.type ?? "") ? "num" : undefined}>
-                      {value === null ? <span className="soft">null</span> : <span className="clip">{formatValue(value)}</span>}
+                      {value === null ? <span className="soft">null</span> : <span className="clip">{cellText(value, answer.columns[at]?.type ?? "")}</span>}
                     </td>
                   ))}
                 </tr>

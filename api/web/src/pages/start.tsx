@@ -1,7 +1,7 @@
 /**
  * Connect an OpenClaw: a key, three lines, and the moment its first event arrives.
  *
- * Upstream: POST /v1/keys; the list of agents, asked again and again.
+ * Upstream: POST /v1/keys; the plugin as a file, from the API itself; the list of agents, asked again and again.
  * Downstream: a new agent.
  * Guarantee: turns green only when an agent was seen after this page was opened.
  */
@@ -43,9 +43,9 @@ export default function Start() {
   );
   const key = make.data?.key ?? "<your key>";
   const lines = [
-    "openclaw plugins install @clawtrace/openclaw",
+    `curl -fsSO ${location.origin}/plugin/clawtrace-openclaw.tgz`,
+    "openclaw plugins install npm-pack:./clawtrace-openclaw.tgz --force --accept-capabilities",
     `openclaw clawtrace setup --endpoint ${endpoint} --key ${key}`,
-    'openclaw agent --message "Say hello"',
   ];
   return (
     <Page title="Get started" lead={<p className="soft">Connect an OpenClaw install; nothing else has to be set up.</p>}>
@@ -72,12 +72,17 @@ export default function Start() {
             </p>
           )}
           {make.isError && <Failed error={make.error} />}
-          {make.data !== undefined && <p role="status">The key stands in the second line below. It is shown this once.</p>}
+          {make.data !== undefined && <p role="status">The key stands in the third line below. It is shown this once.</p>}
         </li>
         <li className="card card-body">
           <h2>Run three lines where OpenClaw runs</h2>
           <pre className="secret">{lines.join("\n")}</pre>
-          <CopyButton text={lines.join("\n")} label="Copy the lines" />
+          <p className="row-actions">
+            <CopyButton text={lines.join("\n")} label="Copy the lines" />
+            <span className="soft">
+              Then use your agent as always, or <code>openclaw agent --message &quot;Say hello&quot;</code>.
+            </span>
+          </p>
         </li>
         <li className="card card-body" data-arrived={arrived === undefined ? undefined : ""}>
           <h2>See the first event</h2>

@@ -13,6 +13,7 @@ import { useLive } from "../api/live";
 import { alertsQuery, graphQuery, skeletonQuery, timelineQuery, type TraceSkeleton, type TraceSummary } from "../api/queries";
 import { useMay } from "../api/who";
 import { formatCount, formatDuration, formatInstant, formatTokens, formatUsd } from "../kit/format";
+import { DownloadMenu } from "../kit/menu";
 import { Page } from "../kit/page";
 import { Failed, Loading, StatusBadge } from "../kit/states";
 import { Tabs } from "../kit/tabs";
@@ -38,6 +39,11 @@ const VIEWS = [
   { id: "timeline", name: "Timeline" },
   { id: "cost", name: "Cost" },
 ] as const;
+const EXPORTS = [
+  ["ndjson", "NDJSON", "a line for each step"],
+  ["parquet", "Parquet", "for notebooks"],
+  ["otlp", "OTLP", "for other tracing tools"],
+] as const;
 type View = (typeof VIEWS)[number]["id"];
 const GROWS_EVERY_MS = 2_000;
 
@@ -49,7 +55,8 @@ export default function Trace() {
   const skeleton = useQuery(skeletonQuery(traceId, GROWS_EVERY_MS));
   const alerts = useQuery(alertsQuery({ trace_id: traceId, limit: 50 }));
   useTracySubject({ trace_id: traceId, ...(spanId === undefined ? {} : { span_id: spanId }) });
-  const found = alerts.data?.items;
+  // None is the same as not yet read: a model of 50,000 spans is not made twice for nothing.
+  const found = alerts.data?.items.length === 0 ? undefined : alerts.data?.items;
   const shown = useGrowing(traceId, skeleton.data);
   const model = useMemo(() => (shown === undefined ? undefined : new TraceModel(columnsOf(shown, found))), [shown, found]);
   if (skeleton.isPending) {
@@ -79,9 +86,7 @@ export default function Trace() {
           <button type="button" className="button" onClick={() => askTracy("Why did this run cost what it cost?")}>
             Ask Tracy
           </button>
-          <a className="button" href={`/v1/traces/${encodeURIComponent(traceId)}/export`} download>
-            Export
-          </a>
+          <DownloadMenu label="Export" files={EXPORTS.map(([format, name, note]) => ({ name, note, href: `/v1/traces/${encodeURIComponent(traceId)}/export?format=${format}` }))} />
           {isAdmin && !trace.is_open && (
             <Link className="button" to={`/settings?tab=retention&trace=${encodeURIComponent(traceId)}`}>
               Erase
@@ -169,14 +174,14 @@ function TraceView({ view, traceId, model, skeleton, spanId, onSelect }: TraceVi
 function GraphView({ traceId, model, skeleton, spanId, onSelect }: Omit<TraceViewProps, "view">) {
   const graph = useQuery(graphQuery(traceId, model.size));
   if (graph.isPending) return <Loading what="the call graph" />;
-  if (graph.isError) return <Failed error={graph.error} onRetry={() => void graph.refetch()} />;
+  if (graph.isLoadingError) return <Failed error={graph.error} onRetry={() => void graph.refetch()} />;
   return <CallGraph graph={graph.data} model={model} skeleton={skeleton} selectedId={spanId} onSelect={onSelect} />;
 }
 
 function TimelineView({ traceId, model, spanId, onSelect }: Omit<TraceViewProps, "view" | "skeleton">) {
   const timeline = useQuery(timelineQuery(traceId, model.size));
   if (timeline.isPending) return <Loading what="the timeline" />;
-  if (timeline.isError) return <Failed error={timeline.error} onRetry={() => void timeline.refetch()} />;
+  if (timeline.isLoadingError) return <Failed error={timeline.error} onRetry={() => void timeline.refetch()} />;
   return <Timeline model={model} timeline={timeline.data} selectedId={spanId} onSelect={onSelect} />;
 }
 
@@ -194,13 +199,14 @@ function TraceFacts({ trace }: { readonly trace: TraceSummary }) {
         {trace.num_unpriced_calls > 0 && <span className="soft"> + {formatCount(trace.num_unpriced_calls)} calls without a price</span>}
       </span>
       <span>{formatTokens(totalTokens(trace.tokens))} tokens</span>
-      <span>{trace.is_open ? "running" : formatDuration(trace.duration_ms)}</span>
+      {!trace.is_open && <span>{formatDuration(trace.duration_ms)}</span>}
       <span>
-        {formatCount(trace.num_runs)} {trace.num_runs === 1 ? "run" : "runs"}, {formatCount(trace.num_model_calls)} model calls,{" "}
-        {formatCount(trace.num_tool_calls)} tool calls
+        {counted(trace.num_runs, "run")}, {counted(trace.num_model_calls, "model call")}, {counted(trace.num_tool_calls, "tool call")}
       </span>
       <Link to={`/agents/${encodeURIComponent(trace.agent_id)}`}>{trace.agent_id}</Link>
       <span className="soft">{formatInstant(microsOf(trace.started_at))}</span>
     </p>
   );
 }
+
+const counted = (num: number, noun: string) => `${formatCount(num)} ${num === 1 ? noun : `${noun}s`}`;

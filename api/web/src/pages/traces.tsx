@@ -9,7 +9,8 @@ import { useInfiniteQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import { Link } from "react-router";
 
-import { api, read } from "../api/client";
+import { tracePagesQuery } from "../api/queries";
+import { More } from "../kit/more";
 import { Page } from "../kit/page";
 import { Empty, Failed, Loading } from "../kit/states";
 import { rangeOf } from "../kit/time_range";
@@ -21,18 +22,7 @@ export default function Traces() {
   const url = useUrlState();
   const [marked, setMarked] = useState<readonly string[]>([]);
   const query = traceQueryOf(url.get, rangeOf(url.get("range")));
-  const traces = useInfiniteQuery({
-    queryKey: ["traces", "pages", query],
-    queryFn: ({ pageParam, signal }) =>
-      read(
-        api.GET("/v1/traces", {
-          params: { query: pageParam === null ? query : { cursor: pageParam, limit: query.limit ?? 50 } },
-          signal,
-        }),
-      ),
-    initialPageParam: null as string | null,
-    getNextPageParam: (page) => page.next_cursor,
-  });
+  const traces = useInfiniteQuery(tracePagesQuery(query));
   const items = traces.data?.pages.flatMap((page) => page.items) ?? [];
   // The older one first: what is told is what changed since.
   const pair = items.filter((trace) => marked.includes(trace.trace_id)).toSorted(byStart);
@@ -51,8 +41,8 @@ export default function Traces() {
     >
       <TraceFilters url={url} />
       {traces.isPending && <Loading what="traces" />}
-      {traces.isError && <Failed error={traces.error} onRetry={() => void traces.refetch()} />}
-      {traces.isSuccess && items.length === 0 && (
+      {traces.isLoadingError && <Failed error={traces.error} onRetry={() => void traces.refetch()} />}
+      {traces.data !== undefined && items.length === 0 && (
         <Empty title="No runs here.">
           Widen the time or clear the filters; or <Link to="/start">connect an agent</Link>.
         </Empty>
@@ -69,18 +59,7 @@ export default function Traces() {
           }
         />
       )}
-      {traces.hasNextPage && (
-        <div className="more">
-          <button
-            type="button"
-            className="button"
-            disabled={traces.isFetchingNextPage}
-            onClick={() => void traces.fetchNextPage()}
-          >
-            {traces.isFetchingNextPage ? "Loading …" : "Show more"}
-          </button>
-        </div>
-      )}
+      <More asked={traces} />
     </Page>
   );
 }

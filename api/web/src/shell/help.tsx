@@ -12,13 +12,16 @@ const GROUPS: readonly (readonly [string, readonly (readonly [string, string])[]
     "Everywhere",
     [
       ["?", "This help"],
-      ["/", "Search on this page"],
+      ["/", "Search on this page, or in all runs"],
+      ["j k", "Next and previous line of a list"],
       ["t", "Ask Tracy, or close her panel"],
       ["g o", "Overview"],
       ["g a", "Agents"],
       ["g t", "Traces"],
       ["g l", "Alerts"],
       ["g s", "SQL"],
+      ["g e", "Settings"],
+      ["g g", "Get started"],
     ],
   ],
   [

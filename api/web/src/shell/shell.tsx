@@ -11,12 +11,13 @@ import { NavLink, Outlet, useLocation, useNavigate } from "react-router";
 
 import { api, read } from "../api/client";
 import { type SignedIn, sessionQuery } from "../api/queries";
-import { focusSearch, useShortcuts } from "../kit/shortcuts";
+import { focusSearch, focusWithin, useShortcuts } from "../kit/shortcuts";
 import { Loading } from "../kit/states";
 import { chooseTheme, type ThemeChoice, useThemeChoice } from "../kit/theme";
 import { closeTracy, toggleTracy, useTracyPanel } from "../tracy/open";
 import { Boundary } from "./boundary";
 import { Help } from "./help";
+import { LateBar } from "./late";
 import "./shell.css";
 
 const TracyPanel = lazy(() => import("../tracy/panel"));
@@ -27,8 +28,8 @@ const PAGES = [
   ["/traces", "Traces", "g t"],
   ["/alerts", "Alerts", "g l"],
   ["/sql", "SQL", "g s"],
-  ["/settings", "Settings", ""],
-  ["/start", "Get started", ""],
+  ["/settings", "Settings", "g e"],
+  ["/start", "Get started", "g g"],
 ] as const;
 
 export function Shell({ who }: { readonly who: SignedIn }) {
@@ -38,9 +39,13 @@ export function Shell({ who }: { readonly who: SignedIn }) {
   const tracy = useTracyPanel();
   useShortcuts({
     "?": () => setHelpOpen(true),
-    "/": focusSearch,
+    "/": () => {
+      if (!focusSearch()) void navigate("/traces", { state: { isSearch: true } });
+    },
+    j: () => focusWithin(1),
+    k: () => focusWithin(-1),
     t: toggleTracy,
-    ...Object.fromEntries(PAGES.filter(([, , key]) => key !== "").map(([path, , key]) => [key, () => navigate(path)])),
+    ...Object.fromEntries(PAGES.map(([path, , key]) => [key, () => navigate(path)])),
   });
   useEffect(() => {
     document.getElementById("main")?.scrollTo(0, 0);
@@ -78,6 +83,7 @@ export function Shell({ who }: { readonly who: SignedIn }) {
         </div>
       </header>
       <main id="main" tabIndex={-1}>
+        <LateBar />
         <Boundary key={location.pathname}>
           <Suspense fallback={<Loading what="the page" />}>
             <Outlet />

@@ -168,7 +168,7 @@ function Picture({ picture, chosen, marked, onChoose, children }: PictureProps) 
 
 function Edge({ edge, dearest }: { readonly edge: PlacedEdge; readonly dearest: number }) {
   const { points } = edge;
-  const middle = points[Math.floor(points.length / 2)]!;
+  const middle = middleOf(points);
   const widthPx = 1.2 + (3.5 * (edge.costUsd ?? 0)) / dearest;
   return (
     <g className="graph-edge" data-bad={edge.numErrors > 0 || undefined}>
@@ -263,13 +263,27 @@ function withoutLevel(id: string): string {
   return id.replace(/^agent:\d+:/, "agent:");
 }
 
+const isShort = (points: PlacedEdge["points"]) => points.length <= 3;
+
+/** Where the label stands: on the curve, which for a short edge does not touch its bend. */
+function middleOf(points: PlacedEdge["points"]): PlacedEdge["points"][number] {
+  const [first, last] = [points[0]!, points.at(-1)!];
+  return isShort(points) ? { x: (first.x + last.x) / 2, y: (first.y + last.y) / 2 } : points[Math.floor(points.length / 2)]!;
+}
+
 function curve(points: PlacedEdge["points"]): string {
   const [first, ...rest] = points;
   if (first === undefined) return "";
   const last = rest.at(-1) ?? first;
-  if (rest.length <= 2) {
+  if (isShort(points)) {
     const bend = (last.x - first.x) / 2;
     return `M${first.x} ${first.y} C${first.x + bend} ${first.y} ${last.x - bend} ${last.y} ${last.x} ${last.y}`;
   }
-  return `M${first.x} ${first.y} ${rest.map((point) => `L${point.x} ${point.y}`).join(" ")}`;
+  // Round at each bend: from the middle of one stretch to the middle of the next.
+  const bends = rest.slice(0, -1).map((point, at) => {
+    const next = rest[at + 1]!;
+    const isLast = at === rest.length - 2;
+    return `Q${point.x} ${point.y} ${isLast ? next.x : (point.x + next.x) / 2} ${isLast ? next.y : (point.y + next.y) / 2}`;
+  });
+  return `M${first.x} ${first.y} ${bends.join(" ")}`;
 }

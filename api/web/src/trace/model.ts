@@ -38,6 +38,7 @@ export class TraceModel {
   readonly #firstChild: Int32Array;
   readonly #nextSibling: Int32Array;
   readonly #tops: number[] = [];
+  readonly #preorder: Int32Array;
   readonly #parents: Int32Array;
   readonly #indexes: Map<string, number>;
 
@@ -55,6 +56,7 @@ export class TraceModel {
     this.#parents = soundParents(columns.parents, size);
     this.#indexes = new Map(columns.spanIds.map((id, index) => [id, index]));
     this.#link();
+    this.#preorder = this.#walk();
     this.#total();
   }
 
@@ -80,18 +82,15 @@ export class TraceModel {
     for (let child = this.#firstChild[index]!; child !== NONE; child = this.#nextSibling[child]!) yield child;
   }
 
-  /** All spans that are visible, in the order of the tree, given which are collapsed. */
+  /** All spans that are visible, in the order of the tree, given which are collapsed; not to be written to. */
   visible(collapsed: ReadonlySet<number>): Int32Array {
+    if (collapsed.size === 0) return this.#preorder;
     const rows = new Int32Array(this.size);
     let num = 0;
-    // An explicit stack: a chain may be thousands deep.
-    const stack = this.#tops.toReversed();
-    while (stack.length > 0) {
-      const index = stack.pop()!;
+    for (let at = 0; at < this.size; at += 1) {
+      const index = this.#preorder[at]!;
       rows[num++] = index;
-      if (collapsed.has(index)) continue;
-      const below: number[] = [...this.children(index)];
-      for (let at = below.length - 1; at >= 0; at -= 1) stack.push(below[at]!);
+      if (collapsed.has(index)) at += this.numBelow[index]!;
     }
     return rows.subarray(0, num);
   }
@@ -102,11 +101,8 @@ export class TraceModel {
   }
 
   #link(): void {
-    const { startsMs } = this.columns;
-    const order = Array.from({ length: this.size }, (_, index) => index);
     // Backwards, as each is put before those linked already; of two that start together the one told first comes first.
-    order.sort((left, right) => startsMs[right]! - startsMs[left]! || right - left);
-    for (const index of order) {
+    for (const index of backwards(this.columns.startsMs)) {
       const parent = this.#parents[index]!;
       if (parent === NONE) this.#tops.push(index);
       else {
@@ -119,7 +115,7 @@ export class TraceModel {
 
   #total(): void {
     const { costsUsd, tokens, statuses } = this.columns;
-    const preorder = this.#preorder();
+    const preorder = this.#preorder;
     for (const index of preorder) {
       const parent = this.#parents[index]!;
       this.depths[index] = parent === NONE ? 0 : this.depths[parent]! + 1;
@@ -137,9 +133,33 @@ export class TraceModel {
     }
   }
 
-  #preorder(): Int32Array {
-    return this.visible(new Set());
+  /** Every span behind its parent, siblings in order of start; by links alone, as a chain may be thousands deep. */
+  #walk(): Int32Array {
+    const rows = new Int32Array(this.size);
+    let num = 0;
+    for (const top of this.#tops) {
+      let index = top;
+      for (;;) {
+        rows[num++] = index;
+        const child = this.#firstChild[index]!;
+        if (child !== NONE) {
+          index = child;
+          continue;
+        }
+        while (index !== top && this.#nextSibling[index] === NONE) index = this.#parents[index]!;
+        if (index === top) break;
+        index = this.#nextSibling[index]!;
+      }
+    }
+    return rows;
   }
+}
+
+/** Indexes by start, the last first; the skeleton tells spans in order, and then there is nothing to sort. */
+function backwards(startsMs: readonly number[]): Int32Array {
+  const order = Int32Array.from({ length: startsMs.length }, (_, index) => startsMs.length - 1 - index);
+  const isSorted = startsMs.every((startMs, index) => index === 0 || startsMs[index - 1]! <= startMs);
+  return isSorted ? order : order.sort((left, right) => startsMs[right]! - startsMs[left]! || right - left);
 }
 
 /** Parents without circles and without indexes that name nothing. */

@@ -171,16 +171,16 @@ const PathTools = memo(function PathTools({ model, selectedId, onSelect, numSubA
     const text = wanted.trim().toLowerCase();
     if (text === "") return [];
     const { names, statuses, kinds, flags } = model.columns;
-    return [...order].filter(
+    return [...order.filter(
       (index) =>
         names[index]!.toLowerCase().includes(text) ||
         statuses[index] === text ||
         kinds[index] === text ||
         flags[index]!.some((flag) => flag.replaceAll("_", " ").includes(text)),
-    );
+    )];
   }, [wanted, model, order]);
   const failed = useMemo(
-    () => [...order].filter((index) => ["error", "blocked"].includes(model.columns.statuses[index]!)),
+    () => [...order.filter((index) => ["error", "blocked"].includes(model.columns.statuses[index]!))],
     [model, order],
   );
   const goTo = (among: readonly number[]) => {

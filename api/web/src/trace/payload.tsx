@@ -47,7 +47,7 @@ export function Payloads({ traceId, spanId }: { readonly traceId: string; readon
     staleTime: Infinity,
   });
   if (stretches.isPending) return <Loading what="input and output" />;
-  if (stretches.isError) return <Failed error={stretches.error} onRetry={() => void stretches.refetch()} />;
+  if (stretches.isLoadingError) return <Failed error={stretches.error} onRetry={() => void stretches.refetch()} />;
   const { pages } = stretches.data;
   const more = stretches.hasNextPage ? () => void stretches.fetchNextPage() : undefined;
   return (

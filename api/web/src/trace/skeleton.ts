@@ -44,8 +44,9 @@ export function columnsOf(skeleton: TraceSkeleton, alerts: readonly AlertItem[] 
         skeleton.cache_read_tokens[index]! +
         skeleton.cache_write_tokens[index]! +
         skeleton.output_tokens[index]!;
-      // The skeleton has no null here: a step that is no model call has no tokens, which is not 0 of them.
-      return sum === 0 && skeleton.kinds[skeleton.kind[index]!] !== "model_call" ? null : sum;
+      // The skeleton has no null here: what is no model call, or one that still runs, has no tokens, which is not 0 of them.
+      const isKnown = skeleton.kinds[skeleton.kind[index]!] === "model_call" && skeleton.statuses[skeleton.status[index]!] !== "running";
+      return sum === 0 && !isKnown ? null : sum;
     }),
     flags,
   };

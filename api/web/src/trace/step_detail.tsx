@@ -9,12 +9,13 @@ import { useQuery } from "@tanstack/react-query";
 import { type KeyboardEvent, useEffect, useRef, useState } from "react";
 import { Link } from "react-router";
 
-import { type AlertItem, type SpanDetail, spanQuery, type TraceSkeleton } from "../api/queries";
+import { type AlertItem, priceQuery, type SpanDetail, spanQuery, type TraceSkeleton } from "../api/queries";
 import { formatCount, formatDuration, formatInstant, formatTokens, formatUsd, UNKNOWN } from "../kit/format";
 import { CopyButton } from "../kit/copy";
 import { Failed, Loading, StatusBadge } from "../kit/states";
 import { microsOf, TOKEN_BUCKETS, totalTokens } from "../kit/tokens";
 import { askTracy } from "../tracy/open";
+import { bucketCosts } from "./bucket_costs";
 import type { TraceModel } from "./model";
 import { Payloads } from "./payload";
 import { similarCalls } from "./skeleton";
@@ -55,8 +56,8 @@ export function StepDetail({ traceId, spanId, model, skeleton, alerts, onSelect,
       </header>
       <div className="step-body">
         {span.isPending && <Loading what="the step" />}
-        {span.isError && <Failed error={span.error} onRetry={() => void span.refetch()} />}
-        {span.isSuccess && (
+        {span.isLoadingError && <Failed error={span.error} onRetry={() => void span.refetch()} />}
+        {span.data !== undefined && (
           <>
             <Facts span={span.data} model={model} index={index} />
             {alerts
@@ -132,15 +133,35 @@ function Facts({ span, model, index }: { readonly span: SpanDetail; readonly mod
 }
 
 function Tokens({ span }: { readonly span: SpanDetail }) {
+  const { provider, model, price_id } = span;
+  const price = useQuery({ ...priceQuery(provider ?? "", model ?? "", span.started_at), enabled: provider !== null && model !== null && price_id !== null });
   const tokens = span.tokens ?? span.run_totals?.tokens;
   const total = totalTokens(tokens);
   if (tokens === null || tokens === undefined || total === null || total === 0) return null;
+  // A list that was renewed since says nothing about this call any more.
+  const costs = price.data?.price_id === price_id && span.tokens !== null ? bucketCosts(tokens, span, price.data) : undefined;
   return (
     <section>
       <h3>
         Tokens <span className="soft">{formatTokens(total)}</span>
       </h3>
       <table className="step-tokens">
+        {costs !== undefined && (
+          <thead className="soft">
+            <tr>
+              <td colSpan={2} />
+              <th scope="col" className="num">
+                Tokens
+              </th>
+              <th scope="col" className="num">
+                $ per M
+              </th>
+              <th scope="col" className="num">
+                Cost
+              </th>
+            </tr>
+          </thead>
+        )}
         <tbody>
           {TOKEN_BUCKETS.map(([bucket, name]) => (
             <tr key={bucket}>
@@ -151,6 +172,12 @@ function Tokens({ span }: { readonly span: SpanDetail }) {
                 </svg>
               </td>
               <td className="num">{formatTokens(tokens[bucket])}</td>
+              {costs !== undefined && (
+                <>
+                  <td className="num">{formatUsd(costs[bucket].rateUsd)}</td>
+                  <td className="num">{formatUsd(costs[bucket].costUsd)}</td>
+                </>
+              )}
             </tr>
           ))}
         </tbody>

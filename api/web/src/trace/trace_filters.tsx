@@ -5,7 +5,8 @@
  * Downstream: the pages of traces and of an agent.
  * Guarantee: what the address says that the API would refuse is left out, so a mistyped link still shows traces.
  */
-import { useState } from "react";
+import { useEffect, useRef, useState } from "react";
+import { useLocation } from "react-router";
 
 import type { TraceQuery } from "../api/queries";
 import { Form } from "../kit/form";
@@ -136,6 +137,13 @@ function TextField({ name, label, url, isSearch = false, isNumber = false }: Tex
     setSeen(kept);
     setTyped(kept);
   }
+  // "/" on a page that has nothing to search in leads here.
+  const field = useRef<HTMLInputElement>(null);
+  const from = useLocation().state as { isSearch?: boolean } | null;
+  const isWanted = isSearch && from?.isSearch === true;
+  useEffect(() => {
+    if (isWanted) field.current?.focus();
+  }, [isWanted]);
   const apply = () => {
     if (typed.trim() !== kept) url.set({ [name]: typed.trim() });
   };
@@ -144,6 +152,7 @@ function TextField({ name, label, url, isSearch = false, isNumber = false }: Tex
       <label className="field">
         <span>{label}</span>
         <input
+          ref={field}
           className="input"
           type={isSearch ? "search" : "text"}
           inputMode={isNumber ? "decimal" : undefined}

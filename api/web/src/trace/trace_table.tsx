@@ -69,6 +69,9 @@ export function TraceTable({ traces, label, sort, onSort, marked, onMark, showAg
                 <Link to={`/traces/${encodeURIComponent(trace.trace_id)}`} className="clip">
                   {trace.name || trace.trace_id}
                 </Link>
+                <span className="narrow-only soft">
+                  {formatUsd(trace.cost_usd)} · {formatDuration(trace.duration_ms)} · {formatAgo(microsOf(trace.started_at))}
+                </span>
                 {trace.category !== "work" && <span className="badge">{trace.category}</span>}
               </td>
               <td>

@@ -33,3 +33,9 @@ test("a pie has no axes", () => {
 test.each([undefined, null, "x", [], {}, { series: [{ type: "bar" }] }, { ...good, series: [] }])("nothing to draw in %j", (raw) => {
   expect(allowedOption(raw)).toBeUndefined();
 });
+
+test("dollars are written as everywhere", () => {
+  const series = [{ type: "bar", encode: { x: "model", y: "cost_usd" } }];
+  const option = allowedOption({ ...good, series }) as { yAxis: { axisLabel: { formatter: (value: number) => string } } };
+  expect(option.yAxis.axisLabel.formatter(0.15)).toBe("$0.15");
+});

@@ -8,6 +8,8 @@
  */
 import type { EChartsCoreOption } from "echarts/core";
 
+import { formatUsd } from "../kit/format";
+
 const SERIES_TYPES = ["line", "bar", "pie", "scatter"];
 const AXIS_TYPES = ["category", "value", "time", "log"];
 const TRIGGERS = ["item", "axis", "none"];
@@ -26,15 +28,17 @@ export function allowedOption(raw: unknown): EChartsCoreOption | undefined {
   const source = listOf(dataset["source"]).slice(0, MAX_ROWS).map((row) => listOf(row).map(cellOf));
   if (series.length === 0 || source.length === 0) return undefined;
   const title = fieldsOf(option["title"]);
+  const values = series.map((one) => textOf(fieldsOf(one["encode"])["y"]) ?? "");
+  const isMoney = values.every((name) => name.endsWith("_usd"));
   const hasAxes = series.some((one) => one["type"] !== "pie");
   return {
     title: { text: textOf(title["text"]) ?? "", subtext: textOf(title["subtext"]) ?? "", textStyle: { fontSize: 13 } },
     legend: { show: series.length > 1 || !hasAxes, bottom: 0 },
     grid: { left: 8, right: 16, top: 48, bottom: series.length > 1 ? 32 : 8, containLabel: true },
-    tooltip: { trigger: oneOf(TRIGGERS, fieldsOf(option["tooltip"])["trigger"]) ?? "axis", renderMode: "richText" },
+    tooltip: { trigger: oneOf(TRIGGERS, fieldsOf(option["tooltip"])["trigger"]) ?? "axis", renderMode: "richText", ...(isMoney ? { valueFormatter: (value: unknown) => formatUsd(value as number) } : {}) },
     aria: { enabled: true },
     dataset: { dimensions: listOf(dataset["dimensions"]).map((name) => textOf(name) ?? ""), source },
-    ...(hasAxes ? { xAxis: axisOf(option["xAxis"], "category"), yAxis: axisOf(option["yAxis"], "value") } : {}),
+    ...(hasAxes ? { xAxis: axisOf(option["xAxis"], "category"), yAxis: { ...axisOf(option["yAxis"], "value"), ...(isMoney ? { axisLabel: { formatter: (value: number) => formatUsd(value) } } : {}) } } : {}),
     series,
   };
 }

@@ -40,6 +40,7 @@ export default function TracyPanel({ onClose }: { readonly onClose: () => void }
   const session = useRef<string>(undefined);
   const stopper = useRef<AbortController>(undefined);
   const field = useRef<HTMLTextAreaElement>(null);
+  const talk = useRef<HTMLDivElement>(null);
   const end = useRef<HTMLDivElement>(null);
   const isRunning = turns.at(-1)?.state === "running";
 
@@ -58,6 +59,8 @@ export default function TracyPanel({ onClose }: { readonly onClose: () => void }
     if (asked === "" || isRunning) return;
     setQuestion("");
     setPastShown(false);
+    // The button of a suggestion is gone now: keys such as Escape go on from here.
+    talk.current?.focus();
     setTurns((before) => [...before, newTurn(asked)]);
     const stopping = new AbortController();
     stopper.current = stopping;
@@ -117,7 +120,7 @@ export default function TracyPanel({ onClose }: { readonly onClose: () => void }
           </button>
         </span>
       </header>
-      <div className="tracy-talk" role="log" aria-label="Conversation" tabIndex={0}>
+      <div ref={talk} className="tracy-talk" role="log" aria-label="Conversation" tabIndex={0}>
         {isPastShown && (
           <Past
             onOpen={(sessionId, past) => {

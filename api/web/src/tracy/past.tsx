@@ -35,7 +35,7 @@ export function Past({ onOpen }: PastProps) {
       <h3 id="tracy-past">Past conversations</h3>
       {failed !== null && <Failed error={failed} />}
       {conversations.isPending && <Loading what="conversations" />}
-      {conversations.isError && <Failed error={conversations.error} onRetry={() => void conversations.refetch()} />}
+      {conversations.isLoadingError && <Failed error={conversations.error} onRetry={() => void conversations.refetch()} />}
       {conversations.data?.items.length === 0 && <Empty title="There is none yet." />}
       <ul className="tracy-past">
         {conversations.data?.items.map(({ session_id, title, updated_at }) => (

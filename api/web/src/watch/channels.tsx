@@ -17,7 +17,7 @@ import { Empty } from "../kit/states";
 import { Table } from "../kit/table";
 import { type ChannelKind, KINDS, newSigningKey, targetOf, targetText, textsOf } from "./channel_fields";
 import { KeptList } from "./kept_list";
-import { ruleName } from "./rules";
+import { ruleName } from "./setting_value";
 
 const SEVERITIES = [
   ["info", "info and above"],
@@ -70,7 +70,7 @@ function ChannelRow({ channel, children }: { readonly channel: ChannelItem; read
       </td>
       <td>{renotify_minutes === 0 ? "never" : `every ${formatDuration(renotify_minutes * 60_000)}`}</td>
       <td>
-        {formatCount(num_open)} open{num_waiting > 0 && `, ${formatCount(num_waiting)} wait`}
+        {formatCount(num_open)} open{num_waiting > 0 && `, ${formatCount(num_waiting)} wait`}{" "}
         {num_dead > 0 && <span className="badge badge-error">{formatCount(num_dead)} given up</span>}
       </td>
       <td>

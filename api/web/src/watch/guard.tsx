@@ -2,7 +2,7 @@
  * What the guard of one agent is told, and a person's own word to halt or go on.
  *
  * Upstream: GET /v1/agents/{agent_id}/guard, /v1/verdicts, the stream of verdicts.
- * Downstream: `order`, `words`.
+ * Downstream: `policy`, `order`, `words`.
  * Guarantee: who said it, why, and until when stands beside each word; an order is shown when the broker has it.
  */
 import { useQuery } from "@tanstack/react-query";
@@ -13,10 +13,10 @@ import { Problem } from "../api/client";
 import { useLive } from "../api/live";
 import { guardQuery, type VerdictItem, verdictsQuery } from "../api/queries";
 import { useMay } from "../api/who";
-import { formatUsd } from "../kit/format";
 import { Failed, Loading } from "../kit/states";
 import { BudgetMeter } from "./budget_meter";
 import { type Order, OrderDialog, useGuardRenewal } from "./order";
+import { Policy } from "./policy";
 import { Words } from "./words";
 import "./budgets.css";
 
@@ -35,7 +35,7 @@ export function Guard({ agentId }: { readonly agentId: string }) {
   });
   if (guard.isPending) return <Loading what="the guard" />;
   if (guard.error instanceof Problem && guard.error.status === 404) return null;
-  if (guard.isError) return <Failed error={guard.error} onRetry={() => void guard.refetch()} />;
+  if (guard.isLoadingError) return <Failed error={guard.error} onRetry={() => void guard.refetch()} />;
   const { state, policy, budgets } = guard.data;
   return (
     <div className="columns">
@@ -47,12 +47,7 @@ export function Guard({ agentId }: { readonly agentId: string }) {
           </span>
         </div>
         <div className="card-body guard-body">
-          {policy !== null && (
-            <p className="soft">
-              Limits of its own: {limitText("a run", policy.run_limit_usd)} {limitText("a session", policy.session_limit_usd)} {limitText("a day", policy.agent_day_limit_usd)}
-              then {policy.action}.
-            </p>
-          )}
+          <Policy agentId={agentId} policy={policy} />
           {mayOrder ? (
             <div className="row-actions">
               <button type="button" className="button button-danger" onClick={() => setOrder("halt")}>
@@ -83,8 +78,4 @@ export function Guard({ agentId }: { readonly agentId: string }) {
       <OrderDialog agentId={agentId} order={order} onClose={() => setOrder(undefined)} />
     </div>
   );
-}
-
-function limitText(what: string, limit: string | null): string {
-  return limit === null ? "" : `${formatUsd(limit)} ${what},`;
 }

@@ -19,11 +19,9 @@ import { Table } from "../kit/table";
 import { windowOf } from "../kit/time_range";
 import { microsOf } from "../kit/tokens";
 import { useUrlState } from "../kit/url_state";
-import { choicesOf, kindOf, settingName, textOf, valueOf } from "./setting_value";
+import { choicesOf, kindOf, ruleName, settingName, textOf, valueOf } from "./setting_value";
 
 const LAYERS = { default: "built in", install: "the install's file", tenant: "set for all agents", agent: "set for this agent" } as const;
-
-export const ruleName = (rule: string): string => rule.replaceAll("_", " ");
 
 export function Rules() {
   const { get, set } = useUrlState();
@@ -32,6 +30,8 @@ export function Rules() {
   const agents = useQuery(agentsQuery(windowOf("30d")));
   const names = (agents.data?.items ?? []).map((agent) => agent.agent_id);
   const [open, setOpen] = useState<string>();
+  const [wanted, setWanted] = useState("");
+  const words = wanted.trim().toLowerCase();
   const opened = rules.data?.items.find((item) => item.rule === open);
   return (
     <>
@@ -42,11 +42,15 @@ export function Rules() {
           choices={[["", "all agents"], ...[...new Set(agentId === undefined ? names : [agentId, ...names])].map((name) => [name, name] as const)]}
           onChoice={(next) => set({ agent: next || undefined })}
         />
+        <label className="field wide">
+          <span>Rule or what it looks for</span>
+          <input className="input" type="search" data-search value={wanted} onChange={(event) => setWanted(event.target.value)} />
+        </label>
       </div>
       <Listed asked={rules} what="rules" empty={<Empty title="There are no rules." />}>
         {(items) => (
           <Table label="Rules" caption="Alert rules" columns={["Rule", "What it looks for", "Severity", "Agent is told", "Set here"]}>
-            {items.map((item) => (
+            {items.filter(({ rule, meaning }) => `${ruleName(rule)} ${meaning}`.toLowerCase().includes(words)).map((item) => (
               <RuleRow key={item.rule} item={item} onOpen={() => setOpen(item.rule)} />
             ))}
           </Table>

@@ -41,6 +41,7 @@ export function RunGuard({ trace }: { readonly trace: TraceSummary }) {
   const isAgentHalted = guard.data.state === "abort";
   return (
     <section className="card card-body run-guard" aria-label="Guard of this run">
+      <strong>Guard</strong>
       <span className={`badge ${isHalted || isAgentHalted ? "badge-error" : ""}`} role="status">
         {isHalted ? "run halted" : isAgentHalted ? "agent halted" : "may run"}
       </span>

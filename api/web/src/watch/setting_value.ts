@@ -36,6 +36,11 @@ export function choicesOf(setting: RuleSetting): string[] {
 
 const UNITS: Readonly<Record<string, string>> = { s: "seconds", h: "hours", usd: "USD", minutes: "minutes", hours: "hours" };
 
+/** "tool_loop" is "tool loop". */
+export function ruleName(rule: string): string {
+  return rule.replaceAll("_", " ");
+}
+
 /** "limit_usd" is "limit (USD)". */
 export function settingName(name: string): string {
   const words = name.split("_");

@@ -1,16 +1,14 @@
 /**
  * Words that an agent or a run was told: what, why, by whom, until when.
  *
- * Upstream: verdicts of the API; the audit log, which knows people by name.
+ * Upstream: verdicts of the API, which name the person behind an order.
  * Downstream: the guard of an agent, the guard of a run.
  * Guarantee: those in force stand first and are marked.
  */
-import { useQuery } from "@tanstack/react-query";
 import { Link } from "react-router";
 
-import { auditQuery, type VerdictItem } from "../api/queries";
-import { useMay } from "../api/who";
-import { formatInstant, formatMinute, formatValue } from "../kit/format";
+import type { VerdictItem } from "../api/queries";
+import { formatInstant, formatMinute } from "../kit/format";
 import { microsOf } from "../kit/tokens";
 
 interface WordsProps {
@@ -20,11 +18,8 @@ interface WordsProps {
 
 export function Words({ verdicts, inForce }: WordsProps) {
   const holding = new Set(inForce.map((verdict) => verdict.verdict_id));
-  const isAdmin = useMay("admin");
-  const audit = useQuery({ ...auditQuery, enabled: isAdmin });
   const listed = [...inForce, ...verdicts.filter((verdict) => !holding.has(verdict.verdict_id))];
   if (listed.length === 0) return <p className="soft">It was never told to slow down or stop.</p>;
-  const names = new Map((audit.data?.items ?? []).map((entry) => [formatValue(entry.details["verdict_id"]), entry.actor]));
   return (
     <ul className="plain-list plain-list-marked" aria-label="What it was told">
       {listed.map((verdict) => (
@@ -34,7 +29,7 @@ export function Words({ verdicts, inForce }: WordsProps) {
             {verdict.reason}{" "}
             <span className="soft">
               {verdict.scope === "agent" || verdict.scope === "tenant" ? "" : `for a ${verdict.scope}, `}
-              {whoSaid(verdict, names)}, {formatInstant(microsOf(verdict.issued_at))}
+              {whoSaid(verdict)}, {formatInstant(microsOf(verdict.issued_at))}
               {holding.has(verdict.verdict_id) ? `, until ${formatMinute(microsOf(verdict.expires_at))}` : ", over"}
             </span>
           </span>
@@ -45,7 +40,7 @@ export function Words({ verdicts, inForce }: WordsProps) {
   );
 }
 
-function whoSaid(verdict: VerdictItem, names: ReadonlyMap<string, string>): string {
-  if (verdict.said_by === "person") return `by ${names.get(verdict.verdict_id) ?? "a person"}`;
+function whoSaid(verdict: VerdictItem): string {
+  if (verdict.said_by === "person") return `by ${verdict.ordered_by ?? "a person"}`;
   return verdict.said_by === "budget" ? "by a budget" : "by a rule";
 }

@@ -18,7 +18,7 @@ def alert(
     *,
     severity: AlertSeverity = "critical",
     rev: int = 1,
-    message: str = "A run has spent 0.06 USD; its limit is 0.05.",
+    message: str = "A run has spent $0.06; its limit is $0.05.",
     labels: dict[str, str] | None = None,
     agent_id: str = "laptop",
 ) -> Alert:
