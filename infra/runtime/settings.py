@@ -26,7 +26,7 @@ PORT_OFFSETS: dict[str, int] = {
     "trino_internal": 9,
     "budgets_metrics": 10,
     "notifier_metrics": 11,
-    "learner_metrics": 12,
+    "learner_metrics": 14,
 }
 
 LOOPBACK = "127.0.0.1"
