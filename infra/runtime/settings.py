@@ -26,10 +26,10 @@ PORT_OFFSETS: dict[str, int] = {
     "trino_internal": 9,
     "budgets_metrics": 10,
     "notifier_metrics": 11,
-    "learner_metrics": 12,
     # Of the second nodes, with local_nodes=2.
-    "kafka_2": 13,
-    "trino_2": 14,
+    "kafka_2": 12,
+    "trino_2": 13,
+    "learner_metrics": 14,
 }
 
 LOOPBACK = "127.0.0.1"

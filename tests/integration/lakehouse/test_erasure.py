@@ -21,7 +21,8 @@ from lakehouse.sink.committer import Outdated
 from lakehouse.sink.rows import build_rows
 from producers.contracts.event import Event, EventBatch, TraceContext
 from producers.contracts.topics import EVENTS
-from stream_jobs.contracts.topics import ALERTS, CARDS, SPANS, TRACES
+from stream_jobs.contracts.score import Score, ScoreBatch
+from stream_jobs.contracts.topics import ALERTS, CARDS, SCORES, SPANS, TRACES
 from tests.integration.lakehouse.filling import committer_of, next_progress, span_rows
 from tests.integration.lakehouse.lake import Lake, wait_until
 from tests.unit.lakehouse import records as make
@@ -72,12 +73,26 @@ class Story:
             message=f"said {self.word}",
         )
         card = msgspec.structs.replace(make.card_batch(rev).cards[0], **who, trace_id=self.trace_id, task_id=self.word)
+        score = Score(
+            **who,
+            agent_id=make.AGENT,
+            trace_id=self.trace_id,
+            trace_date=card.trace_date,
+            score_id=f"score-{self.word}",
+            source="human",
+            scorer="ada",
+            criterion="overall",
+            comment=f"said {self.word}",
+            at_us=at_us,
+            rev=rev,
+        )
         batches: list[tuple[str, Any]] = [
             (EVENTS.name, self._events()),
             (SPANS.name, make.span_batch(rev, [span])),
             (TRACES.name, make.trace_batch(rev, [trace])),
             (ALERTS.name, msgspec.structs.replace(make.alert_batch(rev), alerts=[alert])),
             (CARDS.name, msgspec.structs.replace(make.card_batch(rev), cards=[card])),
+            (SCORES.name, ScoreBatch(tenant_id=self.tenant_id, agent_id=make.AGENT, rev=rev, scores=[score])),
         ]
         for topic, batch in batches:
             self.lake.produce(topic, make.encode(msgspec.structs.replace(batch, tenant_id=self.tenant_id)))
@@ -122,7 +137,8 @@ def _holds(lake: Lake, word: str) -> list[str]:
                 found.append(f"{spec_name}@{snapshot.snapshot_id}")
     folder = Path(lake.stack.warehouse.removeprefix("file://")) / lake.namespace
     for path in folder.rglob("*"):
-        is_data = path.suffix == ".parquet"
+        # The sink may have just begun to write one.
+        is_data = path.suffix == ".parquet" and path.stat().st_size > 0
         text = str(pq.read_table(path, partitioning=None).to_pylist()) if is_data else ""
         if word in text or (path.is_file() and word.encode() in path.read_bytes()):
             found.append(str(path.relative_to(folder)))
@@ -131,7 +147,7 @@ def _holds(lake: Lake, word: str) -> list[str]:
 
 def _counts(lake: Lake) -> dict[str, int]:
     """Rows of the tables that the topics fill by themselves."""
-    return {name: lake.num_rows(name) for name in ("events", "spans", "traces", "cards")}
+    return {name: lake.num_rows(name) for name in ("events", "spans", "traces", "cards", "scores")}
 
 
 def _erase(lake: Lake, database: Engine, tenant_id: str, scope: Any, target: str) -> Receipt:
@@ -155,7 +171,7 @@ def test_an_erased_trace_is_nowhere_and_stays_away(lake: Lake, database: Engine,
     kept.tell(1)
     erased.tell(2)
     lake.flush()
-    everything = {"events": 6, "spans": 2, "traces": 2, "alerts": 2, "cards": 2}
+    everything = {"events": 6, "spans": 2, "traces": 2, "alerts": 2, "cards": 2, "scores": 2}
     wait_until(lambda: {name: lake.num_rows(name) for name in everything} == everything, "all rows are there")
     wait_until(lambda: lake.num_rows("edges") > 0, "the slow tables too")
     assert _holds(lake, "canary") != []
@@ -165,7 +181,14 @@ def test_an_erased_trace_is_nowhere_and_stays_away(lake: Lake, database: Engine,
     assert _holds(lake, "canary") == []
     assert _holds(lake, "sparrow") != []
     rows = {it.table: it.num_rows for it in receipt.tables}
-    assert {name: rows[name] for name in everything} == {"events": 3, "spans": 1, "traces": 1, "alerts": 1, "cards": 1}
+    assert {name: rows[name] for name in everything} == {
+        "events": 3,
+        "spans": 1,
+        "traces": 1,
+        "alerts": 1,
+        "cards": 1,
+        "scores": 1,
+    }
     assert (receipt.num_traces, receipt.num_rows_left, receipt.num_files_left) == (1, 0, 0)
     gone_by = {it.topic.removeprefix(f"{lake.name}."): it.gone_by for it in receipt.topics}
     assert gone_by[EVENTS.name] is not None
@@ -187,7 +210,9 @@ def test_a_session_is_erased_until_now(lake: Lake, database: Engine, tenant_id: 
     sink = lake.start_sink()
     Story(lake, tenant_id, "canary", make.AT_US).tell(1)
     lake.flush()
-    wait_until(lambda: _counts(lake) == {"events": 3, "spans": 1, "traces": 1, "cards": 1}, "all rows are there")
+    wait_until(
+        lambda: _counts(lake) == {"events": 3, "spans": 1, "traces": 1, "cards": 1, "scores": 1}, "all rows are there"
+    )
 
     receipt = _erase(lake, database, tenant_id, "session", SESSION)
     assert receipt.num_traces == 1
@@ -206,7 +231,9 @@ def test_an_erased_tenant_stays_away(lake: Lake, database: Engine, tenant_id: st
     Story(lake, tenant_id, "wren", make.AT_US).tell(1)
     Story(lake, "another0", "sparrow", make.AT_US).tell(2)
     lake.flush()
-    wait_until(lambda: _counts(lake) == {"events": 6, "spans": 2, "traces": 2, "cards": 2}, "all rows are there")
+    wait_until(
+        lambda: _counts(lake) == {"events": 6, "spans": 2, "traces": 2, "cards": 2, "scores": 2}, "all rows are there"
+    )
 
     receipt = _erase(lake, database, tenant_id, "tenant", tenant_id)
     assert (receipt.num_traces, receipt.num_rows_left) == (1, 0)
