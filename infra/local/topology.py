@@ -116,7 +116,8 @@ def _trino(layout: Layout, node: int) -> Part:
     return Part(
         name=node_name("trino", node),
         kind=Kind.PROCESS,
-        after=("postgres", "trino-rules"),
+        # Two at once would take each other's time to start.
+        after=("postgres", "trino-rules") if node == 1 else ("postgres", "trino"),
         launch=launch,
         prepare=lambda: prepare_trino(layout) if node == 1 else prepare_worker(layout),
         probe=lambda: probes.answers_trino(url, layout.secrets / "trino-ca.pem"),
