@@ -3,7 +3,7 @@
 Upstream: ``stream_jobs.backtest`` gives batches of events in the order in which the server received them.
 Downstream: ``stream_jobs.core.learn.halts`` counts what comes out.
 Guarantee: what is asked of events, state and rules is what the stitcher asks: the same preparation, the same core, all
-rules. Memory has a bound: the state lies in files of a folder that is deleted at the end. The same batches and the same
+rules. The state lies in files of a folder that is deleted at the end, not in memory. The same batches and the same
 order give the same result, to the byte.
 
 Ticks leave no events, so they are made: as the gateway does, one each ten seconds of the server's clock, on whole ten
