@@ -15,13 +15,14 @@ from tests.integration.api.conftest import Client, Tenant, new_tenant_id
 DOCUMENT = json.loads((Path(__file__).resolve().parents[3] / "api/schemas/openapi.json").read_text())
 ROLES = ("viewer", "operator", "admin")
 SCOPE_OF = {"viewer": "read", "operator": "operate", "admin": "admin"}
-# Routes that need no role: probes, signing in, and the one for agents, whose key has no role.
+# Routes that need no role: probes, signing in, and those for agents, whose key has no role.
 WITHOUT_ROLE = {
     ("get", "/healthz"),
     ("get", "/readyz"),
     ("post", "/v1/session"),
     ("get", "/v1/session/methods"),
     ("post", "/v1/evolve/ask"),
+    ("post", "/v1/evolve/skill"),
 }
 ROUTES = sorted(
     (method, path, operation.get("x-clawtrace-role", ""))
