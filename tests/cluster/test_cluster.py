@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import ssl
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -121,7 +122,7 @@ def rows_read_by_node(stack: StackSettings) -> dict[str, int]:
         answer = httpx2.get(
             f"{stack.trino_url}/v1/query/{cursor.query_id}",
             headers={"Authorization": f"Bearer {sign_token(stack, OPERATOR)}"},
-            verify=str(stack.trino_ca_file),
+            verify=ssl.create_default_context(cafile=stack.trino_ca_file),
             trust_env=False,
             timeout=30,
         )
@@ -150,7 +151,7 @@ def tasks_in(told: Any) -> Iterator[dict[str, Any]]:
 def test_nobody_comes_in_without_the_password(cluster: dict[str, str], new_world: Callable[..., World]) -> None:
     stack = new_world().doors.stack
     right = kafka_connection(stack.kafka_bootstrap, stack)
-    assert len(AdminClient(right).list_topics(timeout=30).brokers) == 2
+    assert EVENTS.name in AdminClient(right).list_topics(timeout=30).topics
     for wrong in (
         right | {"sasl.password": "guessed"},
         {"bootstrap.servers": stack.kafka_bootstrap},
