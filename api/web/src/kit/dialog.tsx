@@ -39,7 +39,10 @@ export function Dialog({ title, isOpen, onClose, isWide = false, children }: Dia
         event.preventDefault();
         onClose();
       }}
-      onClose={onClose}
+      onClose={() => {
+        // Told late: by then a key may have opened it again.
+        if (element.current?.open !== true) onClose();
+      }}
       onClick={(event) => {
         if (event.target === element.current) onClose();
       }}

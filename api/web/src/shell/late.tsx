@@ -23,15 +23,18 @@ export function LateBar() {
     (listener) => cache.subscribe(notifyManager.batchCalls(listener)),
     () => lateSince(cache.getAll()),
   );
-  const isLate = sinceMs !== undefined;
+  const isAnyAway = useSyncExternalStore(
+    (listener) => cache.subscribe(notifyManager.batchCalls(listener)),
+    () => cache.getAll().some(isAway),
+  );
   useEffect(() => {
-    if (!isLate) return;
+    if (!isAnyAway) return;
     const timer = setInterval(() => void askAgain(client), ASK_EVERY_MS);
     return () => clearInterval(timer);
-  }, [isLate, client]);
+  }, [isAnyAway, client]);
   return (
     <div role="status">
-      {isLate && (
+      {sinceMs !== undefined && (
         <p className="late">
           ClawTrace does not answer. What you see is from {formatClock(sinceMs)}; it is renewed as soon as an answer comes.
         </p>
@@ -46,16 +49,18 @@ export function lateSince(queries: readonly Query[]): number | undefined {
   return late.length === 0 ? undefined : Math.min(...late.map(({ state }) => state.dataUpdatedAt));
 }
 
-function isLate(query: Query): boolean {
-  const { status, data, error } = query.state;
-  return status === "error" && data !== undefined && error instanceof Problem && AWAY.includes(error.status) && query.isActive();
+/** Whether something that is shown could not be read, or not be read again. */
+function isAway(query: Query): boolean {
+  const { status, error } = query.state;
+  return status === "error" && error instanceof Problem && AWAY.includes(error.status) && query.isActive();
 }
 
-/** What is shown and late, and who is signed in: the page of somebody else's session would be a lie. */
+function isLate(query: Query): boolean {
+  return isAway(query) && query.state.data !== undefined;
+}
+
+/** What is shown, and who is signed in: the page of somebody else's session would be a lie. */
 async function askAgain(client: QueryClient): Promise<void> {
-  const session = client.getQueryState(sessionQuery.queryKey);
-  await client.refetchQueries({ type: "active", predicate: (query) => isLate(query) || query.queryHash === JSON.stringify(sessionQuery.queryKey) });
-  if (session?.status === "error" && client.getQueryState(sessionQuery.queryKey)?.status === "success") {
-    await client.refetchQueries({ type: "active", predicate: ({ state }) => state.status === "error" });
-  }
+  const session = JSON.stringify(sessionQuery.queryKey);
+  await client.refetchQueries({ type: "active", predicate: (query) => isAway(query) || query.queryHash === session });
 }

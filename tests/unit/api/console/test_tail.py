@@ -141,6 +141,15 @@ def test_a_kind_that_there_is_not_is_told_so(live: SpokenApi) -> None:
     assert not live.asked
 
 
+@pytest.fixture
+def heeded_interrupts() -> Iterator[None]:
+    """What is started in the background of a shell is deaf to Ctrl-C, and so is what it starts."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heeded_interrupts")
 def test_ctrl_c_ends_with_0(live: SpokenApi) -> None:
     # The stream is read again and again, and has nothing new.
     live.replies[LIVE_PATH] = [Stream(alerts(1)), Stream(b"retry: 100\nid: id1\n\n")]
