@@ -1,5 +1,6 @@
 """A short campaign on the stack of this session: parts are killed and held, then everything is counted."""
 
+import uuid
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,7 +27,9 @@ pytestmark = pytest.mark.slow
 SEED = 20261123
 NUM_RUNS = 24
 NUM_FAULTS = 6
-TENANTS = ("faultshortx", "faultshorty")
+# Of their own each time: on a stack that runs already, what was sent before would be sent twice.
+_NAME = uuid.uuid4().hex[:8]
+TENANTS = (f"faults{_NAME}x", f"faults{_NAME}y")
 # As an upgrade does it: one after the other, readers before writers, while events flow.
 UPGRADE = tuple(
     Fault(part, "restart", after_deliveries)
