@@ -118,7 +118,7 @@ class TrinoEngine:
                 try:
                     return _fetch(cursor, sql, list(parameters), max_rows, limit)
                 finally:
-                    connection.close()  # type: ignore[no-untyped-call]
+                    connection.close()  # type: ignore[no-untyped-call]  # no types in trino
 
             return await self._run(cursor, fetch)
 
@@ -186,7 +186,7 @@ def _fetch(cursor: Cursor, sql: str, parameters: list[Any], max_rows: int, max_b
     rows: list[list[Any]] = []
     num_bytes, truncated = 0, False
     try:
-        cursor.execute(sql, parameters or None)  # type: ignore[no-untyped-call]
+        cursor.execute(sql, parameters or None)  # type: ignore[no-untyped-call]  # no types in trino
         while (row := cursor.fetchone()) is not None:
             num_bytes += sum(len(value) if isinstance(value, str | bytes) else 16 for value in row)
             if len(rows) == max_rows or num_bytes > max_bytes:
@@ -228,7 +228,7 @@ def _forget(running: "asyncio.Future[Rows]") -> None:
 
 def _end_query(cursor: Cursor) -> None:
     try:
-        cursor.cancel()  # type: ignore[no-untyped-call]
+        cursor.cancel()  # type: ignore[no-untyped-call]  # no types in trino
     except Exception as error:
         # It may have ended by itself meanwhile; if not, Trino ends it when nobody fetches its rows.
         _log.debug("query_not_cancelled", reason=type(error).__name__)

@@ -23,8 +23,8 @@ _log = structlog.get_logger(__name__)
 
 Readiness = Callable[[], list[str]]
 
-# A second series for each counter, which says when it was made: nobody asks for it. The library has no types for this.
-disable_created_metrics()  # type: ignore[no-untyped-call]
+# A second series for each counter, which says when it was made: nobody asks for it.
+disable_created_metrics()  # type: ignore[no-untyped-call]  # no types in the library
 
 # What bounds the values of each label, so that the number of series has a limit. There is no other label, and never a
 # tenant, an agent, a session, a trace or a key.

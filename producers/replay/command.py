@@ -9,6 +9,7 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import httpx2
@@ -77,7 +78,7 @@ def _send_all(
                     client,
                     key=key,
                     pacing=pacing,
-                    on_batch=lambda num_events, task=task: progress.advance(task, num_events),  # type: ignore[misc]
+                    on_batch=partial(progress.advance, task),
                 )
             )
     return reports

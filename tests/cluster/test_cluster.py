@@ -16,7 +16,7 @@ from typing import Any
 import httpx2
 import pytest
 from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient  # type: ignore[attr-defined]
+from confluent_kafka.admin import AdminClient
 from pyiceberg.expressions import In
 
 from infra.runtime.kafka_security import kafka_connection
@@ -241,4 +241,4 @@ def stored_events(environment: dict[str, str], tenants: tuple[str, ...]) -> set[
     table = load_table(connect_catalog(lake), lake, table_named("events"))
     columns = ("tenant_id", "agent_id", "spool_id", "seq")
     rows = table.scan(row_filter=In("tenant_id", set(tenants)), selected_fields=columns).to_arrow().to_pylist()
-    return {tuple(row[name] for name in columns) for row in rows}  # type: ignore[misc]
+    return {(row["tenant_id"], row["agent_id"], row["spool_id"], row["seq"]) for row in rows}

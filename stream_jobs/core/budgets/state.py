@@ -10,6 +10,8 @@ from typing import Final
 
 import msgspec
 
+from stream_jobs.contracts.budget import BudgetAction
+
 ZERO: Final = Decimal(0)
 # Parts a holder's agent from its session; no agent id holds one.
 HOLDER_SEPARATOR: Final = "|"
@@ -41,7 +43,7 @@ class HeldVerdict(msgspec.Struct, array_like=True):
     """The verdict a holder was told last."""
 
     number: int
-    action: str
+    action: BudgetAction
     expires_at_us: int
 
 

@@ -73,7 +73,7 @@ def _verdict(budget: Budget, holder_key: str, held: HeldVerdict, reason: str, al
         verdict_id=f"budget-{budget.budget_id}-{held.number}",
         scope=scope,
         scope_id=scope_id,
-        action=held.action,  # type: ignore[arg-type]  # a budget's action, and not none
+        action=held.action,
         reason=reason,
         alert_id=alert_id,
         expires_at_us=held.expires_at_us,

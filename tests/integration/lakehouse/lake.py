@@ -59,13 +59,13 @@ class SinkChild:
         return self.process.wait(deadline_s)
 
     def metric(self, sample: str) -> float:
-        """Value of a sample of its /metrics; 0 while it does not answer or has none."""
+        """Value of a sample of its /metrics (without labels: the sum); 0 while it does not answer or has none."""
         try:
             body = httpx2.get(f"http://{LOOPBACK}:{self.port}/metrics", trust_env=False, timeout=KAFKA_TIMEOUT_S).text
         except httpx2.TransportError:
             return 0.0
-        values = [line.rpartition(" ")[2] for line in body.splitlines() if line.startswith(f"{sample} ")]
-        return float(values[0]) if values else 0.0
+        starts = (f"{sample} ", f"{sample}{{")
+        return sum(float(line.rpartition(" ")[2]) for line in body.splitlines() if line.startswith(starts))
 
     def log(self) -> str:
         """What it logged."""

@@ -57,7 +57,7 @@ def test_sink_waits_while_the_catalog_is_away_and_keeps_its_files(lake: Lake, li
     wait_until(lambda: ledger.is_drained() and lake.num_rows("tenants") == 1, "the sink commits all tables")
     line.cut()
     ledger.send(60)
-    wait_until(lambda: sum(sink.metric(f'{RETRIES}{{table="{name}"}}') for name in FILLED) >= 2, "the sink tries again")
+    wait_until(lambda: sink.metric(RETRIES) >= 2, "the sink tries again")
     line.mend()
     wait_until(ledger.is_drained, "all tables have their rows")
     ledger.check()

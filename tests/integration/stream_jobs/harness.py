@@ -16,7 +16,7 @@ from urllib.request import urlopen
 
 import msgspec
 from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient  # type: ignore[attr-defined]  # its stubs export nothing by name
+from confluent_kafka.admin import AdminClient
 from faust.stores.rocksdb import Store
 from rocksdict import AccessType, Options, Rdict
 

@@ -30,7 +30,8 @@ def fail_at(number: int) -> None:
             sent = failed
         stock(self, sent)
 
-    faust_fixes.DurableBuffer._on_done = on_done  # type: ignore[method-assign]
+    buffer: Any = faust_fixes.DurableBuffer
+    buffer._on_done = on_done
 
 
 if __name__ == "__main__":

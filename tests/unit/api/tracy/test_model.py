@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from pydantic import SecretStr
@@ -20,8 +21,9 @@ def server() -> Iterator[MessagesServer]:
         yield state
 
 
-def settings(server: MessagesServer, **changes: object) -> TracySettings:
-    return TracySettings(**{"tracy_base_url": server.url, "tracy_model_retries": 0, **changes})  # type: ignore[arg-type]
+def settings(server: MessagesServer, **changes: Any) -> TracySettings:
+    values: dict[str, Any] = {"tracy_base_url": server.url, "tracy_model_retries": 0, **changes}
+    return TracySettings(**values)
 
 
 async def ask(about: TracySettings) -> tuple[list[str], Reply]:

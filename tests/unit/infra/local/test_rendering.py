@@ -4,6 +4,7 @@ import json
 import re
 import ssl
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -90,15 +91,15 @@ def test_java_commands_name_a_heap_limit(layout: Layout) -> None:
     assert all(line.startswith("-") for line in options("trino/jvm.config"))
 
 
-def cluster_layout(tmp_path: Path, **more: object) -> Layout:
+def cluster_layout(tmp_path: Path, **more: Any) -> Layout:
     """The shape of a cluster, as the settings say it."""
     home = tmp_path / "home"
-    settings = {
+    settings: dict[str, Any] = {
         "local_nodes": 2, "kafka_protocol": "sasl_ssl", "kafka_username": "me", "kafka_password": "secret",
         "kafka_ca_file": home / "secrets" / "kafka-ca.pem", "warehouse": "s3://bucket/warehouse",
         "catalog_properties": {"s3.endpoint": "http://127.0.0.1:9000", "s3.secret-access-key": "hidden"}, **more,
     }  # fmt: skip
-    return Layout.of(StackSettings(home=home, port_base=7000, **settings))  # type: ignore[arg-type]
+    return Layout.of(StackSettings(home=home, port_base=7000, **settings))
 
 
 def test_two_brokers_ask_for_tls_and_a_password_and_keep_everything_twice(tmp_path: Path) -> None:

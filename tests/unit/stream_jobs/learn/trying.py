@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from producers.contracts.event import Event, EventBatch, encode_event_batch, event_id_of, make_tick
-from stream_jobs.contracts.alert import Alert, AlertBatch
+from stream_jobs.contracts.alert import Alert, AlertBatch, AlertRule
 from stream_jobs.core.cost import PriceBook
 from stream_jobs.core.detect.rulebook import RuleBook
 from stream_jobs.core.stitch import read_rules
@@ -50,11 +50,11 @@ def batches_of_events(
     ]
 
 
-def order(rule: str, batches: Sequence[EventBatch], *, after_us: int = HOUR_US, **changes: Any) -> BacktestOrder:
+def order(rule: AlertRule, batches: Sequence[EventBatch], *, after_us: int = HOUR_US, **changes: Any) -> BacktestOrder:
     """An order over all of the batches, until some time after the last."""
     found = BacktestOrder(
         tenant_id=TENANT,
-        rule=rule,  # type: ignore[arg-type]  # tests name rules as people do
+        rule=rule,
         since_us=0,
         until_us=batches[-1].received_at_us + after_us,
         prices_toml=PRICES,

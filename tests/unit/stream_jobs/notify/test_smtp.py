@@ -51,7 +51,7 @@ def test_a_mail_arrives_with_everything_in_it() -> None:
         assert mail["Message-ID"] == "<msg_1@clawtrace.invalid>"
         assert mail["Auto-Submitted"] == "auto-generated"
         assert mail["Bcc"] is None
-        text = mail.get_content()  # type: ignore[attr-defined]
+        text = mail.get_content()
         assert "All good. Bcc: evil@example.com" in text
         assert "/traces/bef2bd3ea2e7cce000b1495c74e2a107" in text
         assert "cost_usd: 0.06" in text

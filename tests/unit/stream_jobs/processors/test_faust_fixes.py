@@ -45,7 +45,8 @@ class SlowBroker:
 
 def running(kind: type[ProducerBuffer], broker: SlowBroker) -> ProducerBuffer:
     buffer = kind()
-    buffer.app = SimpleNamespace(conf=SimpleNamespace(producer_threaded=False), producer=broker)  # type: ignore[assignment]
+    app: Any = SimpleNamespace(conf=SimpleNamespace(producer_threaded=False), producer=broker)
+    buffer.app = app
     buffer._started.set()
     return buffer
 

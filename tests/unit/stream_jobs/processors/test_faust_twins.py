@@ -85,10 +85,7 @@ async def test_with_nothing_committed_reading_goes_on_wherever_it_stood() -> Non
     await driver.Consumer.perform_seek(stock)
     assert stock.sought == {}
 
-    class Exact(Seeking, ExactConsumer):  # type: ignore[misc]
-        __init__ = Seeking.__init__
-
-    exact = Exact()
+    exact: Any = type("Exact", (Seeking, ExactConsumer), {})()
     await ExactConsumer.perform_seek(exact)
     assert exact.sought == {PLACE: 7}
     assert exact.reading_starts == {PLACE: 7}

@@ -41,7 +41,9 @@ def changelog() -> Changelog:
 def app(tmp_path: Path, changelog: Changelog) -> StitcherApp:
     """The stitcher's app with real files and that changelog."""
     app = create_app(StitcherSettings(home=tmp_path), counting_core)
-    app._producer = changelog  # type: ignore[assignment]  # as much of a producer as the store asks of it
+    # As much of a producer as the store asks of it.
+    producer: Any = changelog
+    app._producer = producer
     return app
 
 
@@ -100,9 +102,12 @@ async def test_what_was_begun_before_the_partition_went_belongs_to_no_new_files(
     assert files_of(app) == {}
 
 
-async def test_files_that_cannot_be_written_end_the_process(app: StitcherApp, changelog: Changelog) -> None:
+async def test_files_that_cannot_be_written_end_the_process(
+    app: StitcherApp, changelog: Changelog, monkeypatch: pytest.MonkeyPatch
+) -> None:
     told: list[BaseException] = []
-    app.give_up = told.append  # type: ignore[method-assign]  # its own would end the test's loop
+    # Its own would end the test's loop.
+    monkeypatch.setattr(app, "give_up", told.append)
     store = TableStore(app.state_table, PARTITION)
     broken: Any = SimpleNamespace(write=lambda batch: (_ for _ in ()).throw(OSError("No space left on device")))
     app.state_table.data._dbs[PARTITION] = broken
