@@ -27,6 +27,12 @@ class GatewaySettings(StackSettings):
         ge=8 * 1024 * 1024,
         description="Bytes that may wait for the broker; above it the gateway answers 429.",
     )
+    gateway_tenant_events_per_s: float = Field(
+        default=0,
+        ge=0,
+        description="Events that one tenant may send to a gateway each second, ten seconds' worth at once; above it "
+        "that tenant gets 429, and the others notice nothing of it. 0: no limit.",
+    )
     gateway_linger_ms: float = Field(
         default=5, ge=0, le=1000, description="How long a record waits for others to be sent with."
     )

@@ -1,7 +1,7 @@
 """Topics as they are read by a process that keeps its place in Postgres.
 
 Upstream: Kafka.
-Downstream: the keeper of budgets, the notifier.
+Downstream: ``batch_reader``.
 Guarantee: every partition is read from where Postgres says, never from where a consumer group says; a place that the
 log does not reach is an error with words.
 """
@@ -66,7 +66,7 @@ class LogSource:
         num_records: int = 500,
     ) -> None:
         """``on_lost`` hears how many records retention deleted before they were read."""
-        self._topics, self._on_lost, self._num_records = tuple(topics), on_lost, num_records
+        self.topics, self._on_lost, self._num_records = tuple(topics), on_lost, num_records
         self._admin = AdminClient({**kafka_connection(bootstrap), "socket.timeout.ms": int(TIMEOUT_S * 1000)})
         self._consumer = Consumer(
             {
@@ -91,7 +91,7 @@ class LogSource:
             KafkaAway: the broker does not answer, or a topic is missing.
             NeedsPerson: more was counted than the log has.
         """
-        places = [place for topic in self._topics for place in self._places(topic, counted)]
+        places = [place for topic in self.topics for place in self._places(topic, counted)]
         self._consumer.assign(places)
         _log.info("reading_from", offsets={f"{place.topic}/{place.partition}": place.offset for place in places})
 

@@ -1,6 +1,6 @@
 """How far topics were read, kept in a table beside what came of them.
 
-Upstream: the keeper of budgets and the notifier, inside their transactions.
+Upstream: ``batch_reader``, inside transactions of the keeper of budgets, the notifier and the learner.
 Downstream: a table of marks of each, in schema ``control``.
 Guarantee: one row per partition; (rev, part) is that of the last record that counted, so a reader knows a repeat.
 """

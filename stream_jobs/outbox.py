@@ -5,17 +5,36 @@ Downstream: a table of records of each, in schema ``control``; ``outbox_sender``
 Guarantee: what a transaction has written is sent, in its order, whatever happens after the commit.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol, TypeVar
 
+import msgspec
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from infra.runtime.database import metadata
+from producers.contracts.event import record_key
 
 MAX_UNSENT_ROWS: Final = 1_000
 KEEP_SENT: Final = "1 day"
+
+_encoder = msgspec.json.Encoder()
+
+
+class OfAgent(Protocol):
+    """What is told of one install."""
+
+    @property
+    def tenant_id(self) -> str:
+        """Whose."""
+
+    @property
+    def agent_id(self) -> str:
+        """Which install."""
+
+
+T = TypeVar("T", bound=OfAgent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +46,24 @@ class OutboxRow:
     value: bytes
     headers: Mapping[str, str] | None = None
     id: int = 0
+
+
+def batch_rows(
+    topic: str, told: Iterable[T], max_per_record: int, batch_of: Callable[[str, str, int, list[T]], msgspec.Struct]
+) -> list[OutboxRow]:
+    """Make the records of what one transaction tells on one topic.
+
+    ``batch_of`` takes tenant, install, the record's part (its place among these records) and what it holds.
+    """
+    grouped: dict[tuple[str, str], list[T]] = {}
+    for it in told:
+        grouped.setdefault((it.tenant_id, it.agent_id), []).append(it)
+    rows: list[OutboxRow] = []
+    for (tenant_id, agent_id), found in grouped.items():
+        for start in range(0, len(found), max_per_record):
+            batch = batch_of(tenant_id, agent_id, len(rows), found[start : start + max_per_record])
+            rows.append(OutboxRow(topic, record_key(tenant_id, agent_id), _encoder.encode(batch)))
+    return rows
 
 
 def outbox_table(name: str) -> sa.Table:

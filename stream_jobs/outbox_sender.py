@@ -10,11 +10,13 @@ import logging
 from collections.abc import Sequence
 from typing import Any, Final
 
+import sqlalchemy as sa
 from confluent_kafka import KafkaException, Producer
+from sqlalchemy import Connection
 
 from infra.runtime.kafka import KafkaAway
 from infra.runtime.kafka_security import kafka_connection
-from stream_jobs.outbox import OutboxRow
+from stream_jobs.outbox import MAX_UNSENT_ROWS, OutboxRow, mark_sent, unsent
 
 DELIVERY_TIMEOUT_S: Final = 15.0
 
@@ -59,6 +61,22 @@ class Sender:
         left = self._producer.flush(DELIVERY_TIMEOUT_S + 1)
         if left or failures:
             raise self._away(failures[0].str() if failures else "no answer")
+
+    def send_unsent(self, connection: Connection, table: sa.Table) -> None:
+        """Send all that an outbox holds unsent, in the order of the transactions: readers drop what comes out of order.
+
+        Raises:
+            KafkaAway: as :meth:`send`.
+        """
+        while True:
+            with connection.begin():
+                rows = unsent(connection, table)
+            if rows:
+                self.send(rows)
+                with connection.begin():
+                    mark_sent(connection, table, rows)
+            if len(rows) < MAX_UNSENT_ROWS:
+                return
 
     def _away(self, reason: object) -> KafkaAway:
         return KafkaAway(f"Kafka at {self._bootstrap} did not take what is to be told ({reason})")

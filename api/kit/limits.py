@@ -3,63 +3,19 @@
 Upstream: api/main.py puts it in front of the routes.
 Downstream: the routes.
 Guarantee: a body that is too large is refused before it is read whole (413); a key that asks faster than it may gets
-429 with Retry-After, before anything is looked up for it. Buckets are forgotten when they are full again, so memory
-stays bounded by the keys of the last seconds.
+429 with Retry-After, before anything is looked up for it.
 """
 
 import hashlib
-import time
-from collections import OrderedDict
-from collections.abc import Callable
-from dataclasses import dataclass
 from math import ceil
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from infra.runtime.problem import Problem, too_busy, too_large
+from infra.runtime.token_buckets import TokenBuckets
 
-_MAX_BUCKETS = 50_000
 # Probes and scrapes have no key and must not be held up by clients without one.
 _FREE_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
-
-
-@dataclass(slots=True)
-class _Bucket:
-    tokens: float
-    seen_at_s: float
-
-
-class TokenBuckets:
-    """Buckets by client: ``burst`` requests at once, ``per_s`` more each second."""
-
-    def __init__(self, per_s: float, burst: int, clock: Callable[[], float] = time.monotonic) -> None:
-        self._per_s, self._burst, self._clock = per_s, burst, clock
-        self._buckets: OrderedDict[bytes, _Bucket] = OrderedDict()
-
-    def take(self, client: bytes) -> float:
-        """Take one; return 0, or the seconds until there is one."""
-        now_s = self._clock()
-        bucket = self._buckets.pop(client, None) or _Bucket(self._burst, now_s)
-        bucket.tokens = min(self._burst, bucket.tokens + (now_s - bucket.seen_at_s) * self._per_s)
-        bucket.seen_at_s = now_s
-        self._buckets[client] = bucket
-        self._forget(now_s)
-        if bucket.tokens < 1:
-            return (1 - bucket.tokens) / self._per_s
-        bucket.tokens -= 1
-        return 0.0
-
-    def __len__(self) -> int:
-        return len(self._buckets)
-
-    def _forget(self, now_s: float) -> None:
-        """Drop the clients seen longest ago whose buckets are full again, and any beyond what memory may hold."""
-        full_after_s = self._burst / self._per_s
-        while self._buckets:
-            client, bucket = next(iter(self._buckets.items()))
-            if now_s - bucket.seen_at_s < full_after_s and len(self._buckets) <= _MAX_BUCKETS:
-                return
-            del self._buckets[client]
 
 
 class RequestLimits:

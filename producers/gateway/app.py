@@ -58,7 +58,9 @@ def create_app(settings: GatewaySettings | None = None) -> FastAPI:
         publisher = Publisher(settings, asyncio.get_running_loop())
         app.state.publisher = publisher
         collect_seldom()
-        app.state.ingest = Ingest(keys, publisher, settings.gateway_events_topic)
+        app.state.ingest = Ingest(
+            keys, publisher, settings.gateway_events_topic, tenant_events_per_s=settings.gateway_tenant_events_per_s
+        )
         board = GuardBoard(settings, engine)
         # Streams never end by themselves in time: a stop would wait for them.
         board.is_stopping = lambda: bool(app.state.is_stopping())

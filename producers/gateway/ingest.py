@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import ceil
 from typing import Final, NoReturn
 
 import msgspec
@@ -19,6 +20,7 @@ from starlette.responses import Response
 from infra.runtime.access_keys import Principal
 from infra.runtime.key_store import KeyStore
 from infra.runtime.problem import FieldError, Problem, forbidden, invalid, too_busy, unavailable
+from infra.runtime.token_buckets import TokenBuckets
 from infra.runtime.topics import MAX_RECORD_BYTES
 from producers import metrics
 from producers.contracts.event import Event, EventBatch, Source, record_key
@@ -39,6 +41,8 @@ STAGE: Final = "gateway"
 INFLATE_IN_THREAD_BYTES: Final = 32 * 1024
 RETRY_BUSY_S: Final = 1
 RETRY_AWAY_S: Final = 2
+# What came together while a tenant was cut off, or in its first seconds, goes through at once.
+BURST_S: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +76,17 @@ class StoredSpool:
 class Ingest:
     """The route; one per process."""
 
-    def __init__(self, keys: KeyStore, publisher: Publisher, events_topic: str) -> None:
+    def __init__(
+        self, keys: KeyStore, publisher: Publisher, events_topic: str, *, tenant_events_per_s: float = 0
+    ) -> None:
+        """``tenant_events_per_s``: what one tenant may send; 0 is no limit."""
         self._keys = keys
         self._publisher = publisher
         self._topic = events_topic
         self._dead_letter_topic = f"{events_topic}.dlq"
+        self._tenant_events_per_s = tenant_events_per_s
+        burst = max(tenant_events_per_s * BURST_S, 1)
+        self._shares = TokenBuckets(tenant_events_per_s, burst) if tenant_events_per_s else None
         # One at a time: it is slow, and only damaged or hostile bodies need it.
         self._salvaging = asyncio.Semaphore(1)
 
@@ -107,9 +117,10 @@ class Ingest:
         """Let a request in and read it; return whose it is, its body, and the body as it was sent.
 
         Raises:
-            Problem: the key, the broker, the headers or the gzip do not allow it.
+            Problem: the key, the tenant's share, the broker, the headers or the gzip do not allow it.
         """
         principal = await self._keys.authenticate(request.headers.get("authorization"), "ingest")
+        self._check_share(principal.tenant_id)
         self._check_publisher()
         is_gzip = check_headers(request)
         sent = await read_body(request)
@@ -159,6 +170,8 @@ class Ingest:
             records += [OutgoingRecord(self._topic, arrival.key, value) for value in encode_records(stored)]
         for item in aside:
             records += self._dead_letters(arrival, item.raw, item.rejection.error, spool_id, item)
+        if self._shares is not None:
+            self._shares.spend(arrival.tenant_id.encode(), num_events + len(aside))
         await self._publish(records)
         metrics.ACK_SECONDS.observe(time.perf_counter() - started_s)
         metrics.BATCHES.inc()
@@ -172,6 +185,16 @@ class Ingest:
         metrics.SALVAGED.inc()
         async with self._salvaging:
             return await asyncio.to_thread(salvage_batch, body)
+
+    def _check_share(self, tenant_id: str) -> None:
+        """Refuse before the body is read: a tenant that sends too much must cost little."""
+        wait_s = self._shares.wait_s(tenant_id.encode()) if self._shares is not None else 0.0
+        if wait_s > 0:
+            raise too_busy(
+                f"this tenant sends more than {self._tenant_events_per_s:g} events a second; "
+                "send the same batch again after Retry-After",
+                retry_after_s=ceil(wait_s),
+            )
 
     def _check_publisher(self) -> None:
         try:

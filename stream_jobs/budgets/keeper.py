@@ -8,40 +8,35 @@ was sent. Start anew after any exception: all truth is in Postgres.
 """
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Final
 
 import msgspec
-import structlog
 from sqlalchemy import Connection
 
 from infra.runtime.guard_audit import GuardOrder, orders_after
 from producers.contracts.event import DeadLetterStage, record_key
 from producers.contracts.guard import GuardMessage, Verdict
 from producers.contracts.topics import GUARD
+from stream_jobs.batch_reader import BatchReader, Reading
 from stream_jobs.budgets import ledger, metrics
 from stream_jobs.budgets.ledger import StoredBudget
-from stream_jobs.budgets.tables import marks
+from stream_jobs.budgets.tables import marks, outbox
 from stream_jobs.contracts.alert import Alert, AlertBatch
 from stream_jobs.contracts.spend import Spend, SpendBatch
 from stream_jobs.contracts.topics import BUDGET_ALERTS, SPEND
 from stream_jobs.core.budgets.settlement import Charge, Told, charge_of, release, settle
 from stream_jobs.core.budgets.state import encode_state
-from stream_jobs.log_source import LogSource, NeedsPerson, Record
-from stream_jobs.marks import NO_MARK, Mark, Place, read_marks, write_marks
-from stream_jobs.outbox import MAX_UNSENT_ROWS, OutboxRow
+from stream_jobs.log_source import LogSource, Record
+from stream_jobs.outbox import MAX_UNSENT_ROWS, OutboxRow, batch_rows
 from stream_jobs.outbox_sender import Sender
 from stream_jobs.settings import BudgetsSettings
 
-_log = structlog.get_logger(__name__)
-
-POLL_S: Final = 0.2
 AGENTS_FRESH_S: Final = 30.0
 DROP_OLD_EVERY_S: Final = 600.0
 # Far below a record's size: an alert is about a kilobyte.
 MAX_ALERTS_PER_RECORD: Final = 200
 STAGE: Final[DeadLetterStage] = "budgets"
-_MAX_REASON_CHARS: Final = 500
 
 _decoder = msgspec.json.Decoder(SpendBatch)
 _encoder = msgspec.json.Encoder()
@@ -59,18 +54,21 @@ class Keeper:
     ) -> None:
         self._settings, self._connection, self._clock_us = settings, connection, clock_us
         prefix = settings.topic_prefix
-        self._topic = prefix + SPEND.name
-        self._source = LogSource(
-            settings.kafka_bootstrap, [self._topic], f"{prefix}clawtrace.budgets", on_lost=metrics.LOST_RECORDS.inc
+        source = LogSource(
+            settings.kafka_bootstrap,
+            [prefix + SPEND.name],
+            f"{prefix}clawtrace.budgets",
+            on_lost=metrics.LOST_RECORDS.inc,
+        )
+        self._reader = BatchReader(
+            source, marks, _decoder.decode, max_unreadable_in_a_row=settings.budgets_max_consecutive_dead
         )
         self._sender = Sender(settings.kafka_bootstrap, prefix)
-        self._marks: dict[Place, Mark] = {}
         self._last_audit_id = 0
         self._agents: dict[str, list[str]] = {}
         self._agents_at_s = float("-inf")
         self._looks_at_s = 0.0
         self._dropped_old_at_s = time.monotonic()
-        self._num_dead_in_a_row = 0
 
     def open(self) -> None:
         """Find out where to go on, and send what was not sent.
@@ -80,48 +78,51 @@ class Keeper:
             NeedsPerson: a person must look.
         """
         with self._connection.begin():
-            self._marks = read_marks(self._connection, marks, [self._topic])
+            self._reader.find_place(self._connection)
             _, self._last_audit_id = ledger.lock(self._connection)
-        self._send_unsent()
-        self._source.open(self._marks)
+        self._sender.send_unsent(self._connection, outbox)
+        self._reader.open()
 
     def step(self) -> None:
         """Wait a little for spends, take them up, do what is due."""
-        records = self._source.poll(POLL_S)
+        reading = self._reader.read()
         now_us = self._clock_us()
         is_look_due = self._is_look_due(now_us)
-        if not records and not is_look_due:
+        if not reading.after and not is_look_due:
             return
         started_s = time.monotonic()
-        batches, unsent = self._take_up(records, now_us)
+        unsent = self._take_up(reading, now_us)
         metrics.TRANSACTION_SECONDS.observe(time.monotonic() - started_s)
         self._sender.send(unsent)
         ended_us = self._clock_us()
-        for batch in batches:
+        for batch, _ in reading.batches:
             metrics.LATENCY_SECONDS.observe(max(ended_us - batch.received_at_us, 0) / 1e6)
-        self._mark_sent(unsent)
+        if unsent:
+            with self._connection.begin():
+                ledger.mark_sent(self._connection, unsent)
         if len(unsent) == MAX_UNSENT_ROWS:
-            self._send_unsent()
+            self._sender.send_unsent(self._connection, outbox)
 
     def close(self) -> None:
         """Let go of the broker."""
-        self._source.close()
+        self._reader.close()
 
     def _is_look_due(self, now_us: int) -> bool:
         now_s = time.monotonic()
         if now_s < self._looks_at_s:
             return False
         self._looks_at_s = now_s + self._settings.budgets_look_seconds
-        metrics.LAG.set(self._source.lag(self._marks))
+        metrics.LAG.set(self._reader.lag())
         with self._connection.begin():
             if now_s - self._dropped_old_at_s > DROP_OLD_EVERY_S:
                 self._dropped_old_at_s = now_s
                 ledger.drop_old(self._connection, now_us)
             return ledger.is_anything_due(self._connection, now_us, self._last_audit_id)
 
-    def _take_up(self, records: Sequence[Record], now_us: int) -> tuple[list[SpendBatch], list[OutboxRow]]:
-        """Do one transaction; return the records that counted, and what is to be told."""
-        after, batches, rows = self._read(records)
+    def _take_up(self, reading: Reading[SpendBatch], now_us: int) -> list[OutboxRow]:
+        """Do one transaction; return what is to be told."""
+        batches = [batch for batch, _ in reading.batches]
+        rows = [_dead_letter(record, reason) for record, reason in reading.unreadable]
         with self._connection.begin():
             rev, last_audit_id = ledger.lock(self._connection)
             orders = orders_after(self._connection, last_audit_id)
@@ -130,62 +131,22 @@ class Keeper:
             tenants = {*charges, *(order.tenant_id for order in orders)}
             rows += self._settle(tenants, charges, orders, now_us, rev + 1)
             ledger.put(self._connection, rows)
-            write_marks(self._connection, marks, after)
+            self._reader.write(self._connection, reading)
             last_audit_id = orders[-1].id if orders else last_audit_id
             ledger.advance(self._connection, rev + 1 if rows else rev, last_audit_id)
             # Also what a command has written, and before what is newer: readers drop what comes out of order.
             unsent = ledger.unsent(self._connection)
         # Only now: after a failure in between all is read from Postgres again.
-        self._marks |= after
+        self._reader.advance(reading)
         self._last_audit_id = last_audit_id
         metrics.RECORDS.labels("counted").inc(len(batches))
+        metrics.RECORDS.labels("duplicate").inc(reading.num_repeated)
+        metrics.RECORDS.labels("dead_letter").inc(len(reading.unreadable))
+        metrics.TOLD.labels("dead_letter").inc(len(reading.unreadable))
         for batch in batches:
             for spend in batch.spends:
                 _count(spend)
-        return batches, unsent
-
-    def _read(self, records: Sequence[Record]) -> tuple[dict[Place, Mark], list[SpendBatch], list[OutboxRow]]:
-        """Decode records and leave out those counted before; returns marks, batches, dead letters."""
-        after: dict[Place, Mark] = {}
-        batches: list[SpendBatch] = []
-        dead: list[OutboxRow] = []
-        for record in records:
-            before = after.get(record.place) or self._marks.get(record.place) or NO_MARK
-            rev, part = before.rev, before.part
-            try:
-                batch = _decoder.decode(record.value)
-            # msgspec says bad JSON and bad UTF-8 differently, and a hostile depth by RecursionError.
-            except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-                dead.append(self._bury(record, error))
-            else:
-                self._num_dead_in_a_row = 0
-                # A stitcher that was killed sends again, under other offsets, what it had sent.
-                if (batch.rev, batch.part) > (rev, part):
-                    batches.append(batch)
-                    rev, part = batch.rev, batch.part
-                else:
-                    metrics.RECORDS.labels("duplicate").inc()
-            after[record.place] = Mark(self._source.topic_ids[record.topic], record.offset + 1, rev, part)
-        return after, batches, dead
-
-    def _bury(self, record: Record, error: Exception) -> OutboxRow:
-        self._num_dead_in_a_row += 1
-        if self._num_dead_in_a_row > self._settings.budgets_max_consecutive_dead:
-            raise NeedsPerson(
-                f"{self._num_dead_in_a_row} records of {record.topic} in a row cannot be read, the last at "
-                f"partition {record.partition} offset {record.offset}: {error}"
-            )
-        metrics.RECORDS.labels("dead_letter").inc()
-        metrics.TOLD.labels("dead_letter").inc()
-        _log.warning("dead_letter", partition=record.partition, offset=record.offset, reason=str(error))
-        headers = {
-            "stage": STAGE,
-            "reason": str(error)[:_MAX_REASON_CHARS],
-            "original_topic": record.topic,
-            "original_partition": str(record.partition),
-            "original_offset": str(record.offset),
-        }
-        return OutboxRow(SPEND.dead_letter.name, b"", record.value, headers)
+        return unsent
 
     def _settle(
         self,
@@ -225,42 +186,35 @@ class Keeper:
             self._agents_at_s = time.monotonic()
         return self._agents
 
-    def _send_unsent(self) -> None:
-        while True:
-            with self._connection.begin():
-                rows = ledger.unsent(self._connection)
-            if not rows:
-                return
-            self._sender.send(rows)
-            self._mark_sent(rows)
-
-    def _mark_sent(self, rows: Sequence[OutboxRow]) -> None:
-        if rows:
-            with self._connection.begin():
-                ledger.mark_sent(self._connection, rows)
-
 
 def outbox_rows(told: Iterable[tuple[StoredBudget, Told]], now_us: int, rev: int) -> list[OutboxRow]:
     """Make the records of what one transaction tells: first what somebody is stopped by."""
     rows: list[OutboxRow] = []
-    alerts: dict[tuple[str, str], list[Alert]] = {}
+    alerts: list[Alert] = []
     for it, what in told:
         tenant_id = it.budget.tenant_id
         for agent_id, body in what.messages:
             message = GuardMessage(tenant_id=tenant_id, agent_id=agent_id, rev=rev, issued_at_us=now_us, body=body)
             rows.append(OutboxRow(GUARD.name, record_key(tenant_id, agent_id), _encoder.encode(message)))
             metrics.TOLD.labels("verdict" if isinstance(body, Verdict) else "allowance").inc()
-        for alert in what.alerts:
-            alerts.setdefault((alert.tenant_id, alert.agent_id), []).append(alert)
-            metrics.TOLD.labels("alert").inc()
-    part = 0
-    for (tenant_id, agent_id), found in alerts.items():
-        for start in range(0, len(found), MAX_ALERTS_PER_RECORD):
-            some = found[start : start + MAX_ALERTS_PER_RECORD]
-            batch = AlertBatch(tenant_id=tenant_id, agent_id=agent_id, rev=rev, part=part, alerts=some)
-            rows.append(OutboxRow(BUDGET_ALERTS.name, record_key(tenant_id, agent_id), _encoder.encode(batch)))
-            part += 1
-    return rows
+        alerts += what.alerts
+    metrics.TOLD.labels("alert").inc(len(alerts))
+
+    def batch_of(tenant_id: str, agent_id: str, part: int, some: list[Alert]) -> AlertBatch:
+        return AlertBatch(tenant_id=tenant_id, agent_id=agent_id, rev=rev, part=part, alerts=some)
+
+    return rows + batch_rows(BUDGET_ALERTS.name, alerts, MAX_ALERTS_PER_RECORD, batch_of)
+
+
+def _dead_letter(record: Record, reason: str) -> OutboxRow:
+    headers = {
+        "stage": STAGE,
+        "reason": reason,
+        "original_topic": record.topic,
+        "original_partition": str(record.partition),
+        "original_offset": str(record.offset),
+    }
+    return OutboxRow(SPEND.dead_letter.name, b"", record.value, headers)
 
 
 def _count(spend: Spend) -> None:

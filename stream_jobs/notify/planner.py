@@ -14,23 +14,19 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import msgspec
-import structlog
 from sqlalchemy import Connection
 
+from stream_jobs.batch_reader import BatchReader, Reading
 from stream_jobs.contracts.alert import Alert, AlertBatch
 from stream_jobs.contracts.topics import ALERTS, BUDGET_ALERTS, LEARN_ALERTS
 from stream_jobs.core.notify.message import Told
 from stream_jobs.core.notify.plan import acknowledged, again, next_step
-from stream_jobs.log_source import LogSource, NeedsPerson, Record
-from stream_jobs.marks import NO_MARK, Mark, Place, read_marks, write_marks
+from stream_jobs.log_source import LogSource
 from stream_jobs.notify import metrics, store
 from stream_jobs.notify.store import StoredAlert, StoredChannel
 from stream_jobs.notify.tables import marks
 from stream_jobs.settings import NotifierSettings
 
-_log = structlog.get_logger(__name__)
-
-POLL_S: Final = 0.2
 DROP_OLD_EVERY_S: Final = 600.0
 MAX_RECORDS: Final = 200
 # Clocks of broker and database differ a little.
@@ -45,18 +41,18 @@ class Planner:
     def __init__(self, settings: NotifierSettings, connection: Connection) -> None:
         self._settings, self._connection = settings, connection
         prefix = settings.topic_prefix
-        self._topics = [prefix + spec.name for spec in (ALERTS, BUDGET_ALERTS, LEARN_ALERTS)]
-        self._source = LogSource(
+        source = LogSource(
             settings.kafka_bootstrap,
-            self._topics,
+            [prefix + spec.name for spec in (ALERTS, BUDGET_ALERTS, LEARN_ALERTS)],
             f"{prefix}clawtrace.notifier",
             on_lost=metrics.LOST_RECORDS.inc,
             num_records=MAX_RECORDS,
         )
-        self._marks: dict[Place, Mark] = {}
+        self._reader = BatchReader(
+            source, marks, _decoder.decode, max_unreadable_in_a_row=settings.notify_max_consecutive_dead
+        )
         self._looks_at_s = 0.0
         self._dropped_old_at_s = time.monotonic()
-        self._num_unreadable_in_a_row = 0
 
     def open(self) -> None:
         """Find out where to go on.
@@ -66,19 +62,19 @@ class Planner:
             NeedsPerson: a person must look.
         """
         with self._connection.begin():
-            self._marks = read_marks(self._connection, marks, self._topics)
-        self._source.open(self._marks)
+            self._reader.find_place(self._connection)
+        self._reader.open()
 
     def step(self) -> None:
         """Wait a little for alerts, write down whom to tell, and what is to be told again."""
-        records = self._source.poll(POLL_S)
-        if records:
-            self._take_up(records)
+        reading = self._reader.read()
+        if reading.after:
+            self._take_up(reading)
         now_s = time.monotonic()
         if now_s < self._looks_at_s:
             return
         self._looks_at_s = now_s + self._settings.notify_look_seconds
-        metrics.LAG.set(self._source.lag(self._marks))
+        metrics.LAG.set(self._reader.lag())
         with self._connection.begin():
             self._tell_again()
             if now_s - self._dropped_old_at_s > DROP_OLD_EVERY_S:
@@ -87,52 +83,23 @@ class Planner:
 
     def close(self) -> None:
         """Let go of the broker."""
-        self._source.close()
+        self._reader.close()
 
-    def _take_up(self, records: Sequence[Record]) -> None:
-        after, alerts = self._read(records)
+    def _take_up(self, reading: Reading[AlertBatch]) -> None:
+        alerts = [
+            (alert, datetime.fromtimestamp(written_at_us / 1e6, UTC))
+            for batch, written_at_us in reading.batches
+            for alert in batch.alerts
+        ]
         with self._connection.begin():
             channels = store.channels_of(self._connection, {alert.tenant_id for alert, _ in alerts})
             if channels:
                 self._plan(channels, alerts)
-            write_marks(self._connection, marks, after)
-        # Only now: after a failure in between all is read from Postgres again.
-        self._marks |= after
-
-    def _read(self, records: Sequence[Record]) -> tuple[dict[Place, Mark], list[tuple[Alert, datetime]]]:
-        """Decode records and leave out repeats; returns marks, and alerts with when they were written."""
-        after: dict[Place, Mark] = {}
-        alerts: list[tuple[Alert, datetime]] = []
-        for record in records:
-            before = after.get(record.place) or self._marks.get(record.place) or NO_MARK
-            rev, part = before.rev, before.part
-            try:
-                batch = _decoder.decode(record.value)
-            # msgspec says bad JSON and bad UTF-8 differently, and a hostile depth by RecursionError.
-            except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-                self._pass_over(record, error)
-            else:
-                self._num_unreadable_in_a_row = 0
-                # A stitcher that was killed sends again, under other offsets, what it had sent.
-                if (batch.rev, batch.part) > (rev, part):
-                    rev, part = batch.rev, batch.part
-                    written_at = datetime.fromtimestamp(record.written_at_ms / 1e3, UTC)
-                    alerts += [(alert, written_at) for alert in batch.alerts]
-                    metrics.RECORDS.labels("counted").inc()
-                else:
-                    metrics.RECORDS.labels("duplicate").inc()
-            after[record.place] = Mark(self._source.topic_ids[record.topic], record.offset + 1, rev, part)
-        return after, alerts
-
-    def _pass_over(self, record: Record, error: Exception) -> None:
-        self._num_unreadable_in_a_row += 1
-        if self._num_unreadable_in_a_row > self._settings.notify_max_consecutive_dead:
-            raise NeedsPerson(
-                f"{self._num_unreadable_in_a_row} records of {record.topic} in a row cannot be read, the last at "
-                f"partition {record.partition} offset {record.offset}: {error}"
-            )
-        metrics.RECORDS.labels("unreadable").inc()
-        _log.warning("unreadable", topic=record.topic, offset=record.offset, reason=str(error)[:500])
+            self._reader.write(self._connection, reading)
+        self._reader.advance(reading)
+        metrics.RECORDS.labels("counted").inc(len(reading.batches))
+        metrics.RECORDS.labels("duplicate").inc(reading.num_repeated)
+        metrics.RECORDS.labels("unreadable").inc(len(reading.unreadable))
 
     def _plan(self, channels: Sequence[StoredChannel], alerts: Sequence[tuple[Alert, datetime]]) -> None:
         alert_ids = {alert.alert_id for alert, _ in alerts}

@@ -2,8 +2,8 @@
 
 Upstream: a fresh stack of the bench with all rules and upkeep on; captured runs at a steady rate; the sink's metrics.
 Downstream: a table for people, one line of JSON.
-Guarantee: the last sixth of the time is held against the first. Files are a saw-tooth, because upkeep rewrites the small
-ones every ten minutes, so its highest points are compared. Ledger: events acknowledged, stored, distinct.
+Guarantee: the last sixth of the time is held against the first. Files are a saw-tooth, because upkeep rewrites the
+small ones every ten minutes, so its highest points are compared. Ledger: events acknowledged, stored, distinct.
 
     python -m tests.bench.hour --minutes 60
 """

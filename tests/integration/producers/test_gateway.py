@@ -2,7 +2,9 @@
 
 import gzip
 import json
+import time
 import uuid
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -13,7 +15,7 @@ import msgspec
 import pytest
 from sqlalchemy import Engine
 
-from infra.runtime.access_keys import find_key, revoke_key
+from infra.runtime.access_keys import create_key, find_key, read_pepper, revoke_key
 from infra.runtime.database import migrate, newest_version
 from infra.runtime.kafka import TopicMismatch, missing_topics, provision_topics
 from infra.runtime.settings import StackSettings
@@ -267,3 +269,42 @@ def test_metrics_count_what_was_taken(client: httpx2.Client, new_key: NewKey) ->
     before = accepted()
     client.post("/v1/events", json=body, headers=headers(new_key()[0]))
     assert accepted() == before + 3
+
+
+def test_a_tenant_beyond_its_share_waits_and_its_neighbour_does_not(
+    broker_and_database: StackSettings, engine: Engine
+) -> None:
+    pepper = read_pepper(broker_and_database.key_pepper_file)
+    hot, calm = (
+        create_key(engine, pepper, tenant_id=tenant_id, agent_id="a", scope="ingest").key
+        for tenant_id in ("gatewayhot", "gatewaycalm")
+    )
+    spools = {key: str(uuid.uuid4()) for key in (hot, calm)}
+    sent = dict.fromkeys((hot, calm), 0)
+
+    def send(client: httpx2.Client, key: str, num_events: int) -> httpx2.Response:
+        events = [event(seq) for seq in range(sent[key], sent[key] + num_events)]
+        answer = client.post("/v1/events", json=body_of(events, spools[key]), headers=headers(key))
+        if answer.status_code == 202:
+            sent[key] += num_events
+        return answer
+
+    with (
+        running_gateway(broker_and_database, variables={"CLAWTRACE_GATEWAY_TENANT_EVENTS_PER_S": "50"}) as gateway,
+        httpx2.Client(base_url=gateway.url, trust_env=False, timeout=60) as client,
+    ):
+        started_s = time.monotonic()
+        answers = [send(client, hot, 100)]
+        while answers[-1].status_code == 202:
+            answers.append(send(client, hot, 100))
+            # What the hot one sends beyond its share is no reason to let its neighbour wait.
+            assert send(client, calm, 1).status_code == 202
+        refused = answers[-1]
+        assert (refused.status_code, refused.json()["code"]) == (429, "too-busy")
+        assert "more than 50 events a second" in refused.json()["detail"]
+        assert 500 <= sent[hot] <= 500 + 50 * (time.monotonic() - started_s) + 100
+        assert send(client, calm, 100).status_code == 202
+        time.sleep(int(refused.headers["Retry-After"]))
+        assert send(client, hot, 1).status_code == 202, "who waits as told gets in"
+        stored = Counter(batch.tenant_id for batch in gateway.topic.batches() for _ in batch.events)
+        assert stored == {"gatewayhot": sent[hot], "gatewaycalm": sent[calm]}

@@ -5,51 +5,8 @@ from collections.abc import AsyncIterator
 import httpx2
 import pytest
 from fastapi import FastAPI, Request
-from hypothesis import given
-from hypothesis import strategies as st
 
-from api.kit.limits import RequestLimits, TokenBuckets
-
-
-class Clock:
-    """Time that stands still until it is moved."""
-
-    def __init__(self) -> None:
-        self.now_s = 100.0
-
-    def __call__(self) -> float:
-        return self.now_s
-
-
-@given(st.lists(st.floats(0, 3), max_size=60), st.integers(1, 5), st.floats(0.5, 5))
-def test_no_more_than_burst_and_rate_allow(pauses_s: list[float], burst: int, per_s: float) -> None:
-    clock = Clock()
-    buckets = TokenBuckets(per_s, burst, clock)
-    taken = 0
-    for pause_s in pauses_s:
-        clock.now_s += pause_s
-        taken += buckets.take(b"key") == 0
-        assert taken <= burst + (clock.now_s - 100) * per_s + 1e-6
-
-
-def test_who_waits_as_told_gets_in() -> None:
-    clock = Clock()
-    buckets = TokenBuckets(2, 1, clock)
-    assert buckets.take(b"a") == 0
-    wait_s = buckets.take(b"a")
-    assert wait_s == 0.5
-    assert buckets.take(b"b") == 0
-    clock.now_s += wait_s
-    assert buckets.take(b"a") == 0
-
-
-def test_full_buckets_are_forgotten() -> None:
-    clock = Clock()
-    buckets = TokenBuckets(1, 10, clock)
-    for number in range(500):
-        clock.now_s += 1
-        buckets.take(str(number).encode())
-    assert len(buckets) <= 10
+from api.kit.limits import RequestLimits
 
 
 async def _chunks(num_bytes: int) -> AsyncIterator[bytes]:
