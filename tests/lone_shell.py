@@ -22,7 +22,7 @@ from stream_jobs.processors.state import FileStore, PartitionStore
 
 def open_state(folder: Path) -> FileStore:
     """RocksDB as Faust opens it for one partition, so that what lies on disk takes no memory."""
-    options = {name: value for name, value in ROCKSDB_OPTIONS.items() if name != "driver"}
+    options: dict[str, Any] = {name: value for name, value in ROCKSDB_OPTIONS.items() if name != "driver"}
     return FileStore(RocksDBOptions(**options).open(folder / "state.db"))
 
 
