@@ -1,24 +1,76 @@
 """What surrounds a stitcher that runs by itself, without Faust: all partitions are its own, from their start.
 
-Upstream: ``tests.bench.memory``, ``tests.faults.big_traces``, which add a store and look at what is sent.
+Upstream: ``tests.bench.memory``, ``tests.faults.big_traces``, which give a store and look at what is sent.
 Downstream: ``stream_jobs.processors.stitcher``.
-Guarantee: a hole in the records, or an error of the stitcher, ends the run.
+Guarantee: a hole in the records, or an error of the stitcher, ends the run. The largest output and the largest change
+of state are known afterwards.
 """
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from faust.stores.rocksdb import RocksDBOptions
 
-def acknowledged() -> Awaitable[Any]:
-    """What a record that was sent leaves to wait for: nothing."""
-    done = asyncio.get_running_loop().create_future()
-    done.set_result(None)
-    return done
+from stream_jobs.processors.app import ROCKSDB_OPTIONS
+from stream_jobs.processors.dead_letter import Headers
+from stream_jobs.processors.journal import Change
+from stream_jobs.processors.state import FileStore, PartitionStore
 
 
+def open_state(folder: Path) -> FileStore:
+    """RocksDB as Faust opens it for one partition, so that what lies on disk takes no memory."""
+    options: dict[str, Any] = {name: value for name, value in ROCKSDB_OPTIONS.items() if name != "driver"}
+    return FileStore(RocksDBOptions(**options).open(folder / "state.db"))
+
+
+def peak_rss_bytes() -> int:
+    """The most memory this process ever had; ``getrusage`` begins with that of the process that started it."""
+    status = Path("/proc/self/status").read_text().splitlines()
+    (peak,) = [line.split()[1] for line in status if line.startswith("VmHWM:")]
+    return int(peak) * 1024
+
+
+@dataclass
 class LoneShell:
-    """Everything that a rebalance could change, and none ever comes."""
+    """Everything that a rebalance could change, and none ever comes; ``look`` is told topic and value of an output."""
+
+    store: PartitionStore
+    look: Callable[[str, bytes], object]
+    largest_output_bytes: int = 0
+    largest_change_bytes: int = 0
+    largest_change_key: str = ""
+
+    def open_store(self, partition: int, /) -> "LoneShell":
+        """The one store, by way of what measures its changes."""
+        return self
+
+    def get(self, key: bytes, /) -> bytes | None:
+        """Return a value or None."""
+        return self.store.get(key)
+
+    def scan(self, prefix: bytes, /) -> Iterator[tuple[bytes, bytes]]:
+        """Yield keys that begin so."""
+        return self.store.scan(prefix)
+
+    async def write(self, changes: Sequence[Change], stored: Callable[[], None], /) -> None:
+        """Write changes in their order."""
+        for key, value in changes:
+            if value is not None and len(value) > self.largest_change_bytes:
+                self.largest_change_bytes, self.largest_change_key = len(value), repr(key)
+        await self.store.write(changes, stored)
+
+    async def send_record(
+        self, topic: str, partition: int, key: bytes | None, value: bytes, headers: Headers | None, /
+    ) -> Awaitable[Any]:
+        """Acknowledged at once."""
+        self.largest_output_bytes = max(self.largest_output_bytes, len(value))
+        self.look(topic, value)
+        done = asyncio.get_running_loop().create_future()
+        done.set_result(None)
+        return done
 
     async def settled(self, partition: int, assignment: int, /) -> None:
         """At once."""

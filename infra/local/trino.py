@@ -36,21 +36,12 @@ S3_PROPERTIES = {
 
 def prepare_worker(layout: Layout) -> None:
     """Write etc/ of the second node from the templates."""
-    etc = _fresh_etc(layout, 2)
-    settings = layout.settings
-    config = render(
-        "trino/worker.properties",
-        etc_folder=etc,
-        port=settings.port("trino_2"),
-        coordinator_port=settings.port("trino_internal"),
-        plugin_folder=trino_folder(layout) / "plugin",
-        internal_secret=read_secret(layout, TRINO_INTERNAL_SECRET),
-    )
-    write_private(etc / "config.properties", config)
+    port = layout.settings.port
+    _fresh_etc(layout, 2, "worker", port=port("trino_2"), coordinator_port=port("trino_internal"))
 
 
-def _fresh_etc(layout: Layout, node: int) -> Path:
-    """Make a node's folder, with what all nodes have."""
+def _fresh_etc(layout: Layout, node: int, config: str, **values: object) -> Path:
+    """Make a node's folder, with what all nodes have; ``values`` are what only its own ``config`` asks for."""
     folder = layout.trino(node)
     etc = folder / "etc"
     (etc / "catalog").mkdir(parents=True, exist_ok=True)
@@ -59,24 +50,29 @@ def _fresh_etc(layout: Layout, node: int) -> Path:
     folder.chmod(0o700)
     write_private(etc / "catalog" / f"{layout.settings.catalog_name}.properties", catalog_properties(layout))
     (etc / "log.properties").write_text(render("trino/log.properties"))
+    text = render(
+        f"trino/{config}.properties",
+        etc_folder=etc,
+        plugin_folder=trino_folder(layout) / "plugin",
+        internal_secret=read_secret(layout, TRINO_INTERNAL_SECRET),
+        **values,
+    )
+    write_private(etc / "config.properties", text)
     return etc
 
 
 def prepare_trino(layout: Layout) -> None:
     """Write etc/ of the coordinator from the templates."""
-    etc = _fresh_etc(layout, 1)
     settings = layout.settings
-    config = render(
-        "trino/config.properties",
-        etc_folder=etc,
+    etc = _fresh_etc(
+        layout,
+        1,
+        "config",
         port=settings.port("trino"),
         internal_port=settings.port("trino_internal"),
-        plugin_folder=trino_folder(layout) / "plugin",
         keystore_file=layout.secrets / TRINO_KEYSTORE,
         jwt_key_file=settings.trino_jwt_key_file,
-        internal_secret=read_secret(layout, TRINO_INTERNAL_SECRET),
     )
-    write_private(etc / "config.properties", config)
     rules = render("trino/access-control.properties", rules_file=layout.rules_file)
     (etc / "access-control.properties").write_text(rules)
     _copy_extra_files(etc)

@@ -12,14 +12,14 @@ would visit nobody is left out, since it changes nothing. So an alert that time 
 than it had, by a minute at most, since rules are told the time once a minute; one that an event raises bears its own.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import msgspec
-from rocksdict import Options, Rdict, WriteBatch, WriteOptions
+from rocksdict import Options, Rdict, WriteOptions
 
 from producers.contracts.event import EventBatch, encode_event_batch, make_tick
 from producers.contracts.guard import GuardMessage, Verdict
@@ -31,16 +31,12 @@ from stream_jobs.core.learn.halts import Firing, HaltLedger, RunSpan, StoppedRun
 from stream_jobs.core.stitch import StitchResult, read_rules, stitch_batch, tick_agent
 from stream_jobs.processors.again import Again
 from stream_jobs.processors.due import US_PER_MINUTE
-from stream_jobs.processors.journal import Change
-from stream_jobs.processors.state import PartitionState
+from stream_jobs.processors.state import FileStore, PartitionState
 from stream_jobs.processors.topology import Topology
 
 TICK_US: Final = 10_000_000
 _PARTITION: Final = 0
 _MEMTABLE_BYTES: Final = 8 * 1024 * 1024
-_NO_LOG: Any = WriteOptions()
-# The files are gone with the process; nothing is read from them after a crash.
-_NO_LOG.disable_wal = True
 
 
 class BacktestOrder(msgspec.Struct, frozen=True, kw_only=True):
@@ -132,41 +128,16 @@ class BookCore:
         return tick_agent(state, tenant_id, agent_id, at_us, rev, self._prices, self._rules, with_fact=is_minute)
 
 
-class FileStore:
-    """The state of one partition, in files that nobody needs afterwards."""
-
-    def __init__(self, folder: Path) -> None:
-        options = Options(raw_mode=True)
-        options.create_if_missing(True)
-        options.set_write_buffer_size(_MEMTABLE_BYTES)
-        self._files: Any = Rdict(str(folder), options)
-
-    def get(self, key: bytes, /) -> bytes | None:
-        """Return a value or None."""
-        value: bytes | None = self._files.get(key)
-        return value
-
-    def scan(self, prefix: bytes, /) -> Iterator[tuple[bytes, bytes]]:
-        """Yield keys that begin so, in their order."""
-        for key, value in self._files.items(from_key=prefix):
-            if not key.startswith(prefix):
-                return
-            yield key, value
-
-    async def write(self, changes: Sequence[Change], stored: Callable[[], None], /) -> None:
-        """Set values in order; None deletes."""
-        batch = WriteBatch(raw_mode=True)
-        for key, value in changes:
-            if value is None:
-                batch.delete(key)
-            else:
-                batch.put(key, value)
-        self._files.write(batch, _NO_LOG)
-        stored()
-
-    def close(self) -> None:
-        """Let go of the files."""
-        self._files.close()
+def _open_files(folder: Path) -> Rdict:
+    options = Options(raw_mode=True)
+    options.create_if_missing(True)
+    options.set_write_buffer_size(_MEMTABLE_BYTES)
+    files = Rdict(str(folder), options)
+    # They are gone with the process; nothing is read from them after a crash.
+    no_log: Any = WriteOptions()
+    no_log.disable_wal = True
+    files.set_write_options(no_log)
+    return files
 
 
 class Backtest:
@@ -194,13 +165,12 @@ class Backtest:
         """
         rules, settings = rules_to_try(order)
         core = BookCore(PriceBook.from_toml(order.prices_toml), rules)
-        with TemporaryDirectory(prefix="clawtrace-backtest-") as folder:
-            store = FileStore(Path(folder) / "state")
-            try:
-                with Again(core, Topology.with_prefix(""), 0, lambda: store) as again:
-                    yield cls(order, settings, again)
-            finally:
-                store.close()
+        with (
+            TemporaryDirectory(prefix="clawtrace-backtest-") as folder,
+            _open_files(Path(folder) / "state") as files,
+            Again(core, Topology.with_prefix(""), 0, lambda: FileStore(files)) as again,
+        ):
+            yield cls(order, settings, again)
 
     def take(self, batch: EventBatch) -> None:
         """Work on a batch that was received no earlier than the one before."""

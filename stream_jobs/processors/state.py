@@ -1,7 +1,8 @@
 """The state of one partition: Faust's RocksDB files, its changelog, and what is decided but not written yet.
 
 Upstream: the stitcher writes a record's changes once its outputs are acknowledged.
-Downstream: the core reads through :class:`PartitionState`; Faust restores the files from the changelog.
+Downstream: the core reads through :class:`PartitionState`; Faust restores the files from the changelog. Who works on
+records without Faust has :class:`FileStore`: files alone.
 Guarantee: a reader sees every earlier record of its partition, written or not; writes reach changelog and files in the
 order of the source records. The files are never ahead of the changelog: a write comes to them when it was
 acknowledged, in one step with its offset. So what ``kill -9`` leaves behind is the state as it was at that offset, and
@@ -35,6 +36,41 @@ class PartitionStore(Protocol):
         ...
 
 
+def as_batch(changes: Iterable[Change]) -> WriteBatch:
+    """Make changes one step, in their order; None deletes."""
+    batch = WriteBatch(raw_mode=True)
+    for key, value in changes:
+        if value is None:
+            batch.delete(key)
+        else:
+            batch.put(key, value)
+    return batch
+
+
+class FileStore:
+    """One partition in RocksDB files that are open, in raw mode; no changelog."""
+
+    def __init__(self, files: Any) -> None:
+        self._files = files
+
+    def get(self, key: bytes, /) -> bytes | None:
+        """Return a value or None."""
+        value: bytes | None = self._files.get(key)
+        return value
+
+    def scan(self, prefix: bytes, /) -> Iterator[tuple[bytes, bytes]]:
+        """Yield keys that begin so, with their values, in their order."""
+        for key, value in self._files.items(from_key=prefix):
+            if not key.startswith(prefix):
+                return
+            yield key, value
+
+    async def write(self, changes: Sequence[Change], stored: Callable[[], None], /) -> None:
+        """Set values in order; None deletes."""
+        self._files.write(as_batch(changes))
+        stored()
+
+
 class TableStore:
     """One partition of a Faust table.
 
@@ -54,10 +90,7 @@ class TableStore:
 
     def scan(self, prefix: bytes, /) -> Iterator[tuple[bytes, bytes]]:
         """Read a range of the local files."""
-        for key, value in self._table.data._db_for_partition(self._partition).items(from_key=prefix):
-            if not key.startswith(prefix):
-                return
-            yield key, value
+        return FileStore(self._table.data._db_for_partition(self._partition)).scan(prefix)
 
     async def write(self, changes: Sequence[Change], stored: Callable[[], None], /) -> None:
         """Send to the changelog; what it has acknowledged is written to the local files."""
@@ -76,12 +109,7 @@ class TableStore:
             return
         if data.num_revoked[self._partition] != self._num_revoked:
             return  # the files are no longer those that this write belongs to
-        batch = WriteBatch(raw_mode=True)
-        for key, value in changes:
-            if value is None:
-                batch.delete(key)
-            else:
-                batch.put(key, value)
+        batch = as_batch(changes)
         # Where the next start begins to read the changelog.
         batch.put(data.offset_key, str(last.result().offset).encode())
         try:

@@ -13,20 +13,16 @@ import argparse
 import asyncio
 import copy
 import json
-import resource
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import msgspec
 import psutil
-from faust.stores.rocksdb import RocksDBOptions
-from rocksdict import WriteBatch
 
 from infra.runtime.collector import collect_seldom
 from infra.runtime.topics import MAX_RECORD_BYTES
@@ -35,18 +31,15 @@ from producers.contracts.normalise import normalise_event
 from producers.contracts.wire import WireEvent
 from stream_jobs.contracts.trace import TraceBatch
 from stream_jobs.core.cost import PriceBook
-from stream_jobs.core.stitch import StitchResult, read_rules, stitch_batch
-from stream_jobs.processors.app import ROCKSDB_OPTIONS
-from stream_jobs.processors.dead_letter import Headers
-from stream_jobs.processors.journal import Change
+from stream_jobs.core.stitch import read_rules
+from stream_jobs.processors.backtest import BookCore
 from stream_jobs.processors.shell import SourceRecord
-from stream_jobs.processors.state import PartitionState
 from stream_jobs.processors.stitcher import Stitcher
 from stream_jobs.processors.topology import MAX_STATE_RECORD_BYTES, Topology
 from tests.bench.harness import Check, Figure, Part
 from tests.bench.world import World
 from tests.captures import ROOT, hook_lines
-from tests.lone_shell import LoneShell, acknowledged
+from tests.lone_shell import LoneShell, open_state, peak_rss_bytes
 
 SIZES = (1_000, 100_000)
 BATCH_EVENTS = 50
@@ -99,77 +92,19 @@ def records_of(lines: Iterator[dict[str, Any]]) -> Iterator[bytes]:
         yield record()
 
 
-class _Store:
-    """RocksDB as Faust opens it for one partition."""
-
-    def __init__(self, folder: Path) -> None:
-        options = {name: value for name, value in ROCKSDB_OPTIONS.items() if name != "driver"}
-        self._files: Any = RocksDBOptions(**options).open(folder / "state.db")
-        self.largest_bytes = 0
-
-    def get(self, key: bytes, /) -> bytes | None:
-        value: bytes | None = self._files.get(key)
-        return value
-
-    def scan(self, prefix: bytes, /) -> Iterator[tuple[bytes, bytes]]:
-        for key, value in self._files.items(from_key=prefix):
-            if not key.startswith(prefix):
-                return
-            yield key, value
-
-    async def write(self, changes: Sequence[Change], stored: Callable[[], None], /) -> None:
-        batch = WriteBatch(raw_mode=True)
-        for key, value in changes:
-            if value is None:
-                batch.delete(key)
-            else:
-                self.largest_bytes = max(self.largest_bytes, len(value))
-                batch.put(key, value)
-        self._files.write(batch)
-        stored()
-
-
-@dataclass
-class _Shell(LoneShell):
-    store: _Store
-    topology: Topology
-    num_spans: int = 0
-    largest_bytes: int = 0
-    done: Awaitable[Any] | None = None
-    topics: set[str] = field(default_factory=set)
-
-    def open_store(self, partition: int, /) -> _Store:
-        return self.store
-
-    async def send_record(
-        self, topic: str, partition: int, key: bytes | None, value: bytes, headers: Headers | None, /
-    ) -> Awaitable[Any]:
-        self.largest_bytes = max(self.largest_bytes, len(value))
-        self.topics.add(topic)
-        if topic == self.topology.traces:
-            for trace in msgspec.json.decode(value, type=TraceBatch).traces:
-                self.num_spans = trace.num_spans
-        return acknowledged()
-
-
-class _Core:
-    def __init__(self) -> None:
-        self._prices = PriceBook.from_toml((ROOT / "producers/replay/captures/prices.toml").read_text())
-        self._rules = read_rules("")
-
-    def stitch(self, state: PartitionState, batch: EventBatch, rev: int, /) -> StitchResult:
-        return stitch_batch(state, batch, rev, self._prices, self._rules)
-
-    def tick(
-        self, state: PartitionState, tenant_id: str, agent_id: str, at_us: int, rev: int, is_minute: bool, /
-    ) -> StitchResult:
-        raise RuntimeError("there are no ticks in this bench")
-
-
 async def _stitch(num_spans: int, folder: Path) -> dict[str, Any]:
     topology = Topology.with_prefix("")
-    shell = _Shell(_Store(folder), topology)
-    stitcher = Stitcher(shell, _Core(), topology)
+    counted_spans = 0
+
+    def look(topic: str, value: bytes) -> None:
+        nonlocal counted_spans
+        if topic == topology.traces:
+            for trace in msgspec.json.decode(value, type=TraceBatch).traces:
+                counted_spans = trace.num_spans
+
+    shell = LoneShell(open_state(folder), look)
+    prices = PriceBook.from_toml((ROOT / "producers/replay/captures/prices.toml").read_text())
+    stitcher = Stitcher(shell, BookCore(prices, read_rules("")), topology)
     collect_seldom()
     before, started = psutil.Process().memory_info().rss, time.process_time()
     for offset, value in enumerate(records_of(tool_calls(num_spans))):
@@ -178,11 +113,11 @@ async def _stitch(num_spans: int, folder: Path) -> dict[str, Any]:
     stitcher.close()
     return {
         "spans": num_spans,
-        "counted_spans": shell.num_spans,
+        "counted_spans": counted_spans,
         "rss_before_bytes": before,
-        "peak_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-        "largest_output_bytes": shell.largest_bytes,
-        "largest_state_bytes": shell.store.largest_bytes,
+        "peak_rss_bytes": peak_rss_bytes(),
+        "largest_output_bytes": shell.largest_output_bytes,
+        "largest_state_bytes": shell.largest_change_bytes,
         "cpu_seconds": round(time.process_time() - started, 2),
     }
 

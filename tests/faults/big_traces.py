@@ -13,27 +13,25 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Final
 
 import msgspec
-from rocksdict import AccessType, Options, Rdict, WriteBatch
 
 from infra.runtime.topics import MAX_RECORD_BYTES
-from producers.contracts.event import EventBatch, encode_event_batch
+from producers.contracts.event import encode_event_batch
 from stream_jobs.contracts.span import SpanBatch
-from stream_jobs.core.stitch import StitchResult, stitch_batch, tick_agent
-from stream_jobs.processors.app import ROCKSDB_OPTIONS
-from stream_jobs.processors.dead_letter import Headers
+from stream_jobs.processors.again import MemoryStore
+from stream_jobs.processors.backtest import BookCore
 from stream_jobs.processors.journal import Change
 from stream_jobs.processors.shell import SourceRecord
-from stream_jobs.processors.state import PartitionState
+from stream_jobs.processors.state import PartitionStore
 from stream_jobs.processors.stitcher import Stitcher
 from stream_jobs.processors.topology import Topology
 from tests.captures import ROOT
-from tests.lone_shell import LoneShell, acknowledged
+from tests.lone_shell import LoneShell, open_state, peak_rss_bytes
 from tests.unit.stream_jobs.core.hooks import START_MS, Script
 from tests.unit.stream_jobs.core.stitching import PRICES, RULES, batch_of
 
@@ -134,78 +132,21 @@ def records_of(script: Script) -> Iterator[bytes]:
         yield encode_event_batch(batch_of(events, received_at_us=received_at_us))
 
 
-class Store(Protocol):
-    """What the shell needs of a store."""
+class CountingStore(MemoryStore):
+    """State in memory, which counts the bytes that are read and written: the work, whatever the machine."""
+
+    num_bytes_moved = 0
 
     def get(self, key: bytes, /) -> bytes | None:
         """Return a value or None."""
-
-    def scan(self, prefix: bytes, /) -> Iterator[tuple[bytes, bytes]]:
-        """Yield keys that begin so."""
-
-    async def write(self, changes: Sequence[Change], stored: Callable[[], None], /) -> None:
-        """Write changes in their order."""
-
-
-class MemoryStore:
-    """State in a dictionary, which counts the bytes that are read and written: the work, whatever the machine."""
-
-    def __init__(self) -> None:
-        self.kept: dict[bytes, bytes] = {}
-        self.num_bytes_moved = 0
-
-    def get(self, key: bytes, /) -> bytes | None:
-        """Return a value or None."""
-        value = self.kept.get(key)
+        value = super().get(key)
         self.num_bytes_moved += len(value or b"")
         return value
 
-    def scan(self, prefix: bytes, /) -> Iterator[tuple[bytes, bytes]]:
-        """Yield keys that begin so."""
-        yield from [(key, value) for key, value in sorted(self.kept.items()) if key.startswith(prefix)]
-
     async def write(self, changes: Sequence[Change], stored: Callable[[], None], /) -> None:
         """Write changes in their order."""
-        for key, value in changes:
-            self.num_bytes_moved += len(value or b"")
-            if value is None:
-                self.kept.pop(key, None)
-            else:
-                self.kept[key] = value
-        stored()
-
-
-class DiskStore:
-    """State in RocksDB with the stitcher's limits, so that what lies on disk takes no memory."""
-
-    def __init__(self, folder: Path) -> None:
-        options = Options(raw_mode=True)
-        options.set_write_buffer_size(ROCKSDB_OPTIONS["write_buffer_size"])
-        options.set_max_write_buffer_number(ROCKSDB_OPTIONS["max_write_buffer_number"])
-        self._files = Rdict(str(folder), options, access_type=AccessType.read_write())
-
-    def get(self, key: bytes, /) -> bytes | None:
-        """Return a value or None."""
-        value: bytes | None = self._files.get(key)
-        return value
-
-    def scan(self, prefix: bytes, /) -> Iterator[tuple[bytes, bytes]]:
-        """Yield keys that begin so."""
-        for key, value in self._files.items(from_key=prefix):
-            if not key.startswith(prefix):
-                return
-            yield key, value
-
-    async def write(self, changes: Sequence[Change], stored: Callable[[], None], /) -> None:
-        """Write changes in their order."""
-        batch = WriteBatch(raw_mode=True)
-        for key, value in changes:
-            if value is None:
-                batch.delete(key)
-            else:
-                batch.put(key, value)
-        self._files.write(batch)
-        stored()
+        self.num_bytes_moved += sum(len(value or b"") for _, value in changes)
+        await super().write(changes, stored)
 
 
 @dataclass
@@ -223,63 +164,31 @@ class Stitched:
     peak_mib: float = 0.0
 
 
-@dataclass
-class _Shell(LoneShell):
-    store: Store
-    found: Stitched = field(default_factory=Stitched)
-    # Their hashes: the ids themselves would be most of what a big trace takes.
-    span_ids: set[int] = field(default_factory=set)
-
-    def open_store(self, partition: int, /) -> "_Shell":
-        return self
-
-    def get(self, key: bytes, /) -> bytes | None:
-        return self.store.get(key)
-
-    def scan(self, prefix: bytes, /) -> Iterator[tuple[bytes, bytes]]:
-        return self.store.scan(prefix)
-
-    async def write(self, changes: Sequence[Change], stored: Callable[[], None], /) -> None:
-        for key, value in changes:
-            if value is not None and len(value) > self.found.largest_change_bytes:
-                self.found.largest_change_bytes = len(value)
-                self.found.largest_change_key = repr(key)
-        await self.store.write(changes, stored)
-
-    async def send_record(
-        self, topic: str, partition: int, key: bytes | None, value: bytes, headers: Headers | None, /
-    ) -> Awaitable[Any]:
-        self.found.largest_output_bytes = max(self.found.largest_output_bytes, len(value))
-        if topic == _TOPOLOGY.spans:
-            self.span_ids.update(hash(span.span_id) for span in msgspec.json.decode(value, type=SpanBatch).spans)
-        self.found.num_dead += topic == _TOPOLOGY.dead_letter
-        return acknowledged()
-
-
-class _Core:
-    def stitch(self, state: PartitionState, batch: EventBatch, rev: int, /) -> StitchResult:
-        return stitch_batch(state, batch, rev, PRICES, RULES)
-
-    def tick(
-        self, state: PartitionState, tenant_id: str, agent_id: str, at_us: int, rev: int, is_minute: bool, /
-    ) -> StitchResult:
-        return tick_agent(state, tenant_id, agent_id, at_us, rev, PRICES, RULES, with_fact=is_minute)
-
-
-async def stitch(records: Iterator[bytes], store: Store) -> Stitched:
+async def stitch(records: Iterator[bytes], store: PartitionStore) -> Stitched:
     """Stitch records by the shipped routine, one after another."""
-    shell = _Shell(store)
-    stitcher = Stitcher(shell, _Core(), _TOPOLOGY)
+    found = Stitched()
+    # Their hashes: the ids themselves would be most of what a big trace takes.
+    span_ids: set[int] = set()
+
+    def look(topic: str, value: bytes) -> None:
+        if topic == _TOPOLOGY.spans:
+            span_ids.update(hash(span.span_id) for span in msgspec.json.decode(value, type=SpanBatch).spans)
+        found.num_dead += topic == _TOPOLOGY.dead_letter
+
+    shell = LoneShell(store, look)
+    stitcher = Stitcher(shell, BookCore(PRICES, RULES), _TOPOLOGY)
     began_s = time.process_time()
     for offset, value in enumerate(records):
         record_began_s = time.process_time()
         await stitcher.process(SourceRecord(0, offset, None, value, _ASSIGNMENT))
         await stitcher.drain()
-        shell.found.slowest_record_s = max(shell.found.slowest_record_s, time.process_time() - record_began_s)
+        found.slowest_record_s = max(found.slowest_record_s, time.process_time() - record_began_s)
     stitcher.close()
-    shell.found.cpu_s = time.process_time() - began_s
-    shell.found.num_spans = len(shell.span_ids)
-    return shell.found
+    found.cpu_s = time.process_time() - began_s
+    found.num_spans = len(span_ids)
+    found.largest_output_bytes = shell.largest_output_bytes
+    found.largest_change_bytes, found.largest_change_key = shell.largest_change_bytes, shell.largest_change_key
+    return found
 
 
 def _records_in(file: Path) -> Iterator[bytes]:
@@ -302,13 +211,6 @@ def measure(shape: str, num_spans: int, folder: Path) -> Stitched:
     command = [sys.executable, "-m", "tests.faults.big_traces", "--stitch", str(file)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     return Stitched(**{**json.loads(done.stdout), "num_events": num_events})
-
-
-def _peak_mib() -> float:
-    """The most memory this process ever had; ``getrusage`` begins with that of the process that started it."""
-    status = Path("/proc/self/status").read_text().splitlines()
-    (peak,) = [line.split()[1] for line in status if line.startswith("VmHWM:")]
-    return int(peak) / 1024
 
 
 def findings_of(shape: str, num_spans: int, big: Stitched, small: Stitched, max_ratio: float) -> list[str]:
@@ -354,8 +256,8 @@ def main() -> int:
     wanted = parser.parse_args()
     if wanted.stitch is not None:
         with tempfile.TemporaryDirectory() as folder:
-            found = asyncio.run(stitch(_records_in(wanted.stitch), DiskStore(Path(folder) / "state")))
-        found.peak_mib = _peak_mib()
+            found = asyncio.run(stitch(_records_in(wanted.stitch), open_state(Path(folder))))
+        found.peak_mib = peak_rss_bytes() / 2**20
         print(json.dumps(asdict(found)))
         return 0
     findings = run_full_sizes(lambda line: print(line, flush=True))

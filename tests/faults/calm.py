@@ -11,34 +11,17 @@ from typing import Final
 
 import msgspec
 
-from producers.contracts.event import EventBatch
 from stream_jobs.contracts.alert import Alert, AlertBatch
 from stream_jobs.contracts.span import Span, SpanBatch
 from stream_jobs.contracts.trace import Trace, TraceBatch
 from stream_jobs.core.cost import PriceBook
-from stream_jobs.core.stitch import StitchResult, read_rules, stitch_batch, tick_agent
+from stream_jobs.core.stitch import read_rules
 from stream_jobs.processors.again import Again
-from stream_jobs.processors.state import PartitionState
+from stream_jobs.processors.backtest import BookCore
 from stream_jobs.processors.topology import Topology
 from stream_jobs.settings import StitcherSettings
 
 _TOPOLOGY: Final = Topology.with_prefix("")
-
-
-class _FileCore:
-    """The core with the files of the stack; the tenants of a campaign set no rules of their own."""
-
-    def __init__(self, settings: StitcherSettings) -> None:
-        self._prices = PriceBook.from_toml(settings.prices_file.read_text())
-        self._rules = read_rules(settings.rules_file.read_text())
-
-    def stitch(self, state: PartitionState, batch: EventBatch, rev: int, /) -> StitchResult:
-        return stitch_batch(state, batch, rev, self._prices, self._rules)
-
-    def tick(
-        self, state: PartitionState, tenant_id: str, agent_id: str, at_us: int, rev: int, is_minute: bool, /
-    ) -> StitchResult:
-        return tick_agent(state, tenant_id, agent_id, at_us, rev, self._prices, self._rules, with_fact=is_minute)
 
 
 @dataclass
@@ -55,7 +38,9 @@ def stitch_calmly(
 ) -> dict[str, Calm]:
     """Stitch a whole log, partition by partition; return what it says of these tenants."""
     sent: list[tuple[str, bytes]] = []
-    with Again(_FileCore(settings), _TOPOLOGY, settings.log_generation) as again:
+    # The tenants of a campaign set no rules of their own.
+    core = BookCore(PriceBook.from_toml(settings.prices_file.read_text()), read_rules(settings.rules_file.read_text()))
+    with Again(core, _TOPOLOGY, settings.log_generation) as again:
         for partition, values in sorted(log.items()):
             for offset, value in enumerate(values):
                 sent += again.work_on(partition, offset, value)

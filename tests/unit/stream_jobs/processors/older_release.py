@@ -15,9 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from producers.contracts.event import EventBatch, encode_event_batch, make_tick
-from stream_jobs.core.stitch import StitchResult, stitch_batch, tick_agent
-from stream_jobs.processors.state import PartitionState
+from producers.contracts.event import encode_event_batch, make_tick
+from stream_jobs.processors.backtest import BookCore
 from stream_jobs.processors.stitcher import Stitcher
 from tests.captures import ROOT
 from tests.unit.stream_jobs.core.stitching import PRICES, RULES, batch_of, events_of, lines_of
@@ -28,20 +27,6 @@ SCENARIOS: Final = ("multi-tool", "runaway", "subagent", "tool-error")
 BATCH_EVENTS: Final = 5
 # Soon after the instant at which the batches say they came.
 TICK_US: Final = 1_000_000
-
-
-class CapturedCore:
-    """The shipped core with the prices of the captures."""
-
-    def stitch(self, state: PartitionState, batch: EventBatch, rev: int, /) -> StitchResult:
-        """Apply a batch."""
-        return stitch_batch(state, batch, rev, PRICES, RULES)
-
-    def tick(
-        self, state: PartitionState, tenant_id: str, agent_id: str, at_us: int, rev: int, is_minute: bool, /
-    ) -> StitchResult:
-        """Let time pass."""
-        return tick_agent(state, tenant_id, agent_id, at_us, rev, PRICES, RULES, with_fact=is_minute)
 
 
 @dataclass(frozen=True)
@@ -59,7 +44,7 @@ def stitch_records(records: list[bytes], kept: dict[bytes, bytes]) -> list[tuple
     shell = Shell(kept=kept, acknowledge=True)
 
     async def run() -> None:
-        stitcher = Stitcher(shell, CapturedCore(), TOPOLOGY)
+        stitcher = Stitcher(shell, BookCore(PRICES, RULES), TOPOLOGY)
         for offset, value in enumerate(records):
             await stitcher.process(record(offset, value))
             await stitcher.drain()

@@ -5,7 +5,8 @@ import asyncio
 import pytest
 
 from infra.runtime.topics import MAX_RECORD_BYTES
-from tests.faults.big_traces import SHAPES, MemoryStore, Stitched, records_of, stitch
+from stream_jobs.processors.journal import CORE_PREFIX
+from tests.faults.big_traces import SHAPES, CountingStore, Stitched, records_of, stitch
 
 # Above the bounds of lists in values, so that a list without a bound shows.
 SMALL, LARGE = 300, 1_200
@@ -15,14 +16,14 @@ SMALL_CHAIN, LARGE_CHAIN = 300, 600
 MAX_CHANGE_BYTES = MAX_RECORD_BYTES + 1_000
 
 
-def stitched(shape: str, num_spans: int) -> tuple[Stitched, MemoryStore]:
-    store = MemoryStore()
+def stitched(shape: str, num_spans: int) -> tuple[Stitched, CountingStore]:
+    store = CountingStore()
     return asyncio.run(stitch(records_of(SHAPES[shape](num_spans)), store)), store
 
 
-def largest_value(store: MemoryStore) -> int:
+def largest_value(store: CountingStore) -> int:
     """Of the core's values; a journal is as long as what one record changes, and cut into parts."""
-    return max(len(value) for key, value in store.kept.items() if key.startswith(b"s"))
+    return max(len(value) for _, value in store.scan(CORE_PREFIX))
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -42,6 +43,6 @@ def test_a_trace_four_times_as_long_has_no_larger_values(shape: str) -> None:
 
 def test_what_waits_for_a_late_parent_is_linked_from_every_page() -> None:
     found, store = stitched("orphans", LARGE)
-    pages = [key for key in store.kept if b"\x1fw\x1fharness-late\x1f" in key]
+    pages = [key for key, _ in store.scan(b"") if b"\x1fw\x1fharness-late\x1f" in key]
     assert len(pages) >= 2
     assert found.num_spans == LARGE
