@@ -64,8 +64,12 @@ class LogSource:
         *,
         on_lost: Callable[[int], None],
         num_records: int = 500,
+        fetch_bytes: int = 1,
     ) -> None:
-        """``on_lost`` hears how many records retention deleted before they were read."""
+        """``on_lost`` hears how many records retention deleted before they were read.
+
+        The broker answers when it has ``fetch_bytes``, or after a tenth of a second.
+        """
         self.topics, self._on_lost, self._num_records = tuple(topics), on_lost, num_records
         self._admin = AdminClient({**kafka_connection(bootstrap), "socket.timeout.ms": int(TIMEOUT_S * 1000)})
         self._consumer = Consumer(
@@ -77,6 +81,7 @@ class LogSource:
                 # Any other value would jump over records without a word.
                 "auto.offset.reset": "error",
                 "allow.auto.create.topics": False,
+                "fetch.min.bytes": fetch_bytes,
                 "fetch.wait.max.ms": 100,
                 "fetch.error.backoff.ms": 100,
                 "reconnect.backoff.max.ms": 1_000,

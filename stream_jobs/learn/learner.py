@@ -33,6 +33,8 @@ from stream_jobs.settings import LearnerSettings
 DROP_OLD_EVERY_S: Final = 600.0
 # A person who scores a run waits for the transaction that is under way.
 MAX_RECORDS: Final = 25
+# Nobody waits for a score by the millisecond; many small answers cost the broker more.
+FETCH_BYTES: Final = 64 * 1024
 # Far below a record's size: a score has at most three kilobytes.
 MAX_PER_RECORD: Final = 100
 
@@ -51,6 +53,7 @@ class Learner:
             f"{prefix}clawtrace.learner",
             on_lost=metrics.LOST_RECORDS.inc,
             num_records=MAX_RECORDS,
+            fetch_bytes=FETCH_BYTES,
         )
         self._reader = BatchReader(
             source, marks, _decoder.decode, max_unreadable_in_a_row=settings.learner_max_consecutive_dead

@@ -29,6 +29,8 @@ from stream_jobs.settings import NotifierSettings
 
 DROP_OLD_EVERY_S: Final = 600.0
 MAX_RECORDS: Final = 200
+# A message is on its way for longer; many small answers cost the broker more.
+FETCH_BYTES: Final = 64 * 1024
 # Clocks of broker and database differ a little.
 CLOCKS_DIFFER: Final = timedelta(seconds=2)
 
@@ -47,6 +49,7 @@ class Planner:
             f"{prefix}clawtrace.notifier",
             on_lost=metrics.LOST_RECORDS.inc,
             num_records=MAX_RECORDS,
+            fetch_bytes=FETCH_BYTES,
         )
         self._reader = BatchReader(
             source, marks, _decoder.decode, max_unreadable_in_a_row=settings.notify_max_consecutive_dead
