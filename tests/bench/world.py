@@ -49,21 +49,22 @@ class World:
 
 
 @contextmanager
-def running_world() -> Iterator[World]:
-    """Start the stack, make the keys, yield both, stop it."""
+def running_world(**settings: str) -> Iterator[World]:
+    """Start the stack, make the keys, yield both, stop it. ``settings`` are environment variables."""
     started_s = time.monotonic()
     with (
-        running_stack(".clawtrace-bench", PORT_BASE, **QUICKER_MARKS) as environment,
+        running_stack(".clawtrace-bench", PORT_BASE, **QUICKER_MARKS, **settings) as environment,
         httpx2.Client(timeout=60, trust_env=False) as client,
     ):
         cold_start_s = time.monotonic() - started_s
         settings = settings_of(environment)
-        keys = tuple(_make_key(environment, number) for number in range(NUM_AGENTS))
+        keys = tuple(make_key(environment, TENANT, number) for number in range(NUM_AGENTS))
         yield World(environment, settings, Doors(settings, client), keys, cold_start_s)
 
 
-def _make_key(environment: dict[str, str], number: int) -> str:
-    owner = ("--tenant", TENANT, "--agent", f"agent-{number}")
+def make_key(environment: dict[str, str], tenant_id: str, number: int) -> str:
+    """Make a key for events of one agent."""
+    owner = ("--tenant", tenant_id, "--agent", f"agent-{number}")
     made = run_clawtrace("keys", "create", *owner, "--scope", "ingest", "--json", environment=environment)
     return str(json.loads(made.stdout)["key"])
 
