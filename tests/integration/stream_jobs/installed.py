@@ -6,14 +6,16 @@ import subprocess
 import sys
 import time
 import uuid
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar, TypeVar
 from urllib.error import URLError
 from urllib.request import urlopen
 
+import msgspec
 import sqlalchemy as sa
 from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
@@ -25,9 +27,12 @@ from infra.runtime.database import make_engine, migrate
 from infra.runtime.kafka import provision_topics
 from infra.runtime.settings import PORT_OFFSETS, StackSettings
 from infra.runtime.topics import TopicSpec
+from stream_jobs.batch_reader import NumberedBatch
 from tests.integration.stream_jobs.harness import DEADLINE_S, KAFKA_TIMEOUT_S, ROOT, free_port_base
 
 ENDED_WITHIN_MS = 30_000
+
+_Batch = TypeVar("_Batch", bound=NumberedBatch)
 
 
 @dataclass
@@ -46,6 +51,8 @@ class Installed:
 
     def __post_init__(self) -> None:
         """Make topics and database."""
+        self._revs: dict[tuple[str, int], int] = defaultdict(int)
+        self._sent: list[tuple[str, int, bytes]] = []
         self.bootstrap = self.stack.kafka_bootstrap
         provision_topics(self.bootstrap, [replace(spec, name=self.prefix + spec.name) for spec in self.specs])
         self._url = make_url(self.stack.database_url())
@@ -64,6 +71,23 @@ class Installed:
         self._producer = Producer(
             {"bootstrap.servers": self.bootstrap, "linger.ms": 0, "acks": "all", "enable.idempotence": True}
         )
+
+    def next_rev(self, topic: str, partition: int) -> int:
+        """The number of the next batch of a partition."""
+        self._revs[topic, partition] += 1
+        return self._revs[topic, partition]
+
+    def send(self, topic: str, partition: int, batch: Any) -> None:
+        """Put a batch into a topic, as its writer does."""
+        value = msgspec.json.encode(batch)
+        self._sent.append((topic, partition, value))
+        self.put(topic, partition, value)
+
+    def send_again(self, num_records: int) -> None:
+        """Send the last batches once more, as a stitcher that was killed does."""
+        for topic, partition, value in self._sent[-num_records:]:
+            self.put(topic, partition, value)
+        self.flush()
 
     def put(self, topic: str, partition: int, value: bytes) -> None:
         """Put a record into a topic."""
@@ -126,6 +150,28 @@ class Installed:
     @property
     def _port(self) -> int:
         return self.port_base + PORT_OFFSETS[f"{self.process_name}_metrics"]
+
+    def count(self, query: str) -> int:
+        """The number that a query gives."""
+        with self.engine.connect() as connection:
+            return int(connection.scalar(sa.text(query)) or 0)
+
+    def batches(self, topic: str, kind: type[_Batch]) -> list[_Batch]:
+        """Batches as readers take them, in the order of revisions.
+
+        What is not above the mark of its partition must be, to the byte, what was sent before.
+        """
+        marks: dict[int, tuple[int, int]] = {}
+        found: dict[tuple[int, int], bytes] = {}
+        for partition, value in self._read(topic):
+            batch = msgspec.json.decode(value, type=kind)
+            mark = (batch.rev, batch.part)
+            if mark > marks.get(partition, (-1, -1)):
+                marks[partition] = mark
+                found[mark] = value
+            else:
+                assert found[mark] == value, "sent again with other bytes, or out of order"
+        return [msgspec.json.decode(found[mark], type=kind) for mark in sorted(found)]
 
     def _read(self, topic: str) -> Iterator[tuple[int, bytes]]:
         name = self.prefix + topic

@@ -6,7 +6,6 @@ from collections import defaultdict
 from decimal import Decimal
 from typing import Any, ClassVar
 
-import msgspec
 import sqlalchemy as sa
 from typer.testing import CliRunner
 
@@ -37,10 +36,8 @@ class Keeping(Installed):
     def __post_init__(self) -> None:
         """Make topics and database."""
         super().__post_init__()
-        self._revs: dict[int, int] = defaultdict(int)
         # What was sent, by agent: the ledger that counters must agree with.
         self.ledger: dict[str, Decimal] = defaultdict(Decimal)
-        self._sent: list[tuple[int, bytes]] = []
 
     def settings(self) -> BudgetsSettings:
         """Settings of a keeper, for use inside the test's own process."""
@@ -57,8 +54,7 @@ class Keeping(Installed):
     def spend(self, agent_id: str, usd: str, *, partition: int = 0, at_us: int | None = None) -> None:
         """Put one spend into the topic, as the stitcher does."""
         now_us = time.time_ns() // 1000
-        self._revs[partition] += 1
-        rev = self._revs[partition]
+        rev = self.next_rev(SPEND.name, partition)
         one = Spend(
             trace_id="t1",
             span_id=f"s{partition}-{rev}",
@@ -73,15 +69,7 @@ class Keeping(Installed):
         part = first_part_of(f"{TENANT}|{agent_id}".encode()) if rev % 2 else 0
         batch = SpendBatch(tenant_id=TENANT, agent_id=agent_id, rev=rev, part=part, received_at_us=now_us, spends=[one])
         self.ledger[agent_id] += Decimal(usd)
-        value = msgspec.json.encode(batch)
-        self._sent.append((partition, value))
-        self.put(SPEND.name, partition, value)
-
-    def send_again(self, num_records: int) -> None:
-        """Send the last records once more, as a stitcher that was killed does."""
-        for partition, value in self._sent[-num_records:]:
-            self.put(SPEND.name, partition, value)
-        self.flush()
+        self.send(SPEND.name, partition, batch)
 
     def counted(self) -> dict[str, Decimal]:
         """What Postgres says was spent, by agent."""
@@ -99,23 +87,11 @@ class Keeping(Installed):
 
     def num_unsent(self) -> int:
         """Records that wait to be sent."""
-        with self.engine.connect() as connection:
-            unsent = sa.text("SELECT count(*) FROM control.budget_outbox WHERE sent_at IS NULL")
-            return int(connection.scalar(unsent) or 0)
+        return self.count("SELECT count(*) FROM control.budget_outbox WHERE sent_at IS NULL")
 
     def alerts(self) -> list[Alert]:
-        """Alerts as the sink takes them: what is not above the mark of its partition is dropped."""
-        marks: dict[int, tuple[int, int]] = {}
-        found: dict[tuple[int, int], list[Alert]] = {}
-        for partition, value in self._read(BUDGET_ALERTS.name):
-            batch = msgspec.json.decode(value, type=AlertBatch)
-            mark = (batch.rev, batch.part)
-            if mark > marks.get(partition, (-1, -1)):
-                marks[partition] = mark
-                found[mark] = batch.alerts
-            else:
-                assert found[mark] == batch.alerts, "sent again with other bytes, or out of order"
-        return [alert for mark in sorted(found) for alert in found[mark]]
+        """Alerts as readers take them."""
+        return [alert for batch in self.batches(BUDGET_ALERTS.name, AlertBatch) for alert in batch.alerts]
 
     def told(self) -> list[GuardMessage]:
         """What guards were told, partition by partition, repetitions included."""

@@ -1,11 +1,9 @@
 """A learner with topics and a database of its own, that can be killed, and all that came out of it."""
 
 import time
-from collections import defaultdict
 from decimal import Decimal
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 
-import msgspec
 import sqlalchemy as sa
 
 from stream_jobs.contracts.alert import Alert, AlertBatch
@@ -30,8 +28,6 @@ name = "ended"
 kind = "ended"
 """
 
-_Batch = TypeVar("_Batch", AlertBatch, ScoreBatch)
-
 
 class Learning(Installed):
     """Topics under a prefix, a database, and learners as processes."""
@@ -47,8 +43,6 @@ class Learning(Installed):
     def __post_init__(self) -> None:
         """Make topics and database."""
         super().__post_init__()
-        self._revs: dict[int, int] = defaultdict(int)
-        self._sent: list[tuple[int, bytes]] = []
         # Newest card of each trace: the ledger that the learner's memory must agree with.
         self.ledger: dict[str, Card] = {}
         self._started_at_us = time.time_ns() // 1000
@@ -63,8 +57,7 @@ class Learning(Installed):
         self, trace_id: str, usd: str | None, *, agent_id: str = "laptop", partition: int = 0, **more: Any
     ) -> Card:
         """Put one card into the topic, as the stitcher does; each begins a second after the one before."""
-        self._revs[partition] += 1
-        rev = self._revs[partition]
+        rev = self.next_rev(CARDS.name, partition)
         self._started_at_us += 1_000_000
         known = self.ledger.get(trace_id)
         values: dict[str, Any] = {"task_id": "agent:main:cron:nightly", "status": "ok", "duration_ms": 1000, **more}
@@ -79,20 +72,12 @@ class Learning(Installed):
             **values,
         )
         self.ledger[trace_id] = card
-        value = msgspec.json.encode(CardBatch(tenant_id=TENANT, agent_id=agent_id, rev=rev, cards=[card]))
-        self._sent.append((partition, value))
-        self.put(CARDS.name, partition, value)
+        self.send(CARDS.name, partition, CardBatch(tenant_id=TENANT, agent_id=agent_id, rev=rev, cards=[card]))
         return card
 
     def age(self, days: int) -> None:
         """Let the next runs have begun so many days earlier."""
         self._started_at_us -= days * 86_400_000_000
-
-    def send_again(self, num_records: int) -> None:
-        """Send the last records once more, as a stitcher that was killed does."""
-        for partition, value in self._sent[-num_records:]:
-            self.put(CARDS.name, partition, value)
-        self.flush()
 
     def learned(self) -> dict[str, tuple[int, Decimal | None]]:
         """What Postgres remembers: revision and cost by trace."""
@@ -109,28 +94,12 @@ class Learning(Installed):
 
     def num_unsent(self) -> int:
         """Records that wait to be sent."""
-        with self.engine.connect() as connection:
-            unsent = sa.text("SELECT count(*) FROM control.learner_outbox WHERE sent_at IS NULL")
-            return int(connection.scalar(unsent) or 0)
+        return self.count("SELECT count(*) FROM control.learner_outbox WHERE sent_at IS NULL")
 
     def alerts(self) -> list[Alert]:
         """Alerts as readers take them."""
-        return [alert for batch in self._batches(LEARN_ALERTS.name, AlertBatch) for alert in batch.alerts]
+        return [alert for batch in self.batches(LEARN_ALERTS.name, AlertBatch) for alert in batch.alerts]
 
     def scores(self) -> list[Score]:
         """Scores as readers take them, every revision."""
-        return [score for batch in self._batches(SCORES.name, ScoreBatch) for score in batch.scores]
-
-    def _batches(self, topic: str, kind: type[_Batch]) -> list[_Batch]:
-        """What is above the mark of its partition, in the order of revisions; the rest must be what was sent before."""
-        marks: dict[int, tuple[int, int]] = {}
-        found: dict[tuple[int, int], _Batch] = {}
-        for partition, value in self._read(topic):
-            batch = msgspec.json.decode(value, type=kind)
-            mark = (batch.rev, batch.part)
-            if mark > marks.get(partition, (-1, -1)):
-                marks[partition] = mark
-                found[mark] = batch
-            else:
-                assert found[mark] == batch, "sent again with other bytes, or out of order"
-        return [found[mark] for mark in sorted(found)]
+        return [score for batch in self.batches(SCORES.name, ScoreBatch) for score in batch.scores]

@@ -2,11 +2,7 @@
 
 import json
 import time
-from collections import defaultdict
 from typing import Any, ClassVar
-
-import msgspec
-import sqlalchemy as sa
 
 from stream_jobs.contracts.alert import Alert, AlertBatch, AlertSeverity, AlertState
 from stream_jobs.contracts.topics import ALERTS, BUDGET_ALERTS, LEARN_ALERTS
@@ -32,12 +28,6 @@ class Notifying(Installed):
         "CLAWTRACE_NOTIFY_BASE_URL": "http://clawtrace.test",
     }
 
-    def __post_init__(self) -> None:
-        """Make topics and database."""
-        super().__post_init__()
-        self._revs: dict[tuple[str, int], int] = defaultdict(int)
-        self._sent: list[tuple[str, int, bytes]] = []
-
     def add(self, kind: str, name: str, *options: str) -> None:
         """Add a channel by the command."""
         done = self.clawtrace("channels", "add", kind, name, "--tenant", TENANT, *options)
@@ -61,8 +51,7 @@ class Notifying(Installed):
         tenant_id: str = TENANT,
     ) -> tuple[str, int, str]:
         """Put one change of an alert into a topic, as its writer does; returns alert, rev and state."""
-        self._revs[topic, partition] += 1
-        rev = self._revs[topic, partition]
+        rev = self.next_rev(topic, partition)
         one = Alert(
             tenant_id=tenant_id,
             agent_id="laptop",
@@ -79,21 +68,8 @@ class Notifying(Installed):
         # Every other one as a tick leads to it: its parts are numbered far above 32 bits.
         part = first_part_of(f"{tenant_id}|laptop".encode()) if rev % 2 else 0
         batch = AlertBatch(tenant_id=tenant_id, agent_id="laptop", rev=rev, part=part, alerts=[one])
-        value = msgspec.json.encode(batch)
-        self._sent.append((topic, partition, value))
-        self.put(topic, partition, value)
+        self.send(topic, partition, batch)
         return one.alert_id, rev, state
-
-    def send_again(self, num_records: int) -> None:
-        """Send the last records once more, as a stitcher that was killed does."""
-        for topic, partition, value in self._sent[-num_records:]:
-            self.put(topic, partition, value)
-        self.flush()
-
-    def count(self, query: str) -> int:
-        """The number that a query gives."""
-        with self.engine.connect() as connection:
-            return int(connection.scalar(sa.text(query)) or 0)
 
     def num_read(self) -> int:
         """Records that were taken up."""
