@@ -8,7 +8,7 @@ compares with this app.
 
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 import structlog
@@ -25,8 +25,8 @@ from api.access.roles import ROLE_FIELD, role_of
 from api.kit.cursor import InvalidCursor
 from api.kit.known_query import refuse_unknown_query
 from api.kit.limits import RequestLimits
-from api.learn.distiller import open_distiller
-from api.learn.judge import open_judge
+from api.learn.distiller import Distiller
+from api.learn.judge import ModelJudge
 from api.mcp import server as mcp_server
 from api.metrics import REQUEST_SECONDS, REQUESTS
 from api.repositories.errors import QueryTimeout, TooManyQueries, TrinoAway
@@ -66,7 +66,9 @@ from api.routers import (
 from api.services import ClientGone, open_services
 from api.settings import ApiSettings
 from api.sqlguard.errors import SqlError
-from api.tracy.service import open_tracy
+from api.tracy.model import Model
+from api.tracy.own_trace import OwnTraces
+from api.tracy.service import Tracy
 from api.tracy.settings import TracySettings
 from infra.runtime.database import DatabaseAway
 from infra.runtime.problem import (
@@ -129,10 +131,12 @@ def create_app(settings: ApiSettings, tracy_settings: TracySettings | None = Non
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with (
             open_services(settings) as services,
-            open_tracy(about_tracy, services) as app.state.tracy,
-            open_distiller(about_tracy, services) as app.state.distiller,
-            open_judge(about_tracy) as app.state.judge,
+            aclosing(Model(about_tracy)) as model,
+            aclosing(OwnTraces(about_tracy)) as own_traces,
         ):
+            app.state.tracy = Tracy(about_tracy, services, model, own_traces)
+            app.state.distiller = Distiller(about_tracy, services, model, own_traces)
+            app.state.judge = ModelJudge(about_tracy, model)
             app.state.services = services
             app.state.door = services.door
             mcp_door.open(services.keys, app.state.tracy)

@@ -7,10 +7,9 @@ proposed, the same checks stand before the skill. Nothing is stored.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator
 from dataclasses import asdict
-from typing import Annotated, Any, Final, cast
+from typing import Annotated, Final, cast
 
 import structlog
 from fastapi import Depends, Request
@@ -29,7 +28,7 @@ from api.repositories.scope import Scope
 from api.schemas.skills import DistilledSkill, DistillRequest
 from api.services import Services
 from api.tracy.model import Model, ModelFailed
-from api.tracy.own_trace import OwnRun, send_own_trace
+from api.tracy.own_trace import OwnRun, OwnTraces
 from api.tracy.settings import HOW_TO_CONFIGURE, TracySettings
 from api.tracy.writer import Event
 from infra.runtime.database import DatabaseAway
@@ -42,12 +41,12 @@ _AWAY: Final = "The tables cannot be read now. Try again in a minute."
 class Distiller:
     """Distils with the model of Tracy, under its limits."""
 
-    def __init__(self, settings: TracySettings, services: Services) -> None:
+    def __init__(self, settings: TracySettings, services: Services, model: Model, own_traces: OwnTraces) -> None:
         self._settings = settings
         self._services = services
-        self._model = Model(settings)
+        self._model = model
+        self._own_traces = own_traces
         self._places = asyncio.Semaphore(settings.tracy_max_questions)
-        self._background: set[asyncio.Task[Any]] = set()
 
     async def run(self, scope: Scope, wanted: DistillRequest) -> AsyncGenerator[Event]:
         """Yield the events of one distillation: ``progress``, ``skill``, ``done``; or ``error``."""
@@ -83,13 +82,8 @@ class Distiller:
         finally:
             DISTILLATIONS.labels(outcome).inc()
             _count(proposal)
-            self._record(proposal, outcome)
-
-    async def close(self) -> None:
-        """Finish what runs in the background and close the connections."""
-        if self._background:
-            await asyncio.wait(self._background, timeout=5)
-        await self._model.close()
+            failed = None if outcome == "done" else outcome
+            self._own_traces.record(OwnRun("distill", "a skill to distil", proposal.steps, failed))
 
     async def _events(self, scope: Scope, wanted: DistillRequest, proposal: Proposal) -> AsyncGenerator[Event]:
         yield _progress("reading", 0, 0)
@@ -142,13 +136,6 @@ class Distiller:
             return None if proposal.patches else str(failure)
         return None if proposal.patches or proposal.refused else "The model proposed nothing."
 
-    def _record(self, proposal: Proposal, outcome: str) -> None:
-        failed = None if outcome == "done" else outcome
-        run = OwnRun("distill", "a skill to distil", proposal.steps, failed)
-        task = asyncio.ensure_future(send_own_trace(self._settings, run))
-        self._background.add(task)
-        task.add_done_callback(self._background.discard)
-
 
 def _count(proposal: Proposal) -> None:
     for step in proposal.steps:
@@ -163,16 +150,6 @@ def _progress(step: str, num_done: int, num_all: int) -> Event:
 
 def _failed(code: str, message: str) -> Event:
     return "error", {"code": code, "message": message}
-
-
-@asynccontextmanager
-async def open_distiller(settings: TracySettings, services: Services) -> AsyncIterator[Distiller]:
-    """Make the distiller; close it at the end."""
-    distiller = Distiller(settings, services)
-    try:
-        yield distiller
-    finally:
-        await distiller.close()
 
 
 def distiller_of(request: Request) -> Distiller:

@@ -5,10 +5,8 @@ Downstream: api/tracy/answer.py, sessions.py, own_trace.py.
 Guarantee: without a model every route answers and says how to set one; a turn that failed leaves its session usable.
 """
 
-import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Annotated, Any, cast
+from collections.abc import AsyncGenerator
+from typing import Annotated, cast
 
 import structlog
 from fastapi import Depends, Request
@@ -21,7 +19,7 @@ from api.sqlguard.errors import SqlError
 from api.tracy.answer import Answer, Answerer
 from api.tracy.model import Model
 from api.tracy.own_answer import NUM_QUERIES, own_answer
-from api.tracy.own_trace import OwnRun, send_own_trace
+from api.tracy.own_trace import OwnRun, OwnTraces
 from api.tracy.reader import Reader
 from api.tracy.sessions import SessionFull, SessionStore, Turn, history_of, new_session_id
 from api.tracy.settings import HOW_TO_CONFIGURE, TracySettings
@@ -37,14 +35,13 @@ NOT_CONFIGURED: Event = ("error", {"code": "not-configured", "message": HOW_TO_C
 class Tracy:
     """The analyst of this process."""
 
-    def __init__(self, settings: TracySettings, services: Services) -> None:
+    def __init__(self, settings: TracySettings, services: Services, model: Model, own_traces: OwnTraces) -> None:
         self.settings = settings
         self.sessions = SessionStore(services.database)
         self._services = services
         self._policies = PoliciesRepository(services.database)
-        self._model = Model(settings)
-        self._answerer = Answerer(settings, self._model)
-        self._background: set[asyncio.Task[Any]] = set()
+        self._answerer = Answerer(settings, model)
+        self._own_traces = own_traces
 
     def toolbox(
         self, scope: Scope, *, agent_id: str | None = None, payloads_allowed: bool = False, max_queries: int = 0
@@ -111,28 +108,9 @@ class Tracy:
         except TooManyQueries as error:
             yield "error", {"code": "too-busy", "message": f"Too busy: {error}."}
 
-    async def close(self) -> None:
-        """Finish what runs in the background and close the connections."""
-        if self._background:
-            await asyncio.wait(self._background, timeout=5)
-        await self._model.close()
-
     def _record(self, answer: Answer) -> None:
         session = "evolve" if answer.about_itself else "chat"
-        run = OwnRun(session, "a question to Tracy", answer.steps, answer.failed)
-        task = asyncio.ensure_future(send_own_trace(self.settings, run))
-        self._background.add(task)
-        task.add_done_callback(self._background.discard)
-
-
-@asynccontextmanager
-async def open_tracy(settings: TracySettings, services: Services) -> AsyncIterator[Tracy]:
-    """Make Tracy; close her at the end."""
-    tracy = Tracy(settings, services)
-    try:
-        yield tracy
-    finally:
-        await tracy.close()
+        self._own_traces.record(OwnRun(session, "a question to Tracy", answer.steps, answer.failed))
 
 
 def tracy_of(request: Request) -> Tracy:
