@@ -77,6 +77,7 @@ from infra.runtime.problem import (
     document_problems,
     install_problem_handlers,
     invalid,
+    problem_responses,
     too_busy,
     unavailable,
 )
@@ -119,6 +120,8 @@ _MODULES = (
     skills,
     health,
 )
+# Of every route behind a key; a route adds its own.
+_REFUSALS = problem_responses(401, 403, 422, 429, 503)
 _ROUTERS: tuple[APIRouter, ...] = tuple(module.router for module in _MODULES)
 
 
@@ -155,7 +158,7 @@ def create_app(settings: ApiSettings, tracy_settings: TracySettings | None = Non
         # An OpenID provider may bring parameters of its own along, a probe may have one against caches.
         is_strict = router not in (session.router, health.router)
         strict = [Depends(refuse_unknown_query)] if is_strict else []
-        app.include_router(router, dependencies=strict)
+        app.include_router(router, dependencies=strict, responses={} if router is health.router else _REFUSALS)
     # A route and not a mount: a mount would send clients from /mcp to /mcp/.
     app.router.routes.append(Route(mcp_server.PATH, endpoint=mcp_door, include_in_schema=False))
     # Last of the routes: it answers every address that is nobody else's.

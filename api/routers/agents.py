@@ -15,7 +15,7 @@ from api.repositories.scope import Scope
 from api.routers.window import FromAt, ToAt, recent_window
 from api.schemas.figures import AgentItem, AgentList, AgentMetrics, AgentTrends, Figures, TrendPoint
 from api.services import ScopeDep, Services, ServicesDep, while_connected
-from infra.runtime.problem import FieldError, invalid, problem_responses
+from infra.runtime.problem import FieldError, invalid
 
 router = APIRouter(prefix="/v1/agents", tags=["agents"])
 
@@ -23,10 +23,9 @@ AgentPath = Annotated[str, Path(min_length=1, max_length=64, description="The Op
 _MAX_AGENTS = 1_000
 _LONGEST = {"hour": timedelta(days=31), "day": timedelta(days=366)}
 _STEP = {"hour": timedelta(hours=1), "day": timedelta(days=1)}
-_ERRORS = problem_responses(401, 403, 422, 429, 503)
 
 
-@router.get("", summary="List agents with their figures", responses=_ERRORS)
+@router.get("", summary="List agents with their figures")
 async def list_agents(
     request: Request, scope: ScopeDep, services: ServicesDep, from_at: FromAt = None, to_at: ToAt = None
 ) -> AgentList:
@@ -42,7 +41,7 @@ async def list_agents(
     )
 
 
-@router.get("/{agent_id}/metrics", summary="Read the figures of an agent", responses=_ERRORS)
+@router.get("/{agent_id}/metrics", summary="Read the figures of an agent")
 async def get_metrics(
     request: Request,
     scope: ScopeDep,
@@ -56,7 +55,7 @@ async def get_metrics(
     return await while_connected(request, _metrics(scope, services, agent_id, window))
 
 
-@router.get("/{agent_id}/trends", summary="Read the figures of an agent by hour or day", responses=_ERRORS)
+@router.get("/{agent_id}/trends", summary="Read the figures of an agent by hour or day")
 async def get_trends(
     request: Request,
     scope: ScopeDep,

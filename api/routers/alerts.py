@@ -28,7 +28,7 @@ _LIST = "alerts"
 router = APIRouter(prefix="/v1/alerts", tags=["alerts"])
 
 AlertId = Annotated[str, Path(min_length=1, max_length=128, pattern=NO_CONTROLS, description="The alert.")]
-_CHANGES = problem_responses(401, 403, 404, 422, 429, 503)
+_CHANGES = problem_responses(404)
 
 
 class AlertConditions(BaseModel):
@@ -55,7 +55,7 @@ class AlertQuery(AlertConditions):
     limit: int = Field(50, ge=1, le=200, description="Alerts per page.")
 
 
-@router.get("", summary="List alerts, newest first", responses=problem_responses(401, 403, 422, 429, 503))
+@router.get("", summary="List alerts, newest first")
 async def list_alerts(
     request: Request, scope: ScopeDep, services: ServicesDep, query: Annotated[AlertQuery, Query()]
 ) -> AlertPage:

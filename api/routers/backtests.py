@@ -46,7 +46,7 @@ RuleName = Annotated[str, Path(min_length=1, max_length=64, pattern=NO_CONTROLS,
     "/{rule}/backtest",
     summary="Try a rule on what is stored",
     response_class=_EventStream,
-    responses={**_STREAM, **problem_responses(401, 403, 404, 422, 429, 503)},
+    responses={**_STREAM, **problem_responses(404)},
 )
 async def try_rule(
     request: Request, caller: OperatorDep, services: ServicesDep, rule: RuleName, wanted: BacktestRequest

@@ -33,11 +33,10 @@ _HASH = r"^[0-9a-f]{12}$"
 HashPath = Annotated[str, Path(alias="hash", pattern=_HASH, description="12 hex digits; the label `config` of runs.")]
 _MAX_VERSIONS = 200
 _USUAL = timedelta(days=30)
-_ERRORS = problem_responses(401, 403, 422, 429, 503)
-_ERRORS_OF_ONE = problem_responses(401, 403, 404, 422, 429, 503)
+_ERRORS_OF_ONE = problem_responses(404)
 
 
-@router.get("", summary="List the versions of an agent's configuration", responses=_ERRORS)
+@router.get("", summary="List the versions of an agent's configuration")
 async def list_configs(
     request: Request,
     scope: ScopeDep,

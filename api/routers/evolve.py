@@ -43,7 +43,7 @@ _bearer = HTTPBearer(auto_error=False, scheme_name="ObserveKey", description="A 
     "/ask",
     summary="Ask about oneself, as an agent",
     response_class=StreamingResponse,
-    responses={**STREAM_RESPONSE, **problem_responses(401, 403, 422, 429, 503)},
+    responses=STREAM_RESPONSE,
 )
 async def ask(
     request: Request,
@@ -65,7 +65,7 @@ async def ask(
 @router.post(
     "/skill",
     summary="Ask for a cheaper way to do one's own task, as an agent",
-    responses=problem_responses(401, 403, 404, 422, 429, 503),
+    responses=problem_responses(404),
 )
 async def skill(
     request: Request,

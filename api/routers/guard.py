@@ -40,13 +40,12 @@ _VERDICTS = "verdicts"
 _RETRY_AFTER_S = 5
 # Longer than any verdict holds.
 _RELEASES_REACH = timedelta(days=32)
-_READ = problem_responses(401, 403, 422, 429, 503)
-_ONE = problem_responses(401, 403, 404, 422, 429, 503)
+_ONE = problem_responses(404)
 AgentPath = Annotated[str, Path(min_length=1, max_length=64, pattern=NO_CONTROLS, description="The OpenClaw install.")]
 RunPath = Annotated[str, Path(min_length=1, max_length=128, pattern=NO_CONTROLS, description="The run.")]
 
 
-@router.get("/verdicts", summary="List what agents were told, newest first", responses=_READ)
+@router.get("/verdicts", summary="List what agents were told, newest first")
 async def list_verdicts(
     request: Request,
     scope: ScopeDep,

@@ -15,7 +15,6 @@ from api.live.records import EVENT_KINDS, EventKind
 from api.live.response import EVENT_STREAM, LiveResponse
 from api.live.stream import LiveFilter
 from api.services import ServicesDep
-from infra.runtime.problem import problem_responses
 
 router = APIRouter(prefix="/v1", tags=["live"])
 
@@ -34,7 +33,7 @@ _ANSWER: dict[int | str, dict[str, Any]] = {
     "/live",
     summary="Watch what happens",
     response_class=StreamingResponse,
-    responses={**_ANSWER, **problem_responses(401, 403, 422, 429, 503)},
+    responses=_ANSWER,
 )
 async def watch(
     request: Request,

@@ -32,8 +32,7 @@ router = APIRouter(prefix="/v1/prices", tags=["prices"])
 
 _RETRY_AFTER_S = 30
 _RATES = [name for name in PriceOverrideFields.model_fields if name.endswith("_usd_per_mtok")]
-_READ = problem_responses(401, 403, 422, 429, 503)
-_ONE = problem_responses(401, 403, 404, 422, 429, 503)
+_ONE = problem_responses(404)
 ProviderQuery = Annotated[
     str, Query(min_length=1, max_length=128, pattern=NO_CONTROLS, description="OpenClaw's name of the provider.")
 ]
@@ -42,7 +41,7 @@ ModelQuery = Annotated[
 ]
 
 
-@router.get("", summary="List prices", responses=_READ)
+@router.get("", summary="List prices")
 async def list_prices(
     scope: ScopeDep,
     services: ServicesDep,
@@ -78,7 +77,7 @@ async def find_price(
         raise _broken(error) from None
 
 
-@router.get("/overrides", summary="List the prices that were written down", responses=_READ)
+@router.get("/overrides", summary="List the prices that were written down")
 async def list_overrides(scope: ScopeDep, services: ServicesDep) -> PriceOverrideList:
     """List the tenant's own prices, and those of the install for all tenants."""
     try:
@@ -87,7 +86,7 @@ async def list_overrides(scope: ScopeDep, services: ServicesDep) -> PriceOverrid
         raise _broken(error) from None
 
 
-@router.put("/overrides", summary="Write a price down", responses=_READ)
+@router.put("/overrides", summary="Write a price down")
 async def set_override(caller: AdminDep, services: ServicesDep, wanted: PriceOverrideFields) -> PriceOverrideItem:
     """Write a price down for the tenant, in place of its own one for the same model and first day, tiers and all.
 
@@ -119,7 +118,7 @@ async def remove_override(
     return Response(status_code=204)
 
 
-@router.post("/overrides/check", summary="Try a price without writing it", responses=_READ)
+@router.post("/overrides/check", summary="Try a price without writing it")
 async def check_override(caller: OperatorDep, services: ServicesDep, wanted: PriceOverrideFields) -> PriceCheck:
     """Say whether a price can be written, and what the model costs before and after; nothing is written."""
     try:

@@ -21,8 +21,7 @@ from stream_jobs.admin import InvalidRule, NoSuchRule
 
 router = APIRouter(prefix="/v1/rules", tags=["rules"])
 
-_READ = problem_responses(401, 403, 422, 429, 503)
-_ONE = problem_responses(401, 403, 404, 422, 429, 503)
+_ONE = problem_responses(404)
 RuleName = Annotated[str, Path(min_length=1, max_length=64, pattern=NO_CONTROLS, description="The rule.")]
 AgentQuery = Annotated[
     str | None,
@@ -30,7 +29,7 @@ AgentQuery = Annotated[
 ]
 
 
-@router.get("", summary="List alert rules with their settings", responses=_READ)
+@router.get("", summary="List alert rules with their settings")
 async def list_rules(scope: ScopeDep, services: ServicesDep, agent_id: AgentQuery = None) -> RuleList:
     """List every rule: what it looks for, its settings with defaults, and what holds for the tenant or one agent."""
     found = await services.rules.list_all(scope, agent_id)

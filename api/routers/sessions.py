@@ -24,7 +24,7 @@ _USUAL = timedelta(days=30)
 AgentFilter = Annotated[str | None, Query(max_length=64, description="Only of this OpenClaw install.")]
 
 
-@router.get("", summary="List sessions", responses=problem_responses(401, 403, 422, 429, 503))
+@router.get("", summary="List sessions")
 async def list_sessions(
     request: Request,
     scope: ScopeDep,
@@ -86,7 +86,7 @@ async def _list(
 @router.get(
     "/{session_key:path}",
     summary="Read a session with its runs",
-    responses=problem_responses(401, 403, 404, 422, 429, 503),
+    responses=problem_responses(404),
 )
 async def get_session(
     request: Request,

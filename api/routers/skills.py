@@ -15,7 +15,6 @@ from api.learn.distiller import DistillerDep
 from api.schemas.skills import DistillRequest
 from api.services import ScopeDep
 from api.tracy.sse import EVENT_STREAM, event_stream
-from infra.runtime.problem import problem_responses
 
 router = APIRouter(prefix="/v1/skills", tags=["skills"])
 
@@ -32,7 +31,7 @@ _STREAM: Final[dict[int | str, dict[str, Any]]] = {
     "/distill",
     summary="Distil a skill from the runs of a task",
     response_class=StreamingResponse,
-    responses={**_STREAM, **problem_responses(401, 403, 422, 429, 503)},
+    responses=_STREAM,
 )
 async def distill(
     request: Request, scope: ScopeDep, distiller: DistillerDep, wanted: DistillRequest

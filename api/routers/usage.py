@@ -15,12 +15,11 @@ from api.routers.sessions import AgentFilter
 from api.routers.window import FromAt, ToAt, recent_window
 from api.schemas.figures import UsageReport
 from api.services import ScopeDep, ServicesDep, while_connected
-from infra.runtime.problem import problem_responses
 
 router = APIRouter(prefix="/v1/usage", tags=["usage"])
 
 
-@router.get("", summary="Read what was used", responses=problem_responses(401, 403, 422, 429, 503))
+@router.get("", summary="Read what was used")
 async def get_usage(
     request: Request,
     scope: ScopeDep,
