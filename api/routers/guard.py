@@ -17,6 +17,7 @@ from api.access.caller import Caller
 from api.access.roles import OperatorDep
 from api.kit.cursor import Cursor, decode_cursor, from_us, to_us
 from api.repositories.scope import Scope
+from api.routers.agents import AgentPath
 from api.routers.window import NO_CONTROLS, CursorText, FromAt, ToAt, in_utc
 from api.schemas.budgets import (
     BudgetItem,
@@ -41,7 +42,6 @@ _RETRY_AFTER_S = 5
 # Longer than any verdict holds.
 _RELEASES_REACH = timedelta(days=32)
 _ONE = problem_responses(404)
-AgentPath = Annotated[str, Path(min_length=1, max_length=64, pattern=NO_CONTROLS, description="The OpenClaw install.")]
 RunPath = Annotated[str, Path(min_length=1, max_length=128, pattern=NO_CONTROLS, description="The run.")]
 
 
