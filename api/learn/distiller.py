@@ -14,6 +14,7 @@ from typing import Annotated, Final, cast
 import structlog
 from fastapi import Depends, Request
 
+from api.kit.sse import Event, error_event
 from api.kit.values import decimal_text
 from api.learn.costcraft.craft import Crafted, NoRoom, craft
 from api.learn.costcraft.evident import evident_patches
@@ -30,7 +31,6 @@ from api.services import Services
 from api.tracy.model import Model, ModelFailed
 from api.tracy.own_trace import OwnRun, OwnTraces
 from api.tracy.settings import HOW_TO_CONFIGURE, TracySettings
-from api.tracy.writer import Event
 from infra.runtime.database import DatabaseAway
 
 _log = structlog.get_logger(__name__)
@@ -52,7 +52,7 @@ class Distiller:
         """Yield the events of one distillation: ``progress``, ``skill``, ``done``; or ``error``."""
         if wanted.use_model and not self._settings.is_configured:
             words = f"{HOW_TO_CONFIGURE} Or distil from the cards alone: use_model false, --no-model."
-            yield _failed("not-configured", words)
+            yield error_event("not-configured", words)
             return
         proposal = Proposal()
         # Unless it comes to an end: the client hung up, or it crashed, which the stream tells and logs.
@@ -65,20 +65,20 @@ class Distiller:
                     yield event
         except NoRuns as error:
             outcome = "not-found"
-            yield _failed(outcome, f"{error}")
+            yield error_event(outcome, f"{error}")
         except NoRoom as error:
             outcome = "invalid"
-            yield _failed(outcome, f"current_text: {error}")
+            yield error_event(outcome, f"current_text: {error}")
         except PricesBroken as error:
             outcome = "unavailable"
-            yield _failed(outcome, str(error))
+            yield error_event(outcome, str(error))
         except (TrinoAway, DatabaseAway, QueryTimeout) as error:
             _log.warning("distillation_failed", reason=str(error)[:200])
             outcome = "unavailable"
-            yield _failed(outcome, _AWAY)
+            yield error_event(outcome, _AWAY)
         except TooManyQueries as error:
             outcome = "too-busy"
-            yield _failed(outcome, f"Too busy: {error}.")
+            yield error_event(outcome, f"Too busy: {error}.")
         finally:
             DISTILLATIONS.labels(outcome).inc()
             _count(proposal)
@@ -146,10 +146,6 @@ def _count(proposal: Proposal) -> None:
 
 def _progress(step: str, num_done: int, num_all: int) -> Event:
     return "progress", {"step": step, "done": num_done, "total": num_all}
-
-
-def _failed(code: str, message: str) -> Event:
-    return "error", {"code": code, "message": message}
 
 
 def distiller_of(request: Request) -> Distiller:

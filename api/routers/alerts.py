@@ -13,7 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from api.access.caller import Caller
 from api.access.roles import OperatorDep
-from api.kit.cursor import Cursor, InvalidCursor, decode_cursor, to_us
+from api.kit.cursor import Cursor, InvalidCursor, decode_cursor
+from api.kit.instants import to_us
 from api.repositories.alert_marks import AlertMark
 from api.repositories.alerts import AlertFilter
 from api.repositories.scope import Scope

@@ -14,10 +14,10 @@ from fastapi.responses import StreamingResponse
 
 from api.access.roles import OperatorDep, door_of
 from api.backtest.service import BacktestBusy
+from api.kit.sse import EVENT_STREAM, event_stream
 from api.routers.window import NO_CONTROLS
 from api.schemas.backtests import BacktestAnswer, BacktestRequest
 from api.services import ServicesDep
-from api.tracy.sse import EVENT_STREAM, event_stream
 from infra.runtime.problem import FieldError, invalid, not_found, problem_responses, too_busy
 from stream_jobs.admin import InvalidRule, NoSuchRule
 

@@ -12,13 +12,13 @@ from fastapi import APIRouter, Request, Security
 from fastapi.responses import StreamingResponse
 from fastapi.security import HTTPBearer
 
+from api.kit.sse import event_stream
 from api.learn.distiller import Distiller, DistillerDep
 from api.repositories.scope import Scope
 from api.schemas.skills import DistilledSkill, DistillRequest, OwnSkillRequest
 from api.services import Services, ServicesDep, while_connected
-from api.tracy.schemas import OwnQuestion
+from api.tracy.schemas import STREAM_RESPONSE, OwnQuestion
 from api.tracy.service import TracyDep
-from api.tracy.sse import STREAM_RESPONSE, event_stream
 from infra.runtime.access_keys import Principal
 from infra.runtime.problem import (
     FieldError,

@@ -15,7 +15,8 @@ from fastapi import APIRouter, Path, Query, Request
 
 from api.access.caller import Caller
 from api.access.roles import OperatorDep
-from api.kit.cursor import Cursor, decode_cursor, from_us, to_us
+from api.kit.cursor import Cursor, decode_cursor
+from api.kit.instants import from_us, to_us
 from api.repositories.scope import Scope
 from api.routers.agents import AgentPath
 from api.routers.window import NO_CONTROLS, CursorText, FromAt, ToAt, in_utc

@@ -10,7 +10,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request
 
-from api.kit.cursor import Cursor, InvalidCursor, decode_cursor, to_us
+from api.kit.cursor import Cursor, InvalidCursor, decode_cursor
+from api.kit.instants import to_us
 from api.repositories.scope import Scope
 from api.routers.window import CursorText, MonthDep, Window
 from api.schemas.figures import AgentSessionDetail, AgentSessionItem, AgentSessionPage, SessionRun

@@ -11,9 +11,11 @@ from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import StreamingResponse
 
 from api.access.roles import door_of
+from api.kit.sse import event_stream
 from api.services import ScopeDep
 from api.tracy.schemas import (
     SESSION_ID_PATTERN,
+    STREAM_RESPONSE,
     ChatQuestion,
     Deleted,
     SessionDetail,
@@ -24,7 +26,6 @@ from api.tracy.schemas import (
 )
 from api.tracy.service import TracyDep
 from api.tracy.sessions import MAX_TURNS, Turn
-from api.tracy.sse import STREAM_RESPONSE, event_stream
 from infra.runtime.problem import FieldError, invalid, not_found, problem_responses
 
 router = APIRouter(prefix="/v1/tracy", tags=["tracy"])

@@ -11,6 +11,7 @@ from typing import Annotated, cast
 import structlog
 from fastapi import Depends, Request
 
+from api.kit.sse import Event, error_event
 from api.repositories.errors import QueryTimeout, TooManyQueries, TrinoAway
 from api.repositories.policies import PoliciesRepository
 from api.repositories.scope import Scope
@@ -24,12 +25,11 @@ from api.tracy.reader import Reader
 from api.tracy.sessions import SessionFull, SessionStore, Turn, history_of, new_session_id
 from api.tracy.settings import HOW_TO_CONFIGURE, TracySettings
 from api.tracy.tools import Toolbox
-from api.tracy.writer import Event
 from infra.runtime.database import DatabaseAway
 
 _log = structlog.get_logger(__name__)
 
-NOT_CONFIGURED: Event = ("error", {"code": "not-configured", "message": HOW_TO_CONFIGURE})
+NOT_CONFIGURED: Event = error_event("not-configured", HOW_TO_CONFIGURE)
 
 
 class Tracy:
@@ -104,9 +104,9 @@ class Tracy:
                 yield event
         except (TrinoAway, DatabaseAway, QueryTimeout, SqlError) as error:
             _log.warning("own_answer_failed", reason=str(error)[:200])
-            yield "error", {"code": "unavailable", "message": "The tables cannot be read now. Ask again in a minute."}
+            yield error_event("unavailable", "The tables cannot be read now. Ask again in a minute.")
         except TooManyQueries as error:
-            yield "error", {"code": "too-busy", "message": f"Too busy: {error}."}
+            yield error_event("too-busy", f"Too busy: {error}.")
 
     def _record(self, answer: Answer) -> None:
         session = "evolve" if answer.about_itself else "chat"
