@@ -30,6 +30,7 @@ from api.learn.judge import ModelJudge
 from api.mcp import server as mcp_server
 from api.metrics import REQUEST_SECONDS, REQUESTS
 from api.repositories.errors import QueryTimeout, TooManyQueries, TrinoAway
+from api.repositories.prices import PricesBroken
 from api.routers import (
     access,
     agents,
@@ -87,6 +88,8 @@ _log = structlog.get_logger(__name__)
 API_VERSION = "1"
 _RETRY_AFTER_AWAY_S = 5
 _RETRY_AFTER_BUSY_S = 1
+# A person has to mend the file.
+_RETRY_AFTER_PRICES_S = 30
 _CLIENT_GONE = 499
 _MODULES = (
     traces,
@@ -233,6 +236,10 @@ def _on_database(error: Exception) -> Problem:
     return unavailable("Postgres does not answer", retry_after_s=_RETRY_AFTER_AWAY_S)
 
 
+def _on_prices(error: Exception) -> Problem:
+    return unavailable(str(error), retry_after_s=_RETRY_AFTER_PRICES_S)
+
+
 async def _on_client_gone(request: Request, error: Exception) -> Response:
     """Nobody reads it; the status is for the metrics, as other servers count it."""
     return Response(status_code=_CLIENT_GONE)
@@ -246,6 +253,7 @@ _PROBLEMS: dict[type[Exception], Callable[[Exception], Problem]] = {
     TrinoAway: _on_away,
     DatabaseAway: _on_database,
     TrinoQueryError: _on_own_query,
+    PricesBroken: _on_prices,
 }
 
 
