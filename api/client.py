@@ -19,6 +19,7 @@ from infra.runtime.settings import StackSettings
 
 EXIT_AWAY = 1
 EXIT_QUESTION = 2
+_AT_FAULT = frozenset({"unauthorized", "forbidden", "invalid", "not-found"})
 _TIMEOUT_S = 60.0
 # The API says something at least every ten seconds on every stream; three times that is silence.
 _STREAM_SILENCE_S = 30.0
@@ -30,6 +31,11 @@ class ApiError(Exception):
     def __init__(self, message: str, exit_code: int, *, status: int = 0, retry_after_s: float = 0.0) -> None:
         super().__init__(message)
         self.exit_code, self.status, self.retry_after_s = exit_code, status, retry_after_s
+
+
+def exit_code_of(code: str) -> int:
+    """Whose fault it was when a stream ended with an error of this code."""
+    return EXIT_QUESTION if code in _AT_FAULT else EXIT_AWAY
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +85,7 @@ class ApiClient:
         Raises:
             ApiError: see there.
         """
-        return self._send("GET", path, params={name: value for name, value in query.items() if value is not None})
+        return self._send("GET", path, query)
 
     def put(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         """PUT a document.
@@ -87,15 +93,15 @@ class ApiClient:
         Raises:
             ApiError: see there.
         """
-        return self._send("PUT", path, json=body)
+        return self._send("PUT", path, {}, json=body)
 
-    def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
-        """POST a document.
+    def post(self, path: str, body: dict[str, Any], **query: Any) -> dict[str, Any]:
+        """POST a document; parameters that are None are left out.
 
         Raises:
             ApiError: see there.
         """
-        return self._send("POST", path, json=body)
+        return self._send("POST", path, query, json=body)
 
     def sql(self, text: str) -> list[dict[str, Any]]:
         """Ask in SQL; return rows as dictionaries.
@@ -131,6 +137,18 @@ class ApiClient:
         except httpx2.HTTPError as error:
             raise self._away(error) from error
 
+    def post_stream(self, path: str, body: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+        """POST a document; give the events of the answer as they come, by name, with their data.
+
+        Raises:
+            ApiError: see ``stream``.
+        """
+        with self.stream(path, body=body) as events:
+            for event in events:
+                # A block without data only keeps the connection open.
+                if event.data:
+                    yield event.event, json.loads(event.data)
+
     def download(self, path: str, body: dict[str, Any], **query: Any) -> tuple[bytes, httpx2.Headers]:
         """POST a document; return the answer as it is, and its headers.
 
@@ -140,8 +158,9 @@ class ApiClient:
         answer = self._request("POST", path, json=body, params=query, headers={"Accept": "*/*"})
         return answer.content, answer.headers
 
-    def _send(self, method: str, path: str, **arguments: Any) -> dict[str, Any]:
-        return _document(self._request(method, path, **arguments))
+    def _send(self, method: str, path: str, query: dict[str, Any], **arguments: Any) -> dict[str, Any]:
+        wanted = {name: value for name, value in query.items() if value is not None}
+        return _document(self._request(method, path, params=wanted, **arguments))
 
     def _request(self, method: str, path: str, **arguments: Any) -> httpx2.Response:
         try:

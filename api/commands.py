@@ -9,14 +9,13 @@ errors go to stderr in plain words.
 import os
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 
+from api.client import EXIT_AWAY, EXIT_QUESTION
+from api.console.printing import fail
 from api.settings import ApiSettings
-
-EXIT_AWAY = 1
-EXIT_QUESTION = 2
 
 api_app = typer.Typer(no_args_is_help=True, help="Run the API.")
 trino_app = typer.Typer(no_args_is_help=True, help="Trino's access rules.")
@@ -73,7 +72,7 @@ def rules(
     try:
         changed = _replace(file, text)
     except OSError as error:
-        _fail(f"{file} cannot be written: {error.strerror}. Start the stack first (make up).", EXIT_AWAY)
+        fail(f"{file} cannot be written: {error.strerror}. Start the stack first (make up).", EXIT_AWAY)
     typer.echo(f"{'written' if changed else 'unchanged'}: {file}")
 
 
@@ -88,9 +87,9 @@ def sql_token(
     try:
         typer.echo(sign_token(ApiSettings(), tenant_user(tenant), timedelta(hours=hours)))
     except ValueError as error:
-        _fail(str(error), EXIT_QUESTION)
+        fail(str(error), EXIT_QUESTION)
     except OSError as error:
-        _fail(f"no key to sign with at {error.filename}; start the stack first (make up)", EXIT_AWAY)
+        fail(f"no key to sign with at {error.filename}; start the stack first (make up)", EXIT_AWAY)
 
 
 def _replace(file: Path, text: str) -> bool:
@@ -103,8 +102,3 @@ def _replace(file: Path, text: str) -> bool:
         out.write(text)
     draft.replace(file)
     return True
-
-
-def _fail(message: str, code: int) -> NoReturn:
-    typer.echo(message, err=True)
-    raise typer.Exit(code)

@@ -8,7 +8,7 @@ compares with this app.
 
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 import structlog
@@ -25,11 +25,12 @@ from api.access.roles import ROLE_FIELD, role_of
 from api.kit.cursor import InvalidCursor
 from api.kit.known_query import refuse_unknown_query
 from api.kit.limits import RequestLimits
-from api.learn.distiller import open_distiller
-from api.learn.judge import open_judge
+from api.learn.distiller import Distiller
+from api.learn.judge import ModelJudge
 from api.mcp import server as mcp_server
 from api.metrics import REQUEST_SECONDS, REQUESTS
 from api.repositories.errors import QueryTimeout, TooManyQueries, TrinoAway
+from api.repositories.prices import PricesBroken
 from api.routers import (
     access,
     agents,
@@ -66,7 +67,9 @@ from api.routers import (
 from api.services import ClientGone, open_services
 from api.settings import ApiSettings
 from api.sqlguard.errors import SqlError
-from api.tracy.service import open_tracy
+from api.tracy.model import Model
+from api.tracy.own_trace import OwnTraces
+from api.tracy.service import Tracy
 from api.tracy.settings import TracySettings
 from infra.runtime.database import DatabaseAway
 from infra.runtime.problem import (
@@ -75,6 +78,7 @@ from infra.runtime.problem import (
     document_problems,
     install_problem_handlers,
     invalid,
+    problem_responses,
     too_busy,
     unavailable,
 )
@@ -84,6 +88,8 @@ _log = structlog.get_logger(__name__)
 API_VERSION = "1"
 _RETRY_AFTER_AWAY_S = 5
 _RETRY_AFTER_BUSY_S = 1
+# A person has to mend the file.
+_RETRY_AFTER_PRICES_S = 30
 _CLIENT_GONE = 499
 _MODULES = (
     traces,
@@ -117,6 +123,8 @@ _MODULES = (
     skills,
     health,
 )
+# Of every route behind a key; a route adds its own.
+_REFUSALS = problem_responses(401, 403, 422, 429, 503)
 _ROUTERS: tuple[APIRouter, ...] = tuple(module.router for module in _MODULES)
 
 
@@ -129,10 +137,12 @@ def create_app(settings: ApiSettings, tracy_settings: TracySettings | None = Non
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with (
             open_services(settings) as services,
-            open_tracy(about_tracy, services) as app.state.tracy,
-            open_distiller(about_tracy, services) as app.state.distiller,
-            open_judge(about_tracy) as app.state.judge,
+            aclosing(Model(about_tracy)) as model,
+            aclosing(OwnTraces(about_tracy)) as own_traces,
         ):
+            app.state.tracy = Tracy(about_tracy, services, model, own_traces)
+            app.state.distiller = Distiller(about_tracy, services, model, own_traces)
+            app.state.judge = ModelJudge(about_tracy, model)
             app.state.services = services
             app.state.door = services.door
             mcp_door.open(services.keys, app.state.tracy)
@@ -151,7 +161,7 @@ def create_app(settings: ApiSettings, tracy_settings: TracySettings | None = Non
         # An OpenID provider may bring parameters of its own along, a probe may have one against caches.
         is_strict = router not in (session.router, health.router)
         strict = [Depends(refuse_unknown_query)] if is_strict else []
-        app.include_router(router, dependencies=strict)
+        app.include_router(router, dependencies=strict, responses={} if router is health.router else _REFUSALS)
     # A route and not a mount: a mount would send clients from /mcp to /mcp/.
     app.router.routes.append(Route(mcp_server.PATH, endpoint=mcp_door, include_in_schema=False))
     # Last of the routes: it answers every address that is nobody else's.
@@ -226,6 +236,10 @@ def _on_database(error: Exception) -> Problem:
     return unavailable("Postgres does not answer", retry_after_s=_RETRY_AFTER_AWAY_S)
 
 
+def _on_prices(error: Exception) -> Problem:
+    return unavailable(str(error), retry_after_s=_RETRY_AFTER_PRICES_S)
+
+
 async def _on_client_gone(request: Request, error: Exception) -> Response:
     """Nobody reads it; the status is for the metrics, as other servers count it."""
     return Response(status_code=_CLIENT_GONE)
@@ -239,6 +253,7 @@ _PROBLEMS: dict[type[Exception], Callable[[Exception], Problem]] = {
     TrinoAway: _on_away,
     DatabaseAway: _on_database,
     TrinoQueryError: _on_own_query,
+    PricesBroken: _on_prices,
 }
 
 

@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from api.console.options import JsonOption, KeyOption, UrlOption
+from api.client import ApiClient
+from api.console.options import JsonOption, KeyOption, OnlyAgentOption, TraceArgument, UrlOption
 from api.console.printing import (
     SEVERITIES,
     STYLES,
-    asked,
+    answered,
     console,
     duration,
     instant,
     one_line,
-    print_json,
     print_table,
     quoted,
     signed_usd,
@@ -39,7 +39,7 @@ alerts_app = typer.Typer(help="List alerts, see to one, or keep one quiet.")
 
 @traces_app.command()
 def traces(
-    agent: Annotated[str | None, typer.Option(help="Only of this OpenClaw install.")] = None,
+    agent: OnlyAgentOption = None,
     session: Annotated[str | None, typer.Option(help="Only of this session key.")] = None,
     status: Annotated[str | None, typer.Option(help="running, ok, error, blocked or incomplete.")] = None,
     model: Annotated[str | None, typer.Option(help="Some call was of this model.")] = None,
@@ -56,23 +56,19 @@ def traces(
     url: UrlOption = "",
 ) -> None:
     """List traces, the newest first unless --sort says otherwise."""
-    with asked(url, key) as api:
-        page = api.get(
-            "/v1/traces",
-            agent_id=agent,
-            session_key=session,
-            status=status,
-            model=model,
-            tool=tool,
-            text=text,
-            label=label,
-            min_cost_usd=min_cost,
-            sort=sort,
-            limit=limit,
-        )
-    if as_json:
-        print_json(page)
-        return
+    query = {
+        "agent_id": agent,
+        "session_key": session,
+        "status": status,
+        "model": model,
+        "tool": tool,
+        "text": text,
+        "label": label,
+        "min_cost_usd": min_cost,
+        "sort": sort,
+        "limit": limit,
+    }
+    page = answered(lambda api: api.get("/v1/traces", **query), url=url, key=key, as_json=as_json)
     columns = ("trace", "started", "name", "status", "cost $", "tokens", "calls", "took")
     rows = [
         (
@@ -94,18 +90,14 @@ def traces(
 
 @trace_app.command()
 def trace(
-    trace_id: Annotated[str, typer.Argument(help="The trace.")],
+    trace_id: TraceArgument,
     as_json: JsonOption = False,
     key: KeyOption = "",
     url: UrlOption = "",
 ) -> None:
     """Show one trace as a tree, with what each step took and cost."""
-    with asked(url, key) as api:
-        skeleton = api.get(f"/v1/traces/{quoted(trace_id)}/skeleton")
-    if as_json:
-        print_json(skeleton)
-    else:
-        _print_tree(skeleton)
+    path = f"/v1/traces/{quoted(trace_id)}/skeleton"
+    _print_tree(answered(lambda api: api.get(path), url=url, key=key, as_json=as_json))
 
 
 @diff_app.command()
@@ -118,11 +110,8 @@ def diff(
     url: UrlOption = "",
 ) -> None:
     """Show what the second trace did differently; the costs of the differences add up to the whole."""
-    with asked(url, key) as api:
-        found = api.get(f"/v1/traces/{quoted(before)}/diff/{quoted(after)}", limit=limit)
-    if as_json:
-        print_json(found)
-        return
+    path = f"/v1/traces/{quoted(before)}/diff/{quoted(after)}"
+    found = answered(lambda api: api.get(path, limit=limit), url=url, key=key, as_json=as_json)
     rows = [
         (item["change"], " › ".join(item["path"]), signed_usd(item["cost_delta_usd"]), _signed_tokens(item))
         for item in found["items"]
@@ -152,16 +141,15 @@ def alerts(
     url: UrlOption = "",
 ) -> None:
     """List open alerts, the newest first; --ack and --snooze need a key with the scope operate or admin."""
-    with asked(url, key) as api:
+
+    def ask(api: ApiClient) -> dict[str, Any]:
         if ack is not None:
-            found = api.put(f"/v1/alerts/{quoted(ack)}/ack", {"note": note})
-        elif snooze is not None:
-            found = api.put(f"/v1/alerts/{quoted(snooze)}/snooze", {"minutes": minutes})
-        else:
-            found = api.get("/v1/alerts", open=None if all_of_them else True, state=state, limit=limit)
-    if as_json:
-        print_json(found)
-        return
+            return api.put(f"/v1/alerts/{quoted(ack)}/ack", {"note": note})
+        if snooze is not None:
+            return api.put(f"/v1/alerts/{quoted(snooze)}/snooze", {"minutes": minutes})
+        return api.get("/v1/alerts", open=None if all_of_them else True, state=state, limit=limit)
+
+    found = answered(ask, url=url, key=key, as_json=as_json)
     rows = [
         (
             item["alert_id"],

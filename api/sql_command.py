@@ -10,12 +10,14 @@ import asyncio
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from api.client import EXIT_AWAY, EXIT_QUESTION, ApiClient, ApiError, find_door
+from api.client import EXIT_AWAY, EXIT_QUESTION
 from api.console.options import JsonOption, KeyOption, UrlOption
+from api.console.printing import asked, console, fail, say
+from api.tracy.sanitise import strip_invisible
 
 if TYPE_CHECKING:
     # At run time only where it is needed: it brings pyarrow along.
@@ -49,15 +51,12 @@ def sql(
     if operator:
         content, truncated = _ask_here(question, limit, wanted or "json")
     else:
-        try:
-            with ApiClient(find_door(url, key)) as api:
-                content, headers = api.download("/v1/sql", {"sql": question, "limit": limit}, format=wanted or "json")
-        except ApiError as error:
-            _fail(str(error), error.exit_code)
+        with asked(url, key) as api:
+            content, headers = api.download("/v1/sql", {"sql": question, "limit": limit}, format=wanted or "json")
         truncated = headers.get("x-clawtrace-truncated") == "true"
     _put_out(content, wanted, output)
     if truncated:
-        typer.echo("There are more rows; raise --limit, or aggregate.", err=True)
+        say("There are more rows; raise --limit, or aggregate.")
 
 
 def _wanted(form: str, as_json: bool, output: Path | None) -> "ResultFormat | None":
@@ -66,9 +65,9 @@ def _wanted(form: str, as_json: bool, output: Path | None) -> "ResultFormat | No
         name = output.suffix.removeprefix(".")
     wanted = next((known for known in _FORMATS if known == name), None)
     if wanted is None and (name or output is not None):
-        _fail(f"The format is one of {', '.join(_FORMATS)}; give it with --format.", EXIT_QUESTION)
+        fail(f"The format is one of {', '.join(_FORMATS)}; give it with --format.", EXIT_QUESTION)
     if wanted == "parquet" and output is None and sys.stdout.isatty():
-        _fail("Parquet is not for a terminal: give --output FILE.", EXIT_QUESTION)
+        fail("Parquet is not for a terminal: give --output FILE.", EXIT_QUESTION)
     return wanted
 
 
@@ -99,9 +98,9 @@ def _ask_here(question: str, limit: int, form: "ResultFormat") -> tuple[bytes, b
     try:
         rows, snapshots = asyncio.run(ask())
     except (SqlError, QueryTimeout) as error:
-        _fail(str(error), EXIT_QUESTION)
+        fail(str(error), EXIT_QUESTION)
     except (TrinoAway, TooManyQueries, OSError) as error:
-        _fail(f"{error}. Is the stack up? clawtrace status", EXIT_AWAY)
+        fail(f"{error}. Is the stack up? clawtrace status", EXIT_AWAY)
     return write_result(rows, snapshots, form), rows.truncated
 
 
@@ -110,14 +109,15 @@ def _put_out(content: bytes, wanted: "ResultFormat | None", output: Path | None)
         try:
             output.write_bytes(content)
         except OSError as error:
-            _fail(f"{output} cannot be written: {error.strerror}.", EXIT_QUESTION)
+            fail(f"{output} cannot be written: {error.strerror}.", EXIT_QUESTION)
     elif wanted:
         sys.stdout.buffer.write(content if content.endswith(b"\n") or wanted == "parquet" else content + b"\n")
     else:
-        _print_rows(json.loads(content))
+        print_rows(json.loads(content))
 
 
-def _print_rows(document: dict[str, Any]) -> None:
+def print_rows(document: dict[str, Any]) -> None:
+    """Print an answer: as a table on a terminal, as lines with tabs for a program."""
     from api.export.results import cell_text
 
     names = [column["name"] for column in document["columns"]]
@@ -131,19 +131,13 @@ def _print_rows(document: dict[str, Any]) -> None:
 
 
 def _print_table(names: list[str], texts: list[list[str]]) -> None:
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     table = Table(header_style="bold")
     for name in names:
-        table.add_column(Text(name), overflow="fold")
+        table.add_column(Text(strip_invisible(name)), overflow="fold")
     for row in texts:
         # Text, so that brackets in the data are not read as styles.
-        table.add_row(*(Text(text) for text in row))
-    Console().print(table)
-
-
-def _fail(message: str, code: int) -> NoReturn:
-    typer.echo(message, err=True)
-    raise typer.Exit(code)
+        table.add_row(*(Text(strip_invisible(text)) for text in row))
+    console().print(table)

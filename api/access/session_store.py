@@ -49,7 +49,7 @@ sessions = sa.Table(
     sa.Column("created_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
     sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
 )
-_members = sa.table(
+members = sa.table(
     "members",
     sa.column("tenant_id", sa.Text),
     sa.column("member_id", sa.Text),
@@ -123,7 +123,7 @@ class SessionStore:
         Raises:
             DatabaseAway: Postgres does not answer.
         """
-        columns = _members.c
+        columns = members.c
         statement = (
             sa.select(columns.tenant_id, columns.member_id, columns.role)
             .where(columns.member_id.in_(member_ids))
@@ -234,12 +234,12 @@ _LOOK_UP = (
         sessions,
         access_keys.c.scope.label("key_scope"),
         access_keys.c.revoked_at.label("key_revoked_at"),
-        _members.c.role.label("member_role"),
+        members.c.role.label("member_role"),
     )
     .select_from(
         sessions.outerjoin(access_keys, access_keys.c.key_id == sessions.c.key_id).outerjoin(
-            _members,
-            sa.and_(_members.c.tenant_id == sessions.c.tenant_id, _members.c.member_id == sessions.c.member_id),
+            members,
+            sa.and_(members.c.tenant_id == sessions.c.tenant_id, members.c.member_id == sessions.c.member_id),
         )
     )
     .where(sessions.c.hash == sa.bindparam("hashed"))

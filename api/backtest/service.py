@@ -10,7 +10,7 @@ import asyncio
 import os
 from collections.abc import AsyncGenerator
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -18,6 +18,8 @@ import structlog
 from sqlalchemy import Engine
 from trino.exceptions import TrinoQueryError
 
+from api.kit.instants import from_us, to_us
+from api.kit.sse import Event, error_event
 from api.repositories.alerts import AlertFilter, AlertsRepository
 from api.repositories.errors import QueryTimeout, TooManyQueries, TrinoAway
 from api.repositories.scope import Scope
@@ -41,7 +43,6 @@ from stream_jobs.contracts.alert import AlertRule
 
 _log = structlog.get_logger(__name__)
 
-Event = tuple[str, dict[str, Any]]
 
 # What began before the window still stands in it: a trace, a session's spending, a baseline.
 WARM_UP: Final = timedelta(days=7)
@@ -83,8 +84,8 @@ class Backtests:
             rule=cast(AlertRule, rule),
             settings=wanted.settings,
             agent_id=wanted.agent_id,
-            since_us=_microseconds(since),
-            until_us=_microseconds(now),
+            since_us=to_us(since),
+            until_us=to_us(now),
             prices_toml=await asyncio.to_thread(_text, self._files.prices_file),
             rules_toml=await asyncio.to_thread(_text, self._files.rules_file),
             rows=await asyncio.to_thread(read_tenant_rules, self._database, scope.tenant_id),
@@ -100,19 +101,19 @@ class Backtests:
         self, scope: Scope, order: BacktestOrder, window: tuple[datetime, datetime], limit: int
     ) -> AsyncGenerator[Event]:
         if scope.tenant_id in self._running:
-            yield _error("too-busy", "a backtest of this tenant is running; wait for its end")
+            yield error_event("too-busy", "a backtest of this tenant is running; wait for its end")
             return
         self._running.add(scope.tenant_id)
         try:
             async for event in self._work(scope, order, window, limit):
                 yield event
         except (TrinoAway, TooManyQueries, QueryTimeout) as error:
-            yield _error("unavailable", str(error))
+            yield error_event("unavailable", str(error))
         except TrinoQueryError as error:
             _log.error("backtest_query_failed", error=error.error_name)
-            yield _error("unavailable", f"Trino could not read the events: {error.error_name}")
+            yield error_event("unavailable", f"Trino could not read the events: {error.error_name}")
         except BacktestFailed as error:
-            yield _error("failed", str(error))
+            yield error_event("failed", str(error))
         finally:
             self._running.discard(scope.tenant_id)
 
@@ -130,7 +131,7 @@ class Backtests:
                 for batch in batches:
                     await worker.send(frame_of_batch(batch))
                     done += len(batch.events)
-                at = datetime.fromtimestamp(batches[-1].received_at_us / 1_000_000, tz=UTC)
+                at = from_us(batches[-1].received_at_us)
                 yield "progress", {"num_events": done, "num_events_total": total, "at": at.isoformat()}
             result = await worker.result()
         recorded = await self._recorded(scope, order, since)
@@ -186,16 +187,8 @@ class _Worker:
         return "it failed here, not with you; the log of the API has the reason"
 
 
-def _error(code: str, message: str) -> Event:
-    return "error", {"code": code, "message": message}
-
-
 def _text(file: Path) -> str:
     try:
         return file.read_text()
     except FileNotFoundError:
         return ""
-
-
-def _microseconds(at: datetime) -> int:
-    return int(at.replace(microsecond=0).timestamp()) * 1_000_000 + at.microsecond

@@ -7,7 +7,6 @@ it came from and what became of it; charts are told as tables. With --json each 
 there is an answer, 1 when there is none, 2 when the question is at fault.
 """
 
-import json
 import re
 import sys
 from collections.abc import Iterator
@@ -16,13 +15,12 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from api.client import EXIT_AWAY, EXIT_QUESTION, ApiError
+from api.client import EXIT_AWAY, exit_code_of
 from api.console.options import KeyOption, UrlOption
 from api.console.printing import (
     Cell,
     asked,
     console,
-    fail,
     one_line,
     print_json,
     say,
@@ -33,7 +31,6 @@ from api.tracy.sanitise import strip_invisible
 
 ask_app = typer.Typer(help="Ask Tracy in plain words.")
 
-EXIT_INTERRUPTED: Final = 130
 _CITED: Final = re.compile(r"\[([^\]\n]*)\]\(#(c\d+)\)")
 _PAGE_LINK: Final = re.compile(r"\[([^\]\n]*)\]\((/[^()\s]*)\)")
 _MAX_CHART_ROWS: Final = 30
@@ -58,25 +55,16 @@ def ask(
     body = {"question": text, "page": page, "session_id": session, "payloads": payloads}
     answer = PrintedAnswer(with_sql=not no_sql)
     with asked(url, key) as api:
-        try:
-            with api.stream("/v1/tracy/chat", body=body) as events:
-                for event in events:
-                    if not event.data:
-                        continue
-                    data = json.loads(event.data)
-                    if as_json:
-                        print_json({"event": event.event, "data": data})
-                        answer.note(event.event, data)
-                    else:
-                        answer.show(event.event, data)
-        except KeyboardInterrupt:
-            raise typer.Exit(EXIT_INTERRUPTED) from None
-        except ApiError as error:
-            fail(error)
+        for name, data in api.post_stream("/v1/tracy/chat", body):
+            if as_json:
+                print_json({"event": name, "data": data})
+                answer.note(name, data)
+            else:
+                answer.show(name, data)
     if answer.failure is not None:
         if not as_json:
             say(answer.failure)
-        raise typer.Exit(EXIT_QUESTION if answer.is_question_at_fault else EXIT_AWAY)
+        raise typer.Exit(answer.exit_code)
 
 
 def marked_text(text: str) -> str:
@@ -104,7 +92,7 @@ class PrintedAnswer:
 
     with_sql: bool = True
     failure: str | None = "The stream ended before the answer did; ask again."
-    is_question_at_fault: bool = False
+    exit_code: int = EXIT_AWAY
     citations: list[dict[str, Any]] = field(default_factory=list)
     session_id: str = ""
 
@@ -114,7 +102,7 @@ class PrintedAnswer:
             self.failure = None
         elif name == "error":
             self.failure = str(data.get("message", "")) or str(data.get("code", "error"))
-            self.is_question_at_fault = data.get("code") in ("unauthorized", "forbidden", "invalid")
+            self.exit_code = exit_code_of(data.get("code", ""))
 
     def show(self, name: str, data: dict[str, Any]) -> None:
         """Print one event."""

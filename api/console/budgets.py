@@ -30,13 +30,9 @@ def budgets(context: typer.Context, as_json: JsonOption = False, key: KeyOption 
     """
     if context.invoked_subcommand is not None:
         return
-    from api.console.printing import asked, print_json, print_table, say
+    from api.console.printing import answered, print_table, say
 
-    with asked(url, key) as api:
-        page = api.get("/v1/budgets")
-    if as_json:
-        print_json(page)
-        return
+    page = answered(lambda api: api.get("/v1/budgets"), url=url, key=key, as_json=as_json)
     if not page["items"]:
         say("There is no budget; clawtrace budget set makes one.")
         return

@@ -5,15 +5,15 @@ Downstream: ``GET /v1/agents/{agent_id}/configs`` and its children.
 Guarantee: as the other commands over the API.
 """
 
-from typing import TYPE_CHECKING, Annotated, Any
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
 
 import typer
 
 from api.console.options import JsonOption, KeyOption, UrlOption
-
-if TYPE_CHECKING:
-    from api.client import ApiClient
-    from api.console.printing import Cell
+from api.console.printing import Cell, answered, instant, one_line, print_table, quoted, say
+from api.tracy.sanitise import strip_invisible
 
 configs_app = typer.Typer(no_args_is_help=True)
 
@@ -41,13 +41,7 @@ def list_configs(
     agent: AgentArgument, days: DaysOption = 30, as_json: JsonOption = False, key: KeyOption = "", url: UrlOption = ""
 ) -> None:
     """List versions of an agent's configuration: since when, how many runs, at what cost; and why skills changed."""
-    from api.console.printing import asked, print_json, print_table, say
-
-    with asked(url, key) as api:
-        found = _read(api, agent, days)
-    if as_json:
-        print_json(found)
-        return
+    found = _read(agent, days, url=url, key=key, as_json=as_json)
     if not found["items"]:
         say(f"No run of {agent} in the last {days} days says what it was made of; plugins from 0.5 on tell it.")
     else:
@@ -67,15 +61,7 @@ def show(
     url: UrlOption = "",
 ) -> None:
     """Show one version: models, settings, tools, plugins, skills and files of the prompt, without secrets."""
-    import json
-
-    from api.console.printing import asked, print_json, print_table
-
-    with asked(url, key) as api:
-        found = _read(api, agent, days, f"/{version}")
-    if as_json:
-        print_json(found)
-        return
+    found = _read(agent, days, f"/{version}", url=url, key=key, as_json=as_json)
     models = " then ".join([found["primary_model"], *found["fallback_models"]])
     typer.echo(f"config    {found['hash']} of {found['openclaw_agent_id']}, OpenClaw {found['openclaw_version']}")
     typer.echo(f"model     {models}")
@@ -102,13 +88,7 @@ def diff(
     url: UrlOption = "",
 ) -> None:
     """Say what the second version has otherwise; texts of skills and files as a unified diff."""
-    from api.console.printing import asked, one_line, print_json, say
-
-    with asked(url, key) as api:
-        found = _read(api, agent, days, "/diff", before=before, after=after)
-    if as_json:
-        print_json(found)
-        return
+    found = _read(agent, days, "/diff", url=url, key=key, as_json=as_json, before=before, after=after)
     for change in found["values"]:
         typer.echo(one_line(f"{change['path']}: {change['before'] or 'not set'} -> {change['after'] or 'not set'}"))
     for change in found["texts"]:
@@ -116,38 +96,24 @@ def diff(
             one_line(f"{change['kind']} {change['name']}: {change['before'] or 'none'} -> {change['after'] or 'none'}")
         )
         for line in (change["diff"] or "its text was not told").splitlines():
-            typer.echo(f"  {_plain(line)}")
+            typer.echo(f"  {strip_invisible(line)}")
     if not found["values"] and not found["texts"]:
         say("They say the same.")
 
 
-def _read(api: "ApiClient", agent: str, days: int, path: str = "", **query: str) -> dict[str, Any]:
-    from datetime import UTC, datetime, timedelta
-
-    from api.console.printing import quoted
-
+def _read(agent: str, days: int, path: str = "", *, url: str, key: str, as_json: bool, **query: str) -> dict[str, Any]:
+    path = f"/v1/agents/{quoted(agent)}/configs{path}"
     since = (datetime.now(UTC) - timedelta(days=days)).isoformat()
-    found: dict[str, Any] = api.get(f"/v1/agents/{quoted(agent)}/configs{path}", **{"from": since, **query})
-    return found
+    return answered(lambda api: api.get(path, **{"from": since, **query}), url=url, key=key, as_json=as_json)
 
 
-def _plain(line: str) -> str:
-    from api.tracy.sanitise import strip_invisible
-
-    return strip_invisible(line)
-
-
-def _version_row(item: dict[str, Any]) -> "list[Cell]":
-    from api.console.printing import instant
-
+def _version_row(item: dict[str, Any]) -> list[Cell]:
     name: Cell = (item["hash"], "green") if item["is_current"] else item["hash"]
     times = [instant(item["first_run_at"]), instant(item["last_run_at"])]
     counts = [str(item["num_traces"]), str(item["num_tool_calls"]), item["cost_usd"] or ""]
     return [name, item["openclaw_agent_id"] or "", item["model"] or "", item["skill"] or "", *times, *counts]
 
 
-def _change_row(item: dict[str, Any]) -> "list[Cell]":
-    from api.console.printing import instant
-
+def _change_row(item: dict[str, Any]) -> list[Cell]:
     what = item["action"] + (f": {item['why']}" if item["why"] else "")
     return [instant(item["at"]), item["source"], item["skill"], item["before"] or "none", item["after"] or "none", what]

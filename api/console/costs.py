@@ -10,34 +10,26 @@ from typing import Annotated, Any
 
 import typer
 
-from api.console.options import JsonOption, KeyOption, UrlOption
-from api.console.printing import asked, duration, print_json, print_table, quoted, say, signed_usd
+from api.console.options import JsonOption, KeyOption, TraceAgentOption, TraceArgument, UrlOption
+from api.console.printing import answered, duration, print_table, quoted, say, signed_usd
 
 reread_app = typer.Typer(help="Show which tool results were paid for again, and where the prompt cache broke.")
 why_app = typer.Typer(help="Show why a run cost more than its task usually does.")
 
-TraceArgument = Annotated[str, typer.Argument(help="The trace.")]
-AgentOption = Annotated[
-    str | None, typer.Option(help="Its OpenClaw install; needed only when two have a trace of this id.")
-]
 LimitOption = Annotated[int, typer.Option(min=1, max=2_000, help="Most lines to list.")]
 
 
 @reread_app.command()
 def reread(
     trace_id: TraceArgument,
-    agent: AgentOption = None,
+    agent: TraceAgentOption = None,
     limit: LimitOption = 20,
     as_json: JsonOption = False,
     key: KeyOption = "",
     url: UrlOption = "",
 ) -> None:
     """Show which tool result was paid for again in how many later calls, and where the prompt cache broke and why."""
-    with asked(url, key) as api:
-        found = api.get(f"/v1/traces/{quoted(trace_id)}/reread", agent_id=agent, limit=limit)
-    if as_json:
-        print_json(found)
-        return
+    found = _read(trace_id, "reread", agent, limit, as_json, key, url)
     rows = [
         (
             *(it["span_id"], it["tool_name"], f"{it['num_tokens']:,}", str(it["num_again"])),
@@ -70,18 +62,14 @@ def reread(
 @why_app.command()
 def why(
     trace_id: TraceArgument,
-    agent: AgentOption = None,
+    agent: TraceAgentOption = None,
     limit: LimitOption = 20,
     as_json: JsonOption = False,
     key: KeyOption = "",
     url: UrlOption = "",
 ) -> None:
     """Compare a run with the run of median cost among the others of its task; the parts add up to the difference."""
-    with asked(url, key) as api:
-        found = api.get(f"/v1/traces/{quoted(trace_id)}/why", agent_id=agent, limit=limit)
-    if as_json:
-        print_json(found)
-        return
+    found = _read(trace_id, "why", agent, limit, as_json, key, url)
     if found["usual"] is None:
         say(f"There is no other run of {found['task_id']} in the 30 days before; nothing to compare with.")
         return
@@ -99,6 +87,11 @@ def why(
         f"{found['trace']['cost_usd']} ({signed_usd(found['cost_delta_usd'])}{times}): {reasons or 'no difference'}"
     )
     _warn(found)
+
+
+def _read(trace_id: str, what: str, agent: str | None, limit: int, as_json: bool, key: str, url: str) -> dict[str, Any]:
+    path = f"/v1/traces/{quoted(trace_id)}/{what}"
+    return answered(lambda api: api.get(path, agent_id=agent, limit=limit), url=url, key=key, as_json=as_json)
 
 
 def _span(item: dict[str, Any]) -> str:

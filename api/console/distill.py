@@ -7,25 +7,17 @@ whole or not at all. Exit code 0 when there is a skill, 1 when there is none, 2 
 """
 
 import difflib
-import json
 import os
-import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import Annotated, Any
 
 import typer
 
-from api.client import EXIT_AWAY, EXIT_QUESTION, ApiError
+from api.client import EXIT_QUESTION, exit_code_of
 from api.console.options import KeyOption, UrlOption
-from api.console.printing import asked, fail, print_json, say
+from api.console.printing import asked, fail, print_json, progress_bar, say
 from api.tracy.sanitise import strip_invisible
-
-if TYPE_CHECKING:
-    from rich.progress import Progress
-
-EXIT_INTERRUPTED: Final = 130
-_AT_FAULT: Final = frozenset({"unauthorized", "forbidden", "invalid", "not-found"})
 
 
 def distill(
@@ -100,50 +92,20 @@ def _ask(body: dict[str, Any], url: str, key: str) -> tuple[dict[str, Any], dict
     found: dict[str, Any] | None = None
     done: dict[str, Any] | None = None
     failure: dict[str, Any] = {"message": "The stream ended before the skill did; try again."}
-    with asked(url, key) as api, _bar() as bar:
-        shown = bar.add_task("distilling", total=None)
-        try:
-            with api.stream("/v1/skills/distill", body=body) as events:
-                for event in events:
-                    if not event.data:
-                        continue
-                    data = json.loads(event.data)
-                    match event.event:
-                        case "progress":
-                            bar.update(
-                                shown, description=data["step"], completed=data["done"], total=data["total"] or None
-                            )
-                        case "skill":
-                            found = data
-                        case "done":
-                            done = data
-                        case "error":
-                            failure = data
-        except KeyboardInterrupt:
-            raise typer.Exit(EXIT_INTERRUPTED) from None
-        except ApiError as error:
-            bar.stop()
-            fail(error)
+    with asked(url, key) as api, progress_bar("distilling") as progress:
+        for name, data in api.post_stream("/v1/skills/distill", body):
+            match name:
+                case "progress":
+                    progress(data["step"], data["done"], data["total"])
+                case "skill":
+                    found = data
+                case "done":
+                    done = data
+                case "error":
+                    failure = data
     if found is None or done is None:
-        say(str(failure["message"]))
-        raise typer.Exit(EXIT_QUESTION if failure.get("code") in _AT_FAULT else EXIT_AWAY)
+        fail(str(failure["message"]), exit_code_of(failure.get("code", "")))
     return found, done
-
-
-def _bar() -> "Progress":
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
-
-    screen = Console(stderr=True)
-    return Progress(
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        console=screen,
-        transient=True,
-        disable=not sys.stderr.isatty(),
-    )
 
 
 def _read(file: Path | None) -> str:
@@ -152,8 +114,7 @@ def _read(file: Path | None) -> str:
     try:
         return file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        say(f"--skill: {file} cannot be read: {error}")
-        raise typer.Exit(EXIT_QUESTION) from None
+        fail(f"--skill: {file} cannot be read: {error}", EXIT_QUESTION)
 
 
 def _write(file: Path, text: str) -> None:
@@ -162,8 +123,7 @@ def _write(file: Path, text: str) -> None:
         draft.write_text(text, encoding="utf-8")
         os.replace(draft, file)
     except OSError as error:
-        say(f"--out: {file} cannot be written: {error.strerror}")
-        raise typer.Exit(EXIT_QUESTION) from None
+        fail(f"--out: {file} cannot be written: {error.strerror}", EXIT_QUESTION)
 
 
 def _saves(saving: dict[str, Any]) -> str:

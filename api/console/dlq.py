@@ -17,7 +17,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from api.client import EXIT_AWAY, EXIT_QUESTION
-from api.console.printing import console, one_line, print_json, print_table, say
+from api.console.printing import console, fail, one_line, print_json, print_table, say
 from api.settings import ApiSettings
 from api.tracy.sanitise import strip_invisible
 from infra.runtime.database import DatabaseAway, lone_lock, make_engine
@@ -183,11 +183,9 @@ def _reading(settings: ApiSettings) -> Iterator[DeadLetterReader]:
     try:
         yield reader
     except (KafkaAway, DatabaseAway) as error:
-        say(str(error))
-        raise typer.Exit(EXIT_AWAY) from None
+        fail(str(error), EXIT_AWAY)
     except LetterNotFound as error:
-        say(str(error))
-        raise typer.Exit(EXIT_QUESTION) from None
+        fail(str(error), EXIT_QUESTION)
     finally:
         reader.close()
 

@@ -1,4 +1,4 @@
-"""How commands for people print: tables, instants, money; and how they take an API's refusal.
+"""How commands for people ask the API, and print: tables, instants, money, progress, a refusal.
 
 Upstream: api/people.py and the commands of this folder.
 Downstream: standard output for answers, standard error for words about them.
@@ -8,7 +8,7 @@ cursor, hide a line or retitle the window; without a terminal there is no colour
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 from urllib.parse import quote
@@ -28,6 +28,7 @@ SEVERITIES: Final = {"critical": "red", "warning": "yellow", "info": "cyan"}
 # Columns of free text, which give way when there is no room.
 _LONG: Final = frozenset({"name", "what", "where"})
 _PLAIN_WIDTH: Final = 200
+EXIT_INTERRUPTED: Final = 130
 
 # A text, or a text with its style.
 Cell = str | tuple[str, str]
@@ -40,13 +41,25 @@ def asked(url: str, key: str) -> Iterator[ApiClient]:
         with ApiClient(find_door(url, key)) as api:
             yield api
     except ApiError as error:
-        fail(error)
+        fail(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        raise typer.Exit(EXIT_INTERRUPTED) from None
 
 
-def fail(error: ApiError) -> NoReturn:
+def answered(ask: Callable[[ApiClient], dict[str, Any]], *, url: str, key: str, as_json: bool) -> dict[str, Any]:
+    """Ask the API and return its document; with --json it is printed, and the command ends here."""
+    with asked(url, key) as api:
+        found = ask(api)
+    if as_json:
+        print_json(found)
+        raise typer.Exit
+    return found
+
+
+def fail(message: str, exit_code: int) -> NoReturn:
     """End the command."""
-    say(str(error))
-    raise typer.Exit(error.exit_code)
+    say(message)
+    raise typer.Exit(exit_code)
 
 
 def say(text: str) -> None:
@@ -104,6 +117,25 @@ def console() -> "Console":
 
     # A file or a pipe has no width; ids must not be broken there.
     return Console(width=None if sys.stdout.isatty() else _PLAIN_WIDTH, highlight=False)
+
+
+@contextmanager
+def progress_bar(what: str) -> Iterator[Callable[[str, int, int], None]]:
+    """Give what shows how far it is: what is done, how much of it, of how much (0: nobody knows yet).
+
+    On standard error, and only on a terminal.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+
+    text = TextColumn("{task.description}")
+    columns = (SpinnerColumn(), text, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    screen = Console(stderr=True)
+    with Progress(*columns, console=screen, transient=True, disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda what, num_done, num_all: bar.update(
+            task, description=what, completed=num_done, total=num_all or None
+        )
 
 
 def quoted(name: str) -> str:

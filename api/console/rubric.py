@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from api.console.options import JsonOption, KeyOption, UrlOption
+from api.client import EXIT_QUESTION
+from api.console.options import JsonOption, KeyOption, TraceAgentOption, TraceArgument, UrlOption
+from api.console.printing import Cell, answered, fail, print_json, print_table, quoted
 
 if TYPE_CHECKING:
-    from api.console.printing import Cell
     from stream_jobs.contracts.rubric import Rubric
 
 rubric_app = typer.Typer(no_args_is_help=True, help="Say what a good run of an agent is, and score runs by it.")
@@ -34,53 +35,40 @@ def check(
 @rubric_app.command()
 def show(tenant: TenantOption, agent: AgentOption, as_json: JsonOption = False) -> None:
     """Show the rubric of an agent, with its version."""
-    from api.console.printing import say
     from stream_jobs.admin import LearnerSettings, rubric_path
     from stream_jobs.contracts.rubric import InvalidRubric
 
     try:
         path = rubric_path(LearnerSettings().rubrics_folder, tenant, agent)
     except InvalidRubric as error:
-        say(str(error))
-        raise typer.Exit(2) from None
+        fail(str(error), EXIT_QUESTION)
     if not path.exists():
-        say(f"There is no rubric of {agent}: {path} would be it.")
-        raise typer.Exit(2)
+        fail(f"There is no rubric of {agent}: {path} would be it.", EXIT_QUESTION)
     _show(path, as_json=as_json)
 
 
 @rubric_app.command()
 def judge(
-    trace_id: Annotated[str, typer.Argument(help="The trace.")],
-    agent: Annotated[str | None, typer.Option(help="Its OpenClaw install, when two have a trace of this id.")] = None,
+    trace_id: TraceArgument,
+    agent: TraceAgentOption = None,
     as_json: JsonOption = False,
     key: KeyOption = "",
     url: UrlOption = "",
 ) -> None:
     """Have a model answer the questions of the agent's rubric about a run, with an operate key; marks are stored."""
-    from urllib.parse import urlencode
-
-    from api.console.printing import asked, print_json, print_table, quoted
-
-    query = f"?{urlencode({'agent_id': agent})}" if agent else ""
-    with asked(url, key) as api:
-        found = api.post(f"/v1/traces/{quoted(trace_id)}/scores/judge{query}", {})
-    if as_json:
-        print_json(found)
-        return
+    path = f"/v1/traces/{quoted(trace_id)}/scores/judge"
+    found = answered(lambda api: api.post(path, {}, agent_id=agent), url=url, key=key, as_json=as_json)
     print_table(("criterion", "score", "by", "what"), [_score(it) for it in found["items"]], frozenset({"score"}))
 
 
 def _show(path: Path, *, as_json: bool) -> None:
-    from api.console.printing import print_json, print_table, say
     from stream_jobs.admin import read_rubric
     from stream_jobs.contracts.rubric import InvalidRubric
 
     try:
         rubric = read_rubric(path)
     except InvalidRubric as error:
-        say(str(error))
-        raise typer.Exit(2) from None
+        fail(str(error), EXIT_QUESTION)
     document = _document(rubric)
     if as_json:
         print_json(document)
@@ -100,6 +88,6 @@ def _settings(criterion: dict[str, Any]) -> str:
     return ", ".join(f"{name} {value}" for name, value in criterion.items() if name not in ("name", "kind", "weight"))
 
 
-def _score(item: dict[str, Any]) -> "list[Cell]":
+def _score(item: dict[str, Any]) -> list[Cell]:
     value = "" if item["value"] is None else f"{item['value']:.2f}"
     return [item["criterion"], value, f"{item['scorer']} ({item['source']})", item["comment"]]

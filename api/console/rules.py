@@ -7,15 +7,13 @@ backtest failed, 2 when the question is at fault. The progress bar is on standar
 """
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any
 
 import typer
 
-from api.client import EXIT_AWAY, EXIT_QUESTION, ApiError
+from api.client import EXIT_AWAY, EXIT_QUESTION, exit_code_of
 from api.console.options import JsonOption, KeyOption, UrlOption
-from api.console.printing import SEVERITIES, asked, fail, instant, print_json, print_table, quoted, say
+from api.console.printing import SEVERITIES, asked, fail, instant, print_json, print_table, progress_bar, quoted, say
 
 rules_app = typer.Typer(no_args_is_help=True, help="Try alert rules.")
 
@@ -49,22 +47,18 @@ def backtest(
     body: dict[str, Any] = {"settings": dict(map(_setting, changes or ())), "days": days, "limit": limit}
     if agent is not None:
         body["agent_id"] = agent
-    with (
-        asked(url, key) as api,
-        api.stream(f"/v1/rules/{quoted(rule)}/backtest", body=body) as events,
-        _progress() as progress,
-    ):
-        result = None
-        for event in events:
-            data = json.loads(event.data)
-            if event.event == "progress":
-                progress(data["num_events"], data["num_events_total"])
-            elif event.event == "error":
-                fail(ApiError(data["message"], EXIT_AWAY))
-            elif event.event == "result":
-                result = data
+    result: dict[str, Any] | None = None
+    with asked(url, key) as api, progress_bar("events") as progress:
+        for name, data in api.post_stream(f"/v1/rules/{quoted(rule)}/backtest", body):
+            match name:
+                case "progress":
+                    progress("events", data["num_events"], data["num_events_total"])
+                case "result":
+                    result = data
+                case "error":
+                    fail(data["message"], exit_code_of(data["code"]))
     if result is None:
-        fail(ApiError("the API ended its answer before there was a result", EXIT_AWAY))
+        fail("the API ended its answer before there was a result", EXIT_AWAY)
     if as_json:
         print_json(result)
     else:
@@ -75,29 +69,13 @@ def _setting(text: str) -> tuple[str, Any]:
     """Name and value; a list or a table is JSON, all else the API reads as the setting is."""
     name, equals, value = text.partition("=")
     if not name or not equals:
-        fail(ApiError(f"--set {text}: write it as name=value", EXIT_QUESTION))
+        fail(f"--set {text}: write it as name=value", EXIT_QUESTION)
     if value.startswith(("[", "{")):
         try:
             return name, json.loads(value)
         except ValueError:
-            fail(ApiError(f"--set {name}: {value} is no JSON", EXIT_QUESTION))
+            fail(f"--set {name}: {value} is no JSON", EXIT_QUESTION)
     return name, value
-
-
-class _Tell(Protocol):
-    def __call__(self, num_done: int, num_all: int, /) -> None: ...
-
-
-@contextmanager
-def _progress() -> Iterator[_Tell]:
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("events"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    screen = Console(stderr=True)
-    with Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal) as bar:
-        task = bar.add_task("events", total=None)
-        yield lambda num_done, num_all: bar.update(task, completed=num_done, total=num_all)
 
 
 def _print(result: dict[str, Any]) -> None:

@@ -6,14 +6,12 @@ Guarantee: as the other commands over the API; what is shown is the API's verdic
 """
 
 from decimal import Decimal
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import Annotated, Any, Final
 
 import typer
 
-from api.console.options import JsonOption, KeyOption, UrlOption
-
-if TYPE_CHECKING:
-    from api.console.printing import Cell
+from api.console.options import JsonOption, KeyOption, OnlyAgentOption, UrlOption
+from api.console.printing import Cell, answered, print_table
 
 _STYLES: Final = {"better": "green", "worse": "red"}
 _WORDS: Final = {
@@ -30,7 +28,7 @@ def compare(
     label: Annotated[
         str, typer.Option(help="skill, skill:<name>, config, model, one of your own, or any: what has both values.")
     ] = "skill",
-    agent: Annotated[str | None, typer.Option(help="Only of this OpenClaw install.")] = None,
+    agent: OnlyAgentOption = None,
     task: Annotated[str | None, typer.Option(help="Only of this task, as cards name it.")] = None,
     days: Annotated[int, typer.Option(min=1, max=400, help="Days to look at, today included.")] = 30,
     as_json: JsonOption = False,
@@ -41,13 +39,8 @@ def compare(
 
     Runs are compared within the tasks that both versions have run.
     """
-    from api.console.printing import asked, print_json, print_table
-
-    with asked(url, key) as api:
-        found = api.get("/v1/compare/labels", old=old, new=new, label=label, agent_id=agent, task_id=task, days=days)
-    if as_json:
-        print_json(found)
-        return
+    query = {"old": old, "new": new, "label": label, "agent_id": agent, "task_id": task, "days": days}
+    found = answered(lambda api: api.get("/v1/compare/labels", **query), url=url, key=key, as_json=as_json)
     typer.echo(f"{found['label']}: {found['old']} → {found['new']}, the last {found['days']} days")
     names = ("measure", "n old", "n new", "median", "→", "mean", "→ ", "difference", "95 % bounds", "verdict")
     right = frozenset(names) - {"measure", "verdict"}
@@ -59,7 +52,7 @@ def compare(
         typer.echo("There were more runs; the newest were taken.")
 
 
-def _row(item: dict[str, Any]) -> "list[Cell]":
+def _row(item: dict[str, Any]) -> list[Cell]:
     old, new = item["old"], item["new"]
     bounds = "" if item["low"] is None else f"{_short(item['low'])} … {_short(item['high'])}"
     difference = "" if item["difference"] is None else _signed(item["difference"])
@@ -70,7 +63,7 @@ def _row(item: dict[str, Any]) -> "list[Cell]":
     return [item["measure"], *counts, *figures, difference, bounds, _verdict(item["verdict"])]
 
 
-def _failures(item: dict[str, Any]) -> "list[Cell]":
+def _failures(item: dict[str, Any]) -> list[Cell]:
     old, new = item["old"], item["new"]
     shares = [f"{100 * side['share']:.0f} %" for side in (old, new)]
     bounds = f"{100 * item['low']:+.0f} … {100 * item['high']:+.0f} points"
@@ -87,7 +80,7 @@ def _failures(item: dict[str, Any]) -> "list[Cell]":
     ]
 
 
-def _verdict(verdict: str) -> "Cell":
+def _verdict(verdict: str) -> Cell:
     return (_WORDS[verdict], _STYLES.get(verdict, ""))
 
 

@@ -11,9 +11,8 @@ from typing import Annotated, Any
 
 import typer
 
-from api.client import ApiError
 from api.console.follow import Follower
-from api.console.options import KeyOption, UrlOption
+from api.console.options import KeyOption, OnlyAgentOption, UrlOption
 from api.console.printing import (
     SEVERITIES,
     STYLES,
@@ -21,7 +20,6 @@ from api.console.printing import (
     asked,
     console,
     duration,
-    fail,
     instant,
     print_json,
     say,
@@ -36,7 +34,7 @@ _ACTIONS = {"abort": "red", "block": "red", "ask": "yellow"}
 
 @tail_app.command()
 def tail(
-    agent: Annotated[str | None, typer.Option(help="Only of this OpenClaw install.")] = None,
+    agent: OnlyAgentOption = None,
     trace: Annotated[str | None, typer.Option(help="Only of this trace.")] = None,
     kind: Annotated[
         list[str] | None, typer.Option(help="span, trace, alert or verdict; several times for several.")
@@ -72,8 +70,6 @@ def tail(
                     break
         except KeyboardInterrupt:
             pass
-        except ApiError as error:
-            fail(error)
     if num_missed:
         say(f"{num_events} events; at least {num_missed} were missed.")
 

@@ -22,7 +22,6 @@ from api.console.printing import (
     Cell,
     asked,
     console,
-    fail,
     instant,
     one_line,
     print_json,
@@ -132,7 +131,7 @@ def _print_again_and_again(api: ApiClient, every_s: float, minutes: int, as_json
             _print(_look(api, minutes), minutes, as_json)
         except ApiError as error:
             if error.exit_code != EXIT_AWAY:
-                fail(error)
+                raise
             say(str(error))
 
 

@@ -14,7 +14,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Protocol
 
-from api.kit.cursor import to_us
+from api.kit.instants import to_us
 from api.kit.values import decimal_text, json_value
 
 Row = Mapping[str, Any]

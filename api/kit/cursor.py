@@ -10,11 +10,12 @@ are of one list. It is no secret and grants nothing: the tenant comes from the k
 import base64
 import binascii
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 
 import msgspec
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+from api.kit.instants import from_us, to_us
+
 # datetime ends here; a larger number in a forged cursor must be a 422 and not a crash.
 _MAX_US = 253_402_300_799_999_999
 _MAX_INTEGER = 2**63 - 1
@@ -112,16 +113,6 @@ def decode_cursor(text: str, list_name: str, num_keys: int = 1) -> Cursor:
         _at(wire.to_us),
         wire.filters,
     )
-
-
-def to_us(at: datetime) -> int:
-    """Microseconds since 1970, exact (a float of seconds is not)."""
-    return (at - _EPOCH) // timedelta(microseconds=1)
-
-
-def from_us(us: int) -> datetime:
-    """Instant of microseconds since 1970."""
-    return _EPOCH + timedelta(microseconds=us)
 
 
 def _us(at: datetime | None) -> int | None:

@@ -34,7 +34,7 @@ def kept_answers(model: type, *others: str) -> dict[int | str, dict[str, Any]]:
     """What OpenAPI says of such a route: it makes its bytes by itself. ``others`` are its other media types."""
     content: dict[str, Any] = {media_type: {"schema": {"type": "string"}} for media_type in others}
     not_modified: dict[str, Any] = {"description": "The client has it already (If-None-Match)."}
-    errors = problem_responses(401, 403, 404, 422, 429, 503)
+    errors = problem_responses(404)
     return {200: {"model": model, "content": content}, 304: not_modified, **errors}
 
 

@@ -7,14 +7,14 @@ proposed, the same checks stand before the skill. Nothing is stored.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator
 from dataclasses import asdict
-from typing import Annotated, Any, Final, cast
+from typing import Annotated, Final, cast
 
 import structlog
 from fastapi import Depends, Request
 
+from api.kit.sse import Event, error_event
 from api.kit.values import decimal_text
 from api.learn.costcraft.craft import Crafted, NoRoom, craft
 from api.learn.costcraft.evident import evident_patches
@@ -29,9 +29,8 @@ from api.repositories.scope import Scope
 from api.schemas.skills import DistilledSkill, DistillRequest
 from api.services import Services
 from api.tracy.model import Model, ModelFailed
-from api.tracy.own_trace import OwnRun, send_own_trace
+from api.tracy.own_trace import OwnRun, OwnTraces
 from api.tracy.settings import HOW_TO_CONFIGURE, TracySettings
-from api.tracy.writer import Event
 from infra.runtime.database import DatabaseAway
 
 _log = structlog.get_logger(__name__)
@@ -42,18 +41,18 @@ _AWAY: Final = "The tables cannot be read now. Try again in a minute."
 class Distiller:
     """Distils with the model of Tracy, under its limits."""
 
-    def __init__(self, settings: TracySettings, services: Services) -> None:
+    def __init__(self, settings: TracySettings, services: Services, model: Model, own_traces: OwnTraces) -> None:
         self._settings = settings
         self._services = services
-        self._model = Model(settings)
+        self._model = model
+        self._own_traces = own_traces
         self._places = asyncio.Semaphore(settings.tracy_max_questions)
-        self._background: set[asyncio.Task[Any]] = set()
 
     async def run(self, scope: Scope, wanted: DistillRequest) -> AsyncGenerator[Event]:
         """Yield the events of one distillation: ``progress``, ``skill``, ``done``; or ``error``."""
         if wanted.use_model and not self._settings.is_configured:
             words = f"{HOW_TO_CONFIGURE} Or distil from the cards alone: use_model false, --no-model."
-            yield _failed("not-configured", words)
+            yield error_event("not-configured", words)
             return
         proposal = Proposal()
         # Unless it comes to an end: the client hung up, or it crashed, which the stream tells and logs.
@@ -66,30 +65,25 @@ class Distiller:
                     yield event
         except NoRuns as error:
             outcome = "not-found"
-            yield _failed(outcome, f"{error}")
+            yield error_event(outcome, f"{error}")
         except NoRoom as error:
             outcome = "invalid"
-            yield _failed(outcome, f"current_text: {error}")
+            yield error_event(outcome, f"current_text: {error}")
         except PricesBroken as error:
             outcome = "unavailable"
-            yield _failed(outcome, str(error))
+            yield error_event(outcome, str(error))
         except (TrinoAway, DatabaseAway, QueryTimeout) as error:
             _log.warning("distillation_failed", reason=str(error)[:200])
             outcome = "unavailable"
-            yield _failed(outcome, _AWAY)
+            yield error_event(outcome, _AWAY)
         except TooManyQueries as error:
             outcome = "too-busy"
-            yield _failed(outcome, f"Too busy: {error}.")
+            yield error_event(outcome, f"Too busy: {error}.")
         finally:
             DISTILLATIONS.labels(outcome).inc()
             _count(proposal)
-            self._record(proposal, outcome)
-
-    async def close(self) -> None:
-        """Finish what runs in the background and close the connections."""
-        if self._background:
-            await asyncio.wait(self._background, timeout=5)
-        await self._model.close()
+            failed = None if outcome == "done" else outcome
+            self._own_traces.record(OwnRun("distill", "a skill to distil", proposal.steps, failed))
 
     async def _events(self, scope: Scope, wanted: DistillRequest, proposal: Proposal) -> AsyncGenerator[Event]:
         yield _progress("reading", 0, 0)
@@ -142,13 +136,6 @@ class Distiller:
             return None if proposal.patches else str(failure)
         return None if proposal.patches or proposal.refused else "The model proposed nothing."
 
-    def _record(self, proposal: Proposal, outcome: str) -> None:
-        failed = None if outcome == "done" else outcome
-        run = OwnRun("distill", "a skill to distil", proposal.steps, failed)
-        task = asyncio.ensure_future(send_own_trace(self._settings, run))
-        self._background.add(task)
-        task.add_done_callback(self._background.discard)
-
 
 def _count(proposal: Proposal) -> None:
     for step in proposal.steps:
@@ -159,20 +146,6 @@ def _count(proposal: Proposal) -> None:
 
 def _progress(step: str, num_done: int, num_all: int) -> Event:
     return "progress", {"step": step, "done": num_done, "total": num_all}
-
-
-def _failed(code: str, message: str) -> Event:
-    return "error", {"code": code, "message": message}
-
-
-@asynccontextmanager
-async def open_distiller(settings: TracySettings, services: Services) -> AsyncIterator[Distiller]:
-    """Make the distiller; close it at the end."""
-    distiller = Distiller(settings, services)
-    try:
-        yield distiller
-    finally:
-        await distiller.close()
 
 
 def distiller_of(request: Request) -> Distiller:

@@ -7,8 +7,6 @@ to 1 for a question that was asked, with a reason that is cut and cleaned; anyth
 """
 
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Annotated, Any, Final, cast
 
 from fastapi import Depends, Request
@@ -34,9 +32,9 @@ _SYSTEM: Final = (
 class ModelJudge:
     """Asks the model that Tracy asks."""
 
-    def __init__(self, settings: TracySettings) -> None:
+    def __init__(self, settings: TracySettings, model: Model) -> None:
         self.settings = settings
-        self._model = Model(settings)
+        self._model = model
 
     async def judge(self, card: TraceCard, questions: list[Judge]) -> dict[str, tuple[float, str]]:
         """Return a mark and a reason for each question, by the name of its criterion.
@@ -54,10 +52,6 @@ class ModelJudge:
                 reply = part
         given = next((it.arguments for it in reply.tool_calls if it.name == _TOOL), None) if reply else None
         return _marks(given, questions)
-
-    async def close(self) -> None:
-        """Close the connections."""
-        await self._model.close()
 
 
 def _tool(questions: list[Judge]) -> dict[str, Any]:
@@ -91,16 +85,6 @@ def _marks(given: Any, questions: list[Judge]) -> dict[str, tuple[float, str]]:
         reason = storable_text(str(mark.get("reason", "")))
         marks[question.name] = (round(float(value), 4), " ".join(reason.split())[:MAX_REASON_CHARS])
     return marks
-
-
-@asynccontextmanager
-async def open_judge(settings: TracySettings) -> AsyncIterator[ModelJudge]:
-    """Make the judge; close it at the end."""
-    judge = ModelJudge(settings)
-    try:
-        yield judge
-    finally:
-        await judge.close()
 
 
 def judge_of(request: Request) -> ModelJudge:

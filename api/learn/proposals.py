@@ -6,12 +6,12 @@ Guarantee: at most two calls of the model, within the budget of one question to 
 nowhere.
 """
 
-import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Final
 
+from api.kit.instants import now_us
 from api.learn.costcraft.patches import Patch, Refused, describe, parse_patches
 from api.learn.prompt import PROPOSE_TOOL, refusals_text, system_prompt, tool_definitions
 from api.tracy.answer import Step
@@ -57,7 +57,7 @@ async def propose(
         call = next((it for it in reply.tool_calls if it.name == PROPOSE_TOOL), None)
         if call is None:
             return
-        began_at_us = _now_us()
+        began_at_us = now_us()
         taken, refused = await _judge(call, judge, proposal)
         proposal.steps.append(_tool_step(call, began_at_us, is_error=bool(refused)))
         if not refused or number + 1 == _MAX_ROUNDS:
@@ -82,17 +82,17 @@ async def _judge(call: ToolCall, judge: Judge, proposal: Proposal) -> tuple[list
 
 async def _ask(settings: TracySettings, model: Model, messages: list[dict[str, Any]], proposal: Proposal) -> Reply:
     reply: Reply | None = None
-    began_at_us = _now_us()
+    began_at_us = now_us()
     async for part in model.ask(system_prompt(), tool_definitions(), with_cache_mark(messages)):
         if isinstance(part, Reply):
             reply = part
     assert reply is not None, "a call ends with a reply or raises"
-    proposal.steps.append(Step("model", settings.tracy_model, began_at_us, _now_us(), reply.use))
+    proposal.steps.append(Step("model", settings.tracy_model, began_at_us, now_us(), reply.use))
     return reply
 
 
 def _tool_step(call: ToolCall, began_at_us: int, *, is_error: bool) -> Step:
-    return Step("tool", PROPOSE_TOOL, began_at_us, _now_us(), tool_use_id=call.tool_use_id, is_error=is_error)
+    return Step("tool", PROPOSE_TOOL, began_at_us, now_us(), tool_use_id=call.tool_use_id, is_error=is_error)
 
 
 def _result(call: ToolCall, text: str, is_judged: bool) -> dict[str, Any]:
@@ -103,7 +103,3 @@ def _result(call: ToolCall, text: str, is_judged: bool) -> dict[str, Any]:
         "content": [{"type": "text", "text": said}],
         "is_error": True,
     }
-
-
-def _now_us() -> int:
-    return time.time_ns() // 1_000

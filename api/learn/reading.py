@@ -12,7 +12,7 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
-from api.kit.cursor import to_us
+from api.kit.instants import to_us
 from api.learn.costcraft.runs import ModelCall, Task, TaskRun, ToolStep
 from api.repositories.scope import Scope
 from api.repositories.traces import place_of

@@ -14,10 +14,10 @@ from typing import Final
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from api.kit.sse import EVENT_STREAM, STREAM_HEADERS
 from api.live.stream import LiveStream
 from infra.runtime.problem import Problem
 
-EVENT_STREAM: Final = "text/event-stream"
 CHECK_EVERY_S: Final = 1.0
 # A reader that reads gets a proper end; one that does not is cut off after this.
 FAREWELL_S: Final = 1.0
@@ -29,8 +29,7 @@ class LiveResponse(StreamingResponse):
     def __init__(
         self, stream: LiveStream, seat: AbstractContextManager[None], check: Callable[[], Awaitable[object]]
     ) -> None:
-        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-        super().__init__(stream.chunks(), media_type=EVENT_STREAM, headers=headers)
+        super().__init__(stream.chunks(), media_type=EVENT_STREAM, headers=STREAM_HEADERS)
         self._stream, self._seat, self._check = stream, seat, check
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -5,12 +5,13 @@ Downstream: api/live/merge.py, api/schemas/live.py.
 Guarantee: pure. A row has every column that people see, under the table's name and of the type that Trino gives.
 """
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
 import msgspec
 
+from api.kit.instants import from_us
 from api.views.columns import scaled
 from lakehouse.contracts.columns import MONEY, MONEY_SCALE, ColumnSpec
 from lakehouse.contracts.tables import ALERTS, SPANS, TRACES, TableSpec
@@ -18,14 +19,8 @@ from stream_jobs.contracts.alert import Alert
 from stream_jobs.contracts.span import Span
 from stream_jobs.contracts.trace import Trace
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MONEY_UNIT = Decimal(1).scaleb(-MONEY_SCALE)
 _TABLES: dict[type[msgspec.Struct], TableSpec] = {Span: SPANS, Trace: TRACES, Alert: ALERTS}
-
-
-def instant(microseconds: int) -> datetime:
-    """Instant of UTC microseconds, exact."""
-    return _EPOCH + timedelta(microseconds=microseconds)
 
 
 def row_of(value: Span | Trace | Alert) -> dict[str, Any]:
@@ -62,7 +57,7 @@ def _cell(column: ColumnSpec, value: Any) -> Any:
         return None
     match column.encoding:
         case "microseconds":
-            return instant(value)
+            return from_us(value)
         case "iso_date":
             return date.fromisoformat(value)
     if column.type == MONEY:

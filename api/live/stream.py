@@ -17,11 +17,11 @@ from typing import Final
 import structlog
 from confluent_kafka import KafkaException
 
+from api.kit.instants import from_us
 from api.live.history import HistoryReader
 from api.live.hub import LiveHub
 from api.live.position import Position, furthest, is_behind, place_value
 from api.live.records import EVENT_KINDS, EventKind, LiveItem
-from api.live.rows import instant
 from api.live.topic_reader import LogGone
 from api.live.window import Entry
 from api.metrics import LIVE_EVENTS, LIVE_MISSED
@@ -219,7 +219,7 @@ class LiveStream:
         LIVE_MISSED.inc(num or 1)
 
         def at(microseconds: int | None) -> datetime | None:
-            return None if microseconds is None else instant(microseconds)
+            return None if microseconds is None else from_us(microseconds)
 
         data = Missed(num=num, from_at=at(first_us), to_at=at(last_us)).model_dump_json(by_alias=True).encode()
         return _event("missed", data, self._hub.layout.encode(self._position))

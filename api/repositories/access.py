@@ -13,19 +13,12 @@ import sqlalchemy as sa
 from sqlalchemy import Connection, Engine
 from sqlalchemy.dialects.postgresql import insert
 
+from api.access.session_store import members
 from api.repositories.control import audit_log, note, transact
 from api.repositories.scope import Scope
 from infra.runtime.access_keys import NewKey, access_keys, prepare_key
 from infra.runtime.database import SCHEMA
 
-_members = sa.table(
-    "members",
-    sa.column("tenant_id", sa.Text),
-    sa.column("member_id", sa.Text),
-    sa.column("role", sa.Text),
-    sa.column("created_at", sa.DateTime(timezone=True)),
-    schema=SCHEMA,
-)
 _tenants = sa.table("tenants", sa.column("tenant_id", sa.Text), sa.column("name", sa.Text), schema=SCHEMA)
 _KEY_COLUMNS = ("key_id", "agent_id", "scope", "created_at", "revoked_at", "last_used_at")
 _AUDIT_COLUMNS = ("entry_id", "at", "actor", "action", "target", "details")
@@ -93,7 +86,7 @@ class MembersRepository:
 
     async def list_all(self, scope: Scope) -> list[dict[str, Any]]:
         """Return the members in the order of their ids."""
-        columns = _members.c
+        columns = members.c
         statement = (
             sa.select(columns.member_id, columns.role, columns.created_at)
             .where(columns.tenant_id == scope.tenant_id)
@@ -103,7 +96,7 @@ class MembersRepository:
 
     async def find_role(self, scope: Scope, member_id: str) -> str | None:
         """Return the role of a person; None when he or she is no member."""
-        columns = _members.c
+        columns = members.c
         statement = sa.select(columns.role).where(
             columns.tenant_id == scope.tenant_id, columns.member_id == member_id.lower()
         )
@@ -112,9 +105,9 @@ class MembersRepository:
     async def set_role(self, scope: Scope, member_id: str, role: str, *, actor: str) -> dict[str, Any]:
         """Make a person a member, or change the role."""
         key = {"tenant_id": scope.tenant_id, "member_id": member_id.lower()}
-        columns = _members.c
+        columns = members.c
         statement = (
-            insert(_members)
+            insert(members)
             .values(**key, role=role)
             .on_conflict_do_update(index_elements=list(key), set_={"role": role})
             .returning(columns.member_id, columns.role, columns.created_at)
@@ -129,11 +122,11 @@ class MembersRepository:
 
     async def remove(self, scope: Scope, member_id: str, *, actor: str) -> bool:
         """Remove a person; False when there is no such member."""
-        columns = _members.c
+        columns = members.c
         mine = sa.and_(columns.tenant_id == scope.tenant_id, columns.member_id == member_id.lower())
 
         def work(connection: Connection) -> bool:
-            found = connection.execute(sa.delete(_members).where(mine).returning(columns.role)).first()
+            found = connection.execute(sa.delete(members).where(mine).returning(columns.role)).first()
             if found is not None:
                 note(connection, scope.tenant_id, actor, "member.remove", member_id.lower(), {"role": found.role})
             return found is not None

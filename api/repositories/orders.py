@@ -12,7 +12,7 @@ from typing import Any
 import structlog
 from sqlalchemy import Connection, Engine
 
-from api.kit.cursor import from_us
+from api.kit.instants import from_us
 from api.repositories.control import note, transact
 from api.repositories.scope import Scope
 from api.views.guard import row_of

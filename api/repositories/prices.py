@@ -16,7 +16,7 @@ import structlog
 from pydantic import ValidationError
 from sqlalchemy import Connection, Engine
 
-from api.kit.cursor import to_us
+from api.kit.instants import to_us
 from api.kit.values import json_value
 from api.repositories.control import note, transact
 from api.repositories.scope import Scope

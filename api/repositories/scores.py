@@ -7,11 +7,11 @@ every score of a person has its audit row in the same transaction.
 """
 
 import asyncio
-import time
 from typing import Any, Final
 
 from sqlalchemy import Connection, Engine
 
+from api.kit.instants import now_us, to_us
 from api.repositories.control import note
 from api.repositories.engine import TrinoEngine
 from api.repositories.scope import Scope
@@ -69,7 +69,7 @@ class ScoresRepository:
 
         A comment without a value stands beside the others of its author; a value replaces the one before it.
         """
-        at_us = time.time_ns() // 1000
+        at_us = now_us()
         tenant_id = scope.tenant_id
         scores = [
             Score(
@@ -117,7 +117,7 @@ def _score_of(scope: Scope, place: TracePlace, row: dict[str, Any]) -> Score:
         agent_id=place.agent_id,
         trace_id=place.trace_id,
         trace_date=place.trace_date.isoformat(),
-        at_us=round(at.timestamp() * 1_000_000),
+        at_us=to_us(at),
         rev=0,
         **row,
     )

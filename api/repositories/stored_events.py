@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import msgspec
 
+from api.kit.instants import to_us
 from api.repositories.engine import TrinoEngine
 from api.repositories.scope import Scope
 from producers.contracts.event import Event, EventBatch, Source, TraceContext
@@ -21,7 +22,6 @@ from producers.contracts.event import Event, EventBatch, Source, TraceContext
 LATE: Final = timedelta(days=31)
 _PAGE_ROWS: Final = 5_000
 _PAGE_BYTES: Final = 64 * 1024 * 1024
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _BATCH: Final = ("received_at", "agent_id", "spool_id")
 _SOURCE: Final = ("source_name", "source_version", "source_host_version")
 _TRACE: Final = ("trace_id", "span_id", "parent_span_id")
@@ -138,7 +138,7 @@ def _batch(tenant_id: str, rows: list[dict[str, Any]]) -> EventBatch:
         agent_id=first["agent_id"],
         source=Source(name=name, version=version, host_version=host_version),
         spool_id=first["spool_id"],
-        received_at_us=_microseconds(first["received_at"]),
+        received_at_us=to_us(first["received_at"]),
         events=[_event(row) for row in rows],
     )
 
@@ -147,13 +147,9 @@ def _event(row: dict[str, Any]) -> Event:
     trace_id, span_id, parent_span_id = (row[name] for name in _TRACE)
     return Event(
         **{name: row[name] for name in _PLAIN},
-        at_us=_microseconds(row["at"]),
+        at_us=to_us(row["at"]),
         trace=None
         if trace_id is None
         else TraceContext(trace_id=trace_id, span_id=span_id, parent_span_id=parent_span_id),
         payload=msgspec.Raw(row["payload"].encode()),
     )
-
-
-def _microseconds(at: datetime) -> int:
-    return (at - _EPOCH) // timedelta(microseconds=1)

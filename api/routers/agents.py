@@ -12,26 +12,22 @@ from fastapi import APIRouter, Path, Query, Request
 
 from api.repositories.agents import Bucket
 from api.repositories.scope import Scope
-from api.routers.window import FromAt, ToAt, recent_window
+from api.routers.window import NO_CONTROLS, DayDep, FromAt, ToAt, WeekDep, Window, recent_window
 from api.schemas.figures import AgentItem, AgentList, AgentMetrics, AgentTrends, Figures, TrendPoint
 from api.services import ScopeDep, Services, ServicesDep, while_connected
-from infra.runtime.problem import FieldError, invalid, problem_responses
+from infra.runtime.problem import FieldError, invalid
 
 router = APIRouter(prefix="/v1/agents", tags=["agents"])
 
-AgentPath = Annotated[str, Path(min_length=1, max_length=64, description="The OpenClaw install.")]
+AgentPath = Annotated[str, Path(min_length=1, max_length=64, pattern=NO_CONTROLS, description="The OpenClaw install.")]
 _MAX_AGENTS = 1_000
 _LONGEST = {"hour": timedelta(days=31), "day": timedelta(days=366)}
 _STEP = {"hour": timedelta(hours=1), "day": timedelta(days=1)}
-_ERRORS = problem_responses(401, 403, 422, 429, 503)
 
 
-@router.get("", summary="List agents with their figures", responses=_ERRORS)
-async def list_agents(
-    request: Request, scope: ScopeDep, services: ServicesDep, from_at: FromAt = None, to_at: ToAt = None
-) -> AgentList:
+@router.get("", summary="List agents with their figures")
+async def list_agents(request: Request, scope: ScopeDep, services: ServicesDep, window: WeekDep) -> AgentList:
     """List the agents, those seen most recently first, with their figures over a window (the last 7 days)."""
-    window = recent_window(from_at, to_at, timedelta(days=7), services.settings.api_list_window_days)
     read = services.agents.list_all(scope, from_at=window[0], to_at=window[1], limit=_MAX_AGENTS)
     rows = await while_connected(request, read)
     return AgentList(
@@ -42,21 +38,19 @@ async def list_agents(
     )
 
 
-@router.get("/{agent_id}/metrics", summary="Read the figures of an agent", responses=_ERRORS)
+@router.get("/{agent_id}/metrics", summary="Read the figures of an agent")
 async def get_metrics(
     request: Request,
     scope: ScopeDep,
     services: ServicesDep,
     agent_id: AgentPath,
-    from_at: FromAt = None,
-    to_at: ToAt = None,
+    window: DayDep,
 ) -> AgentMetrics:
     """Read cost, tokens, runs, error rate and durations over a window (the last 24 hours), and over the one before."""
-    window = recent_window(from_at, to_at, timedelta(days=1), services.settings.api_list_window_days)
     return await while_connected(request, _metrics(scope, services, agent_id, window))
 
 
-@router.get("/{agent_id}/trends", summary="Read the figures of an agent by hour or day", responses=_ERRORS)
+@router.get("/{agent_id}/trends", summary="Read the figures of an agent by hour or day")
 async def get_trends(
     request: Request,
     scope: ScopeDep,
@@ -72,15 +66,13 @@ async def get_trends(
     return await while_connected(request, _trends(scope, services, agent_id, bucket, window))
 
 
-async def _metrics(scope: Scope, services: Services, agent_id: str, window: tuple[datetime, datetime]) -> AgentMetrics:
+async def _metrics(scope: Scope, services: Services, agent_id: str, window: Window) -> AgentMetrics:
     start, end = window
     now, before = await services.agents.sum_up(scope, agent_id=agent_id, from_at=start, to_at=end)
     return AgentMetrics(agent_id=agent_id, from_at=start, to_at=end, figures=Figures.of(now), before=Figures.of(before))
 
 
-async def _trends(
-    scope: Scope, services: Services, agent_id: str, bucket: Bucket, window: tuple[datetime, datetime]
-) -> AgentTrends:
+async def _trends(scope: Scope, services: Services, agent_id: str, bucket: Bucket, window: Window) -> AgentTrends:
     start, end = window
     if end - start > _LONGEST[bucket]:
         message = f"by {bucket} the window may be {_LONGEST[bucket].days} days at most"

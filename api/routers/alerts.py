@@ -13,7 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from api.access.caller import Caller
 from api.access.roles import OperatorDep
-from api.kit.cursor import Cursor, InvalidCursor, decode_cursor, to_us
+from api.kit.cursor import Cursor, InvalidCursor, decode_cursor
+from api.kit.instants import to_us
 from api.repositories.alert_marks import AlertMark
 from api.repositories.alerts import AlertFilter
 from api.repositories.scope import Scope
@@ -28,7 +29,7 @@ _LIST = "alerts"
 router = APIRouter(prefix="/v1/alerts", tags=["alerts"])
 
 AlertId = Annotated[str, Path(min_length=1, max_length=128, pattern=NO_CONTROLS, description="The alert.")]
-_CHANGES = problem_responses(401, 403, 404, 422, 429, 503)
+_CHANGES = problem_responses(404)
 
 
 class AlertConditions(BaseModel):
@@ -55,7 +56,7 @@ class AlertQuery(AlertConditions):
     limit: int = Field(50, ge=1, le=200, description="Alerts per page.")
 
 
-@router.get("", summary="List alerts, newest first", responses=problem_responses(401, 403, 422, 429, 503))
+@router.get("", summary="List alerts, newest first")
 async def list_alerts(
     request: Request, scope: ScopeDep, services: ServicesDep, query: Annotated[AlertQuery, Query()]
 ) -> AlertPage:

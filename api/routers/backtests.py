@@ -7,18 +7,18 @@ hangs up or whose key is revoked ends the work.
 """
 
 from datetime import UTC, datetime
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
-from fastapi import APIRouter, Path, Request
+from fastapi import APIRouter, Request
 from fastapi.responses import StreamingResponse
 
 from api.access.roles import OperatorDep, door_of
 from api.backtest.service import BacktestBusy
-from api.routers.window import NO_CONTROLS
+from api.kit.sse import EVENT_STREAM, event_stream
+from api.routers.rules import RuleName, refusal_of
 from api.schemas.backtests import BacktestAnswer, BacktestRequest
 from api.services import ServicesDep
-from api.tracy.sse import EVENT_STREAM, event_stream
-from infra.runtime.problem import FieldError, invalid, not_found, problem_responses, too_busy
+from infra.runtime.problem import FieldError, invalid, problem_responses, too_busy
 from stream_jobs.admin import InvalidRule, NoSuchRule
 
 router = APIRouter(prefix="/v1/rules", tags=["rules"])
@@ -39,14 +39,11 @@ class _EventStream(StreamingResponse):
     media_type = EVENT_STREAM
 
 
-RuleName = Annotated[str, Path(min_length=1, max_length=64, pattern=NO_CONTROLS, description="The rule.")]
-
-
 @router.post(
     "/{rule}/backtest",
     summary="Try a rule on what is stored",
     response_class=_EventStream,
-    responses={**_STREAM, **problem_responses(401, 403, 404, 422, 429, 503)},
+    responses={**_STREAM, **problem_responses(404)},
 )
 async def try_rule(
     request: Request, caller: OperatorDep, services: ServicesDep, rule: RuleName, wanted: BacktestRequest
@@ -58,11 +55,8 @@ async def try_rule(
     """
     try:
         answer = await services.backtests.start(caller.scope, rule, wanted, datetime.now(UTC))
-    except NoSuchRule as error:
-        raise not_found(str(error)) from None
-    except InvalidRule as error:
-        field = f"body.settings.{error.field}" if error.field else "body.settings"
-        raise invalid(f"{field}: {error}", FieldError(field, str(error))) from None
+    except (NoSuchRule, InvalidRule) as error:
+        raise refusal_of(error) from None
     except ValueError as error:
         raise invalid(f"body.settings: {error}", FieldError("body.settings", str(error))) from None
     except BacktestBusy as error:

@@ -19,18 +19,17 @@ from stream_jobs.contracts.budget import InvalidBudget
 
 router = APIRouter(prefix="/v1/budgets", tags=["budgets"])
 
-_READ = problem_responses(401, 403, 422, 429, 503)
-_ONE = problem_responses(401, 403, 404, 422, 429, 503)
+_ONE = problem_responses(404)
 BudgetId = Annotated[str, Path(min_length=1, max_length=64, pattern=NO_CONTROLS, description="The budget.")]
 
 
-@router.get("", summary="List budgets as they stand", responses=_READ)
+@router.get("", summary="List budgets as they stand")
 async def list_budgets(scope: ScopeDep, services: ServicesDep) -> BudgetList:
     """List the tenant's budgets with what is spent, what is left, and when the window ends."""
     return BudgetList(items=[BudgetItem(**it) for it in await services.budgets.list_all(scope)])
 
 
-@router.put("", summary="Make a budget, or change one", responses=_READ)
+@router.put("", summary="Make a budget, or change one")
 async def set_budget(caller: AdminDep, services: ServicesDep, wanted: BudgetRequest) -> BudgetItem:
     """Make a budget; if there is one of this scope, window and unit, change what is named of it.
 

@@ -23,19 +23,18 @@ from stream_jobs.contracts.channel import ChannelFilters, ChannelKind, InvalidCh
 router = APIRouter(prefix="/v1/channels", tags=["channels"])
 
 _RETRY_AFTER_S = 5
-_READ = problem_responses(401, 403, 422, 429, 503)
-_ONE = problem_responses(401, 403, 404, 422, 429, 503)
+_ONE = problem_responses(404)
 ChannelName = Annotated[str, Path(min_length=1, max_length=63, pattern=NO_CONTROLS, description="The channel's name.")]
 _OUTER = {"name", "renotify_minutes"}
 
 
-@router.get("", summary="List channels", responses=_READ)
+@router.get("", summary="List channels")
 async def list_channels(scope: ScopeDep, services: ServicesDep) -> ChannelList:
     """List the tenant's channels with what is open in each and what waits; never their secrets."""
     return ChannelList(items=[_item(it) for it in await services.channels.list_all(scope)])
 
 
-@router.post("", status_code=201, summary="Make a channel", responses=_READ)
+@router.post("", status_code=201, summary="Make a channel")
 async def add_channel(caller: AdminDep, services: ServicesDep, wanted: ChannelRequest) -> ChannelItem:
     """Make a channel; it is told of alerts from now on."""
     try:

@@ -16,7 +16,7 @@ from api.repositories.scope import Scope
 from api.routers.window import NO_CONTROLS
 from api.schemas.compare import LabelComparison
 from api.services import ScopeDep, Services, ServicesDep, while_connected
-from infra.runtime.problem import FieldError, invalid, problem_responses
+from infra.runtime.problem import FieldError, invalid
 from stream_jobs.admin import compare
 
 router = APIRouter(prefix="/v1/compare", tags=["compare"])
@@ -25,7 +25,7 @@ ANY_LABEL: Final = "any"
 Value = Annotated[str, Query(min_length=1, max_length=128, pattern=NO_CONTROLS, description="A value of the label.")]
 
 
-@router.get("/labels", summary="Compare runs by a label", responses=problem_responses(401, 403, 422, 429, 503))
+@router.get("/labels", summary="Compare runs by a label")
 async def compare_labels(
     request: Request,
     scope: ScopeDep,

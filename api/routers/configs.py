@@ -6,7 +6,6 @@ Guarantee: a version is found while its events are kept; runs are counted by the
 """
 
 import asyncio
-from datetime import datetime, timedelta
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request
@@ -14,7 +13,7 @@ from fastapi import APIRouter, Path, Query, Request
 from api.repositories.configs import CONFIG_HOOK, SKILL_HOOK
 from api.repositories.scope import Scope
 from api.routers.agents import AgentPath
-from api.routers.window import FromAt, ToAt, recent_window
+from api.routers.window import MonthDep, Window
 from api.schemas.configs import (
     AgentConfig,
     ConfigComparison,
@@ -32,22 +31,18 @@ router = APIRouter(prefix="/v1/agents/{agent_id}/configs", tags=["agents"])
 _HASH = r"^[0-9a-f]{12}$"
 HashPath = Annotated[str, Path(alias="hash", pattern=_HASH, description="12 hex digits; the label `config` of runs.")]
 _MAX_VERSIONS = 200
-_USUAL = timedelta(days=30)
-_ERRORS = problem_responses(401, 403, 422, 429, 503)
-_ERRORS_OF_ONE = problem_responses(401, 403, 404, 422, 429, 503)
+_ERRORS_OF_ONE = problem_responses(404)
 
 
-@router.get("", summary="List the versions of an agent's configuration", responses=_ERRORS)
+@router.get("", summary="List the versions of an agent's configuration")
 async def list_configs(
     request: Request,
     scope: ScopeDep,
     services: ServicesDep,
     agent_id: AgentPath,
-    from_at: FromAt = None,
-    to_at: ToAt = None,
+    window: MonthDep,
 ) -> ConfigList:
     """List what its agents were made of in a window (the last 30 days): since when, how many runs, at what cost."""
-    window = recent_window(from_at, to_at, _USUAL, services.settings.api_list_window_days)
     return await while_connected(request, _list(scope, services, agent_id, window))
 
 
@@ -59,11 +54,9 @@ async def diff(
     agent_id: AgentPath,
     before: Annotated[str, Query(pattern=_HASH, description="Hash of the first version.")],
     after: Annotated[str, Query(pattern=_HASH, description="Hash of the second version.")],
-    from_at: FromAt = None,
-    to_at: ToAt = None,
+    window: MonthDep,
 ) -> ConfigComparison:
     """Say what the second version has otherwise: models, settings, tools, skills and files with their texts."""
-    window = recent_window(from_at, to_at, _USUAL, services.settings.api_list_window_days)
     return await while_connected(request, _compare(scope, services, agent_id, before, after, window))
 
 
@@ -74,16 +67,14 @@ async def get_config(
     services: ServicesDep,
     agent_id: AgentPath,
     version: HashPath,
-    from_at: FromAt = None,
-    to_at: ToAt = None,
+    window: MonthDep,
 ) -> AgentConfig:
     """Read what the agent was made of, as it was told in a window (the last 30 days), without secrets."""
-    window = recent_window(from_at, to_at, _USUAL, services.settings.api_list_window_days)
     payload = await while_connected(request, _payload(scope, services, agent_id, version, window))
     return AgentConfig.of(payload)
 
 
-async def _list(scope: Scope, services: Services, agent_id: str, window: tuple[datetime, datetime]) -> ConfigList:
+async def _list(scope: Scope, services: Services, agent_id: str, window: Window) -> ConfigList:
     start, end = window
     rows, changes = await asyncio.gather(
         services.configs.list_used(scope, agent_id, from_at=start, to_at=end, limit=_MAX_VERSIONS),
@@ -99,15 +90,13 @@ async def _list(scope: Scope, services: Services, agent_id: str, window: tuple[d
     )
 
 
-async def _skill_changes(
-    scope: Scope, services: Services, agent_id: str, window: tuple[datetime, datetime]
-) -> list[SkillChange]:
+async def _skill_changes(scope: Scope, services: Services, agent_id: str, window: Window) -> list[SkillChange]:
     keys = await services.configs.find_told(scope, agent_id, SKILL_HOOK, from_at=window[0], to_at=window[1])
     return [SkillChange.from_row(row) for row in await services.configs.list_payloads(scope, agent_id, keys)]
 
 
 async def _compare(
-    scope: Scope, services: Services, agent_id: str, before: str, after: str, window: tuple[datetime, datetime]
+    scope: Scope, services: Services, agent_id: str, before: str, after: str, window: Window
 ) -> ConfigComparison:
     first, second = await asyncio.gather(
         _payload(scope, services, agent_id, before, window), _payload(scope, services, agent_id, after, window)
@@ -115,9 +104,7 @@ async def _compare(
     return ConfigComparison.of(agent_id, before, after, diff_configs(config_event(first), config_event(second)))
 
 
-async def _payload(
-    scope: Scope, services: Services, agent_id: str, version: str, window: tuple[datetime, datetime]
-) -> str:
+async def _payload(scope: Scope, services: Services, agent_id: str, version: str, window: Window) -> str:
     keys = await services.configs.find_told(scope, agent_id, CONFIG_HOOK, from_at=window[0], to_at=window[1])
     payload = await services.configs.find_config(scope, agent_id, keys, version)
     if payload is None:

@@ -12,13 +12,13 @@ from fastapi import APIRouter, Request, Security
 from fastapi.responses import StreamingResponse
 from fastapi.security import HTTPBearer
 
+from api.kit.sse import event_stream
 from api.learn.distiller import Distiller, DistillerDep
 from api.repositories.scope import Scope
 from api.schemas.skills import DistilledSkill, DistillRequest, OwnSkillRequest
 from api.services import Services, ServicesDep, while_connected
-from api.tracy.schemas import OwnQuestion
+from api.tracy.schemas import STREAM_RESPONSE, OwnQuestion
 from api.tracy.service import TracyDep
-from api.tracy.sse import STREAM_RESPONSE, event_stream
 from infra.runtime.access_keys import Principal
 from infra.runtime.problem import (
     FieldError,
@@ -43,7 +43,7 @@ _bearer = HTTPBearer(auto_error=False, scheme_name="ObserveKey", description="A 
     "/ask",
     summary="Ask about oneself, as an agent",
     response_class=StreamingResponse,
-    responses={**STREAM_RESPONSE, **problem_responses(401, 403, 422, 429, 503)},
+    responses=STREAM_RESPONSE,
 )
 async def ask(
     request: Request,
@@ -65,7 +65,7 @@ async def ask(
 @router.post(
     "/skill",
     summary="Ask for a cheaper way to do one's own task, as an agent",
-    responses=problem_responses(401, 403, 404, 422, 429, 503),
+    responses=problem_responses(404),
 )
 async def skill(
     request: Request,

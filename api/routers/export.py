@@ -40,7 +40,7 @@ _FILES: dict[str, Any] = {
     response_class=StreamingResponse,
     responses={
         200: {"description": "The file.", "content": _FILES},
-        **problem_responses(401, 403, 404, 413, 422, 429, 503),
+        **problem_responses(404, 413),
     },
 )
 async def export_trace(

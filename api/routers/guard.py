@@ -15,8 +15,10 @@ from fastapi import APIRouter, Path, Query, Request
 
 from api.access.caller import Caller
 from api.access.roles import OperatorDep
-from api.kit.cursor import Cursor, decode_cursor, from_us, to_us
+from api.kit.cursor import Cursor, decode_cursor
+from api.kit.instants import from_us, to_us
 from api.repositories.scope import Scope
+from api.routers.agents import AgentPath
 from api.routers.window import NO_CONTROLS, CursorText, FromAt, ToAt, in_utc
 from api.schemas.budgets import (
     BudgetItem,
@@ -40,13 +42,11 @@ _VERDICTS = "verdicts"
 _RETRY_AFTER_S = 5
 # Longer than any verdict holds.
 _RELEASES_REACH = timedelta(days=32)
-_READ = problem_responses(401, 403, 422, 429, 503)
-_ONE = problem_responses(401, 403, 404, 422, 429, 503)
-AgentPath = Annotated[str, Path(min_length=1, max_length=64, pattern=NO_CONTROLS, description="The OpenClaw install.")]
+_ONE = problem_responses(404)
 RunPath = Annotated[str, Path(min_length=1, max_length=128, pattern=NO_CONTROLS, description="The run.")]
 
 
-@router.get("/verdicts", summary="List what agents were told, newest first", responses=_READ)
+@router.get("/verdicts", summary="List what agents were told, newest first")
 async def list_verdicts(
     request: Request,
     scope: ScopeDep,

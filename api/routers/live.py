@@ -5,36 +5,33 @@ Downstream: api/live.
 Guarantee: a caller gets the own tenant's events and nothing else, each once.
 """
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import StreamingResponse
 
 from api.access.roles import ViewerDep, door_of
+from api.kit.sse import stream_response
 from api.live.records import EVENT_KINDS, EventKind
-from api.live.response import EVENT_STREAM, LiveResponse
+from api.live.response import LiveResponse
 from api.live.stream import LiveFilter
 from api.services import ServicesDep
-from infra.runtime.problem import problem_responses
 
 router = APIRouter(prefix="/v1", tags=["live"])
 
-_ANSWER: dict[int | str, dict[str, Any]] = {
-    200: {
-        "description": "Events span, trace, alert, verdict and missed, each with a JSON object as data: a span as in "
-        "`GET /v1/traces/{trace_id}` with trace_id, agent_id and trace_date; a trace as in `GET /v1/traces`; an alert "
-        "as in `GET /v1/alerts` without marks; a verdict with scope, scope_id, action and reason; missed with num, "
-        "from and to.",
-        "content": {EVENT_STREAM: {"schema": {"type": "string"}}},
-    }
-}
+_ANSWER = stream_response(
+    "Events span, trace, alert, verdict and missed, each with a JSON object as data: a span as in "
+    "`GET /v1/traces/{trace_id}` with trace_id, agent_id and trace_date; a trace as in `GET /v1/traces`; an alert "
+    "as in `GET /v1/alerts` without marks; a verdict with scope, scope_id, action and reason; missed with num, "
+    "from and to."
+)
 
 
 @router.get(
     "/live",
     summary="Watch what happens",
     response_class=StreamingResponse,
-    responses={**_ANSWER, **problem_responses(401, 403, 422, 429, 503)},
+    responses=_ANSWER,
 )
 async def watch(
     request: Request,

@@ -17,12 +17,11 @@ from infra.runtime.problem import not_found, problem_responses
 
 router = APIRouter(prefix="/v1/guard/policies", tags=["guard"])
 
-_READ = problem_responses(401, 403, 422, 429, 503)
-_ONE = problem_responses(401, 403, 404, 422, 429, 503)
+_ONE = problem_responses(404)
 AgentPath = Annotated[str, Path(pattern=AGENT_ID, description="The OpenClaw install, as its key names it.")]
 
 
-@router.get("", summary="List what agents may spend", responses=_READ)
+@router.get("", summary="List what agents may spend")
 async def list_policies(
     scope: ScopeDep,
     services: ServicesDep,
@@ -33,7 +32,7 @@ async def list_policies(
     return GuardPolicyList(items=[GuardPolicyEntry.of(it) for it in found])
 
 
-@router.put("/{agent_id}", summary="Set what an agent may spend", responses=_READ)
+@router.put("/{agent_id}", summary="Set what an agent may spend")
 async def set_policy(
     caller: AdminDep, services: ServicesDep, agent_id: AgentPath, wanted: GuardPolicyRequest
 ) -> GuardPolicyEntry:

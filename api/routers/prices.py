@@ -12,7 +12,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Response
 
 from api.access.roles import AdminDep, OperatorDep
-from api.repositories.prices import InvalidPrice, NoPrice, PricesBroken
+from api.repositories.prices import InvalidPrice, NoPrice
 from api.routers.window import NO_CONTROLS, in_utc
 from api.schemas.prices import (
     PriceCheck,
@@ -25,15 +25,13 @@ from api.schemas.prices import (
     PriceTierFields,
 )
 from api.services import ScopeDep, ServicesDep
-from infra.runtime.problem import FieldError, Problem, invalid, not_found, problem_responses, unavailable
+from infra.runtime.problem import FieldError, Problem, invalid, not_found, problem_responses
 from producers.contracts.pricing.overrides import PriceOverride, PriceTier
 
 router = APIRouter(prefix="/v1/prices", tags=["prices"])
 
-_RETRY_AFTER_S = 30
 _RATES = [name for name in PriceOverrideFields.model_fields if name.endswith("_usd_per_mtok")]
-_READ = problem_responses(401, 403, 422, 429, 503)
-_ONE = problem_responses(401, 403, 404, 422, 429, 503)
+_ONE = problem_responses(404)
 ProviderQuery = Annotated[
     str, Query(min_length=1, max_length=128, pattern=NO_CONTROLS, description="OpenClaw's name of the provider.")
 ]
@@ -42,7 +40,7 @@ ModelQuery = Annotated[
 ]
 
 
-@router.get("", summary="List prices", responses=_READ)
+@router.get("", summary="List prices")
 async def list_prices(
     scope: ScopeDep,
     services: ServicesDep,
@@ -54,10 +52,7 @@ async def list_prices(
 ) -> PriceList:
     """List what models cost the tenant, in dollars per million tokens: its own prices before the published ones."""
     wanted_day = day or datetime.now(UTC).date()
-    try:
-        items = await services.prices.list_all(scope, provider, model, wanted_day, only_overrides=overrides)
-    except PricesBroken as error:
-        raise _broken(error) from None
+    items = await services.prices.list_all(scope, provider, model, wanted_day, only_overrides=overrides)
     return PriceList(items=[PriceItem(**it) for it in items[:limit]], num_found=len(items))
 
 
@@ -74,20 +69,15 @@ async def find_price(
         return PriceDetail(**await services.prices.find(scope, provider, model, in_utc(at, "at") or datetime.now(UTC)))
     except NoPrice as error:
         raise not_found(str(error)) from None
-    except PricesBroken as error:
-        raise _broken(error) from None
 
 
-@router.get("/overrides", summary="List the prices that were written down", responses=_READ)
+@router.get("/overrides", summary="List the prices that were written down")
 async def list_overrides(scope: ScopeDep, services: ServicesDep) -> PriceOverrideList:
     """List the tenant's own prices, and those of the install for all tenants."""
-    try:
-        return PriceOverrideList(items=[_override(it) for it in await services.prices.list_overrides(scope)])
-    except PricesBroken as error:
-        raise _broken(error) from None
+    return PriceOverrideList(items=[_override(it) for it in await services.prices.list_overrides(scope)])
 
 
-@router.put("/overrides", summary="Write a price down", responses=_READ)
+@router.put("/overrides", summary="Write a price down")
 async def set_override(caller: AdminDep, services: ServicesDep, wanted: PriceOverrideFields) -> PriceOverrideItem:
     """Write a price down for the tenant, in place of its own one for the same model and first day, tiers and all.
 
@@ -97,8 +87,6 @@ async def set_override(caller: AdminDep, services: ServicesDep, wanted: PriceOve
         return _override(await services.prices.set_override(caller.scope, wanted.model_dump(), actor=caller.actor))
     except InvalidPrice as error:
         raise _invalid(error) from None
-    except PricesBroken as error:
-        raise _broken(error) from None
 
 
 @router.delete("/overrides", status_code=204, response_class=Response, summary="Take a price back", responses=_ONE)
@@ -110,24 +98,19 @@ async def remove_override(
     effective_from: Annotated[date | None, Query(description="Its first day; without it the one of always.")] = None,
 ) -> Response:
     """Take one of the tenant's own prices back; calls of the past keep their cost."""
-    try:
-        found = await services.prices.remove_override(caller.scope, provider, model, effective_from, actor=caller.actor)
-    except PricesBroken as error:
-        raise _broken(error) from None
+    found = await services.prices.remove_override(caller.scope, provider, model, effective_from, actor=caller.actor)
     if not found:
         raise not_found(f"the tenant has no price of its own for {provider}/{model} from {effective_from or 'always'}")
     return Response(status_code=204)
 
 
-@router.post("/overrides/check", summary="Try a price without writing it", responses=_READ)
+@router.post("/overrides/check", summary="Try a price without writing it")
 async def check_override(caller: OperatorDep, services: ServicesDep, wanted: PriceOverrideFields) -> PriceCheck:
     """Say whether a price can be written, and what the model costs before and after; nothing is written."""
     try:
         is_new, before, after = await services.prices.check(caller.scope, wanted.model_dump())
     except InvalidPrice as error:
         raise _invalid(error) from None
-    except PricesBroken as error:
-        raise _broken(error) from None
     return PriceCheck(is_new=is_new, before=before and PriceDetail(**before), after=after and PriceDetail(**after))
 
 
@@ -145,7 +128,3 @@ def _rates(row: PriceOverride | PriceTier) -> dict[str, Any]:
 def _invalid(error: InvalidPrice) -> Problem:
     field = f"body.{error.field}" if error.field else "body"
     return invalid(f"{field}: {error}", FieldError(field, str(error)))
-
-
-def _broken(error: PricesBroken) -> Problem:
-    return unavailable(str(error), retry_after_s=_RETRY_AFTER_S)

@@ -20,10 +20,9 @@ from infra.runtime.problem import FieldError, Problem, conflict, invalid, not_fo
 router = APIRouter(prefix="/v1/prices/reprices", tags=["prices"])
 
 _MAX_DAYS = 366
-_READ = problem_responses(401, 403, 422, 429, 503)
-_ONE = problem_responses(401, 403, 404, 422, 429, 503)
-_START = problem_responses(401, 403, 409, 422, 429, 503)
-_APPLY = problem_responses(401, 403, 404, 409, 422, 429, 503)
+_ONE = problem_responses(404)
+_START = problem_responses(409)
+_APPLY = problem_responses(404, 409)
 JobId = Annotated[str, Path(min_length=1, max_length=64, pattern=NO_CONTROLS, description="The job.")]
 
 
@@ -47,7 +46,7 @@ async def start_dry_run(
     return job
 
 
-@router.get("", summary="List the newest jobs that price history again", responses=_READ)
+@router.get("", summary="List the newest jobs that price history again")
 async def list_jobs(scope: ScopeDep, services: ServicesDep) -> RepriceJobList:
     """List the newest jobs, at most 50."""
     return RepriceJobList(items=[RepriceJob(**row) for row in await services.reprices.list_newest(scope)])

@@ -14,24 +14,22 @@ from api.access.roles import AdminDep
 from api.repositories.scope import Scope
 from api.schemas.retention import RetentionItem, RetentionList, RetentionRequest
 from api.services import ScopeDep, Services, ServicesDep
-from infra.runtime.problem import problem_responses
 from lakehouse.contracts.retention import RetainedTable
 
 router = APIRouter(prefix="/v1/retention", tags=["retention"])
 
-_ANSWERS = problem_responses(401, 403, 422, 429, 503)
 TableName = Annotated[RetainedTable, Path(description="The table, as in SQL.")]
 CountQuery = Annotated[bool, Query(description="Also count the rows that are older; it costs a query over them.")]
 
 
-@router.get("", summary="List how long rows stay", responses=_ANSWERS)
+@router.get("", summary="List how long rows stay")
 async def list_retention(scope: ScopeDep, services: ServicesDep, count: CountQuery = False) -> RetentionList:
     """List for every table that grows old how many days its rows stay, and who has decided that."""
     rows = await services.retention.list_all(scope, with_counts=count)
     return RetentionList(tables=[RetentionItem(**row) for row in rows])
 
 
-@router.put("/{table}", summary="Set how long the rows of a table stay", responses=_ANSWERS)
+@router.put("/{table}", summary="Set how long the rows of a table stay")
 async def set_retention(
     caller: AdminDep, services: ServicesDep, table: TableName, wanted: RetentionRequest
 ) -> RetentionItem:
@@ -40,7 +38,7 @@ async def set_retention(
     return await _one(caller.scope, services, table)
 
 
-@router.delete("/{table}", summary="Take back what was set for a table", responses=_ANSWERS)
+@router.delete("/{table}", summary="Take back what was set for a table")
 async def remove_retention(caller: AdminDep, services: ServicesDep, table: TableName) -> RetentionItem:
     """Let the default hold again; answers with it, also when nothing was set."""
     await services.retention.remove_days(caller.scope, table, actor=caller.actor)

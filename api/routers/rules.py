@@ -16,13 +16,12 @@ from api.repositories.scope import Scope
 from api.routers.window import NO_CONTROLS
 from api.schemas.rules import RuleItem, RuleList, RuleOverrideRequest
 from api.services import ScopeDep, Services, ServicesDep
-from infra.runtime.problem import FieldError, invalid, not_found, problem_responses
+from infra.runtime.problem import FieldError, Problem, invalid, not_found, problem_responses
 from stream_jobs.admin import InvalidRule, NoSuchRule
 
 router = APIRouter(prefix="/v1/rules", tags=["rules"])
 
-_READ = problem_responses(401, 403, 422, 429, 503)
-_ONE = problem_responses(401, 403, 404, 422, 429, 503)
+_ONE = problem_responses(404)
 RuleName = Annotated[str, Path(min_length=1, max_length=64, pattern=NO_CONTROLS, description="The rule.")]
 AgentQuery = Annotated[
     str | None,
@@ -30,7 +29,7 @@ AgentQuery = Annotated[
 ]
 
 
-@router.get("", summary="List alert rules with their settings", responses=_READ)
+@router.get("", summary="List alert rules with their settings")
 async def list_rules(scope: ScopeDep, services: ServicesDep, agent_id: AgentQuery = None) -> RuleList:
     """List every rule: what it looks for, its settings with defaults, and what holds for the tenant or one agent."""
     found = await services.rules.list_all(scope, agent_id)
@@ -50,11 +49,8 @@ async def set_override(
     """Set some of a rule's settings, in place of those that were set here before for the same scope."""
     try:
         await services.rules.set_override(caller.scope, rule, wanted.agent_id, wanted.settings, actor=caller.actor)
-    except NoSuchRule as error:
-        raise not_found(str(error)) from None
-    except InvalidRule as error:
-        field = f"body.settings.{error.field}" if error.field else "body.settings"
-        raise invalid(f"{field}: {error}", FieldError(field, str(error))) from None
+    except (NoSuchRule, InvalidRule) as error:
+        raise refusal_of(error) from None
     return await _one(caller.scope, services, rule, wanted.agent_id)
 
 
@@ -73,6 +69,14 @@ async def remove_override(
         whose = f"the agent {agent_id}" if agent_id else "the tenant"
         raise not_found(f"nothing is set of the rule {rule} for {whose}")
     return Response(status_code=204)
+
+
+def refusal_of(error: NoSuchRule | InvalidRule) -> Problem:
+    """What a client is told whose rule or setting cannot be."""
+    if isinstance(error, NoSuchRule):
+        return not_found(str(error))
+    field = f"body.settings.{error.field}" if error.field else "body.settings"
+    return invalid(f"{field}: {error}", FieldError(field, str(error)))
 
 
 async def _one(scope: Scope, services: Services, rule: str, agent_id: str | None) -> RuleItem:

@@ -22,8 +22,8 @@ from infra.runtime.problem import conflict, not_found, problem_responses, unavai
 
 router = APIRouter(prefix="/v1/traces/{trace_id}/scores", tags=["traces"])
 
-_READ = problem_responses(401, 403, 404, 422, 429, 503)
-_JUDGE = problem_responses(401, 403, 404, 409, 422, 429, 503)
+_READ = problem_responses(404)
+_JUDGE = problem_responses(404, 409)
 _RETRY_AFTER_S = 60
 
 

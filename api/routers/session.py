@@ -19,7 +19,7 @@ from api.access.oidc import LoginRefused, ProviderAway
 from api.access.roles import ViewerDep, door_of
 from api.schemas.session import SessionAnswer, SessionMethods, SessionRequest
 from api.services import Services, ServicesDep
-from infra.runtime.problem import Problem, forbidden, not_found, problem_responses, unauthorised, unavailable
+from infra.runtime.problem import Problem, forbidden, not_found, unauthorised, unavailable
 
 _log = structlog.get_logger(__name__)
 
@@ -30,12 +30,11 @@ _RETRY_AFTER_S = 10
 # A path of ours; two slashes would lead to another host.
 _PATH = r"^/([^/\\\x00-\x1f][^\\\x00-\x1f]*)?$"
 
-_ERRORS = problem_responses(401, 403, 422, 429, 503)
 # One that has no key yet can call it: OpenAPI's word for that is an empty requirement.
 _OPEN: dict[str, Any] = {"security": [{}]}
 
 
-@router.post("", status_code=201, summary="Sign in with a key", responses=_ERRORS, openapi_extra=_OPEN)
+@router.post("", status_code=201, summary="Sign in with a key", openapi_extra=_OPEN)
 async def sign_in(request: Request, response: Response, wanted: SessionRequest) -> SessionAnswer:
     """Sign in; the answer sets the session's cookie. Whoever revokes the key ends the session."""
     door = door_of(request)
@@ -44,13 +43,13 @@ async def sign_in(request: Request, response: Response, wanted: SessionRequest) 
     return SessionAnswer.of(made.caller)
 
 
-@router.get("", summary="Read who is signed in", responses=_ERRORS)
+@router.get("", summary="Read who is signed in")
 async def get_session(caller: ViewerDep) -> SessionAnswer:
     """Read tenant, role and end of the session; with a key, what the key is."""
     return SessionAnswer.of(caller)
 
 
-@router.delete("", status_code=204, response_class=Response, summary="Sign out", responses=_ERRORS)
+@router.delete("", status_code=204, response_class=Response, summary="Sign out")
 async def sign_out(request: Request, caller: ViewerDep) -> Response:
     """End the session. A key that is in the header instead stays as it is."""
     response = Response(status_code=204)
@@ -60,7 +59,7 @@ async def sign_out(request: Request, caller: ViewerDep) -> Response:
     return response
 
 
-@router.get("/methods", summary="Read how one can sign in", responses=_ERRORS, openapi_extra=_OPEN)
+@router.get("/methods", summary="Read how one can sign in", openapi_extra=_OPEN)
 async def list_methods(services: ServicesDep) -> SessionMethods:
     """Read how one can sign in here; with a provider, the browser is sent to a path of ours first."""
     has_provider = services.login is not None

@@ -5,14 +5,15 @@ Downstream: api/repositories/sessions.py.
 Guarantee: costs hold those of sub-agents.
 """
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request
 
-from api.kit.cursor import Cursor, InvalidCursor, decode_cursor, to_us
+from api.kit.cursor import Cursor, InvalidCursor, decode_cursor
+from api.kit.instants import to_us
 from api.repositories.scope import Scope
-from api.routers.window import CursorText, FromAt, ToAt, recent_window
+from api.routers.window import CursorText, MonthDep, Window
 from api.schemas.figures import AgentSessionDetail, AgentSessionItem, AgentSessionPage, SessionRun
 from api.services import ScopeDep, Services, ServicesDep, while_connected
 from infra.runtime.problem import not_found, problem_responses
@@ -20,17 +21,15 @@ from infra.runtime.problem import not_found, problem_responses
 router = APIRouter(prefix="/v1/sessions", tags=["sessions"])
 
 _LIST = "sessions"
-_USUAL = timedelta(days=30)
 AgentFilter = Annotated[str | None, Query(max_length=64, description="Only of this OpenClaw install.")]
 
 
-@router.get("", summary="List sessions", responses=problem_responses(401, 403, 422, 429, 503))
+@router.get("", summary="List sessions")
 async def list_sessions(
     request: Request,
     scope: ScopeDep,
     services: ServicesDep,
-    from_at: FromAt = None,
-    to_at: ToAt = None,
+    window: MonthDep,
     agent_id: AgentFilter = None,
     cursor: CursorText = None,
     limit: Annotated[int, Query(ge=1, le=200, description="Sessions per page.")] = 50,
@@ -40,7 +39,6 @@ async def list_sessions(
     Costs hold those of sub-agents.
     """
     after = decode_cursor(cursor, _LIST, num_keys=2) if cursor else None
-    window = recent_window(from_at, to_at, _USUAL, services.settings.api_list_window_days)
     if after is not None:
         if after.from_at is None or after.to_at is None:
             raise InvalidCursor("not a cursor of the list of sessions: it has no window")
@@ -52,7 +50,7 @@ async def list_sessions(
 async def _list(
     scope: Scope,
     services: Services,
-    window: tuple[datetime, datetime],
+    window: Window,
     agent_id: str | None,
     after: Cursor | None,
     limit: int,
@@ -86,20 +84,18 @@ async def _list(
 @router.get(
     "/{session_key:path}",
     summary="Read a session with its runs",
-    responses=problem_responses(401, 403, 404, 422, 429, 503),
+    responses=problem_responses(404),
 )
 async def get_session(
     request: Request,
     scope: ScopeDep,
     services: ServicesDep,
     session_key: Annotated[str, Path(min_length=1, max_length=512, description="OpenClaw's session key.")],
-    from_at: FromAt = None,
-    to_at: ToAt = None,
+    window: MonthDep,
     agent_id: AgentFilter = None,
     limit: Annotated[int, Query(ge=1, le=1_000, description="Runs that are listed.")] = 200,
 ) -> AgentSessionDetail:
     """Read the runs of a session within a window (the last 30 days), newest first, each with all below it."""
-    window = recent_window(from_at, to_at, _USUAL, services.settings.api_list_window_days)
     read = services.sessions.list_runs(
         scope, session_key=session_key, agent_id=agent_id, from_at=window[0], to_at=window[1], limit=limit
     )

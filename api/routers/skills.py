@@ -5,34 +5,28 @@ Downstream: api/learn/distiller.py.
 Guarantee: reads as the key's tenant, and stores nothing: the skill is in the answer, and the client decides.
 """
 
-from typing import Any, Final
-
 from fastapi import APIRouter, Request
 from fastapi.responses import StreamingResponse
 
 from api.access.roles import door_of
+from api.kit.sse import event_stream, stream_response
 from api.learn.distiller import DistillerDep
 from api.schemas.skills import DistillRequest
 from api.services import ScopeDep
-from api.tracy.sse import EVENT_STREAM, event_stream
-from infra.runtime.problem import problem_responses
 
 router = APIRouter(prefix="/v1/skills", tags=["skills"])
 
-_STREAM: Final[dict[int | str, dict[str, Any]]] = {
-    200: {
-        "description": "Events: progress, skill (a DistilledSkill), then one done with the cost of the distillation, "
-        "or one error; each with a JSON object as data.",
-        "content": {EVENT_STREAM: {"schema": {"type": "string"}}},
-    }
-}
+_STREAM = stream_response(
+    "Events: progress, skill (a DistilledSkill), then one done with the cost of the distillation, "
+    "or one error; each with a JSON object as data."
+)
 
 
 @router.post(
     "/distill",
     summary="Distil a skill from the runs of a task",
     response_class=StreamingResponse,
-    responses={**_STREAM, **problem_responses(401, 403, 422, 429, 503)},
+    responses=_STREAM,
 )
 async def distill(
     request: Request, scope: ScopeDep, distiller: DistillerDep, wanted: DistillRequest

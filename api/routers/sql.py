@@ -19,7 +19,6 @@ from api.services import ScopeDep, Services, ServicesDep, while_connected
 from api.sqlguard.admit import admit_sql
 from api.sqlguard.errors import SqlRefused
 from api.sqlguard.manifest import view_columns
-from infra.runtime.problem import problem_responses
 
 router = APIRouter(prefix="/v1/sql", tags=["sql"])
 
@@ -36,7 +35,6 @@ _FILES: dict[str, Any] = {
     response_model=SqlAnswer,
     responses={
         200: {"description": "The result, in the format that was asked for.", "content": _FILES},
-        **problem_responses(401, 403, 422, 429, 503),
     },
 )
 async def run_sql(

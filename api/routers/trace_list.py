@@ -14,8 +14,9 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from api.kit.cursor import Cursor, InvalidCursor, decode_cursor, to_us
+from api.kit.cursor import Cursor, InvalidCursor, decode_cursor
 from api.kit.frozen import FrozenList
+from api.kit.instants import to_us
 from api.kit.values import decimal_text
 from api.repositories.scope import Scope
 from api.repositories.trace_filter import TraceFilter, TraceSort

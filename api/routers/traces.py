@@ -29,7 +29,7 @@ router = APIRouter(prefix="/v1/traces", tags=["traces"])
 _NO_PAYLOADS = dict.fromkeys(("input", "input_chars", "output", "output_chars", "next_offset"))
 
 
-@router.get("", summary="List traces", responses=problem_responses(401, 403, 422, 429, 503))
+@router.get("", summary="List traces")
 async def list_traces(
     request: Request, scope: ScopeDep, services: ServicesDep, query: Annotated[TraceQuery, Query()]
 ) -> TracePage:
@@ -60,7 +60,7 @@ async def get_trace(request: Request, scope: ScopeDep, services: ServicesDep, tr
 @router.get(
     "/{trace_id}/spans/{span_id}",
     summary="Read one span",
-    responses=problem_responses(401, 403, 404, 422, 429, 503),
+    responses=problem_responses(404),
 )
 async def get_span(
     request: Request,

@@ -11,9 +11,11 @@ from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import StreamingResponse
 
 from api.access.roles import door_of
+from api.kit.sse import event_stream
 from api.services import ScopeDep
 from api.tracy.schemas import (
     SESSION_ID_PATTERN,
+    STREAM_RESPONSE,
     ChatQuestion,
     Deleted,
     SessionDetail,
@@ -24,7 +26,6 @@ from api.tracy.schemas import (
 )
 from api.tracy.service import TracyDep
 from api.tracy.sessions import MAX_TURNS, Turn
-from api.tracy.sse import STREAM_RESPONSE, event_stream
 from infra.runtime.problem import FieldError, invalid, not_found, problem_responses
 
 router = APIRouter(prefix="/v1/tracy", tags=["tracy"])
@@ -32,7 +33,7 @@ router = APIRouter(prefix="/v1/tracy", tags=["tracy"])
 SessionId = Annotated[str, Path(pattern=SESSION_ID_PATTERN, description="The session.")]
 
 
-@router.get("", summary="Read whether Tracy has a model", responses=problem_responses(401, 403, 422, 429, 503))
+@router.get("", summary="Read whether Tracy has a model")
 async def get_tracy(scope: ScopeDep, tracy: TracyDep) -> TracyState:
     """Read whether Tracy can be asked; when she cannot, how to give her a model."""
     return TracyState.of(tracy.settings)
@@ -42,7 +43,7 @@ async def get_tracy(scope: ScopeDep, tracy: TracyDep) -> TracyState:
     "/chat",
     summary="Ask Tracy",
     response_class=StreamingResponse,
-    responses={**STREAM_RESPONSE, **problem_responses(401, 403, 404, 422, 429, 503)},
+    responses={**STREAM_RESPONSE, **problem_responses(404)},
 )
 async def chat(request: Request, scope: ScopeDep, tracy: TracyDep, asked: ChatQuestion) -> StreamingResponse:
     """Ask in plain words; the answer is a stream of events.
@@ -63,7 +64,7 @@ async def chat(request: Request, scope: ScopeDep, tracy: TracyDep, asked: ChatQu
     return event_stream(answer, lambda: door_of(request).identify(request))
 
 
-@router.get("/sessions", summary="List conversations", responses=problem_responses(401, 403, 422, 429, 503))
+@router.get("/sessions", summary="List conversations")
 async def list_sessions(
     scope: ScopeDep, tracy: TracyDep, limit: Annotated[int, Query(ge=1, le=200, description="Sessions to return.")] = 50
 ) -> SessionList:
@@ -71,9 +72,7 @@ async def list_sessions(
     return SessionList(items=[SessionItem.of(row) for row in await tracy.sessions.list_newest(scope, limit)])
 
 
-@router.get(
-    "/sessions/{session_id}", summary="Read a conversation", responses=problem_responses(401, 403, 404, 422, 429, 503)
-)
+@router.get("/sessions/{session_id}", summary="Read a conversation", responses=problem_responses(404))
 async def get_session(scope: ScopeDep, tracy: TracyDep, session_id: SessionId) -> SessionDetail:
     """Read a conversation with its turns. Send its id to `POST /v1/tracy/chat` to go on with it."""
     found = await tracy.sessions.find(scope, session_id)
@@ -83,9 +82,7 @@ async def get_session(scope: ScopeDep, tracy: TracyDep, session_id: SessionId) -
     return SessionDetail(session=SessionItem.of(row), turns=[SessionTurn.of(turn) for turn in turns])
 
 
-@router.delete(
-    "/sessions/{session_id}", summary="Delete a conversation", responses=problem_responses(401, 403, 404, 422, 429, 503)
-)
+@router.delete("/sessions/{session_id}", summary="Delete a conversation", responses=problem_responses(404))
 async def delete_session(scope: ScopeDep, tracy: TracyDep, session_id: SessionId) -> Deleted:
     """Delete a conversation with its turns."""
     if not await tracy.sessions.delete(scope, session_id):

@@ -1,17 +1,21 @@
 """The time window of a list: two instants, the later one not included.
 
 Upstream: the query of a list route.
-Downstream: the repositories, which turn it into days, so that few partitions are read.
+Downstream: the routers, as a dependency; the repositories, which turn it into days, so that few partitions are read.
 Guarantee: a window that makes no sense is a 422 that names the field.
 """
 
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
-from fastapi import Query
+from fastapi import Depends, Query
 
+from api.services import ServicesDep
 from infra.runtime.problem import FieldError, invalid
 
+# From and to, in UTC.
+Window = tuple[datetime, datetime]
 FromAt = Annotated[
     datetime | None,
     Query(alias="from", description="Start of the window (ISO 8601, UTC when it says no zone), included."),
@@ -45,9 +49,7 @@ def in_utc(at: datetime | None, field: str) -> datetime | None:
     return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
 
 
-def check_window(
-    from_at: datetime | None, to_at: datetime | None, *, width: timedelta, latest: datetime
-) -> tuple[datetime, datetime]:
+def check_window(from_at: datetime | None, to_at: datetime | None, *, width: timedelta, latest: datetime) -> Window:
     """Fill in what is missing and return (from, to) in UTC.
 
     Raises:
@@ -66,9 +68,7 @@ def check_window(
     return start, end
 
 
-def recent_window(
-    from_at: datetime | None, to_at: datetime | None, usual: timedelta, max_days: int
-) -> tuple[datetime, datetime]:
+def recent_window(from_at: datetime | None, to_at: datetime | None, usual: timedelta, max_days: int) -> Window:
     """Fill in what is missing so that the window is ``usual`` long and, without ``to``, ends now.
 
     Raises:
@@ -80,3 +80,16 @@ def recent_window(
         to_at = now if start is None or start < now else start + usual
     end = in_utc(to_at, "to") or now
     return check_window(from_at or end - usual, end, width=timedelta(days=max_days), latest=now)
+
+
+def _recent(usual: timedelta) -> Callable[..., Awaitable[Window]]:
+    async def window(services: ServicesDep, from_at: FromAt = None, to_at: ToAt = None) -> Window:
+        return recent_window(from_at, to_at, usual, services.settings.api_list_window_days)
+
+    return window
+
+
+# The window of a route, which is this long unless the query says otherwise.
+DayDep = Annotated[Window, Depends(_recent(timedelta(days=1)))]
+WeekDep = Annotated[Window, Depends(_recent(timedelta(days=7)))]
+MonthDep = Annotated[Window, Depends(_recent(timedelta(days=30)))]

@@ -7,12 +7,13 @@ Guarantee: the dollars of the firings add up to ``saved_usd``, and so do those o
 """
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from api.kit.instants import from_us
 from api.schemas.common import Answer, Usd
 from producers.contracts.guard import GuardScope
 from stream_jobs.backtest import BacktestOrder, BacktestResult, Firing, StoppedRun
@@ -20,7 +21,6 @@ from stream_jobs.contracts.alert import AlertRule, AlertSeverity, AlertState
 from stream_jobs.contracts.span import SpanStatus
 
 MAX_DAYS = 366
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class BacktestRequest(BaseModel):
@@ -159,8 +159,8 @@ def _firing(it: Firing, recorded: RecordedAlert | None) -> BacktestFiring:
     names = set(BacktestFiring.model_fields) - {"fired_at", "changed_at", "recorded"}
     return BacktestFiring(
         **{name: getattr(it, name) for name in names},
-        fired_at=_instant(it.fired_at_us),
-        changed_at=_instant(it.changed_at_us),
+        fired_at=from_us(it.fired_at_us),
+        changed_at=from_us(it.changed_at_us),
         recorded=recorded,
     )
 
@@ -169,10 +169,6 @@ def _run(it: StoppedRun) -> BacktestRun:
     names = set(BacktestRun.model_fields) - {"started_at", "ended_at"}
     return BacktestRun(
         **{name: getattr(it, name) for name in names},
-        started_at=_instant(it.started_at_us),
-        ended_at=None if it.ended_at_us is None else _instant(it.ended_at_us),
+        started_at=from_us(it.started_at_us),
+        ended_at=None if it.ended_at_us is None else from_us(it.ended_at_us),
     )
-
-
-def _instant(at_us: int) -> datetime:
-    return _EPOCH + timedelta(microseconds=at_us)

@@ -9,8 +9,9 @@ from datetime import date, datetime
 
 from pydantic import Field
 
+from api.kit.instants import from_us
 from api.live.records import LiveItem
-from api.live.rows import instant, row_of
+from api.live.rows import row_of
 from api.schemas.common import Answer
 from api.schemas.traces import SpanSummary, TraceSummary
 from producers.contracts.guard import GuardAction, GuardMessage, GuardScope, Verdict
@@ -94,6 +95,6 @@ def _verdict(message: GuardMessage) -> LiveVerdict:
         action=body.action,
         reason=body.reason,
         alert_id=body.alert_id,
-        issued_at=instant(message.issued_at_us),
-        expires_at=instant(body.expires_at_us),
+        issued_at=from_us(message.issued_at_us),
+        expires_at=from_us(body.expires_at_us),
     )

@@ -7,12 +7,13 @@ difference, exactly. Money is decimal text.
 """
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
-from typing import Final, Self
+from typing import Self
 
 from pydantic import Field
 
+from api.kit.instants import from_us
 from api.schemas.common import Answer, Tokens, Usd
 from api.schemas.traces import TraceSummary
 from stream_jobs.learning import (
@@ -27,8 +28,6 @@ from stream_jobs.learning import (
     Step,
     usd_of,
 )
-
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class RereadTool(Answer):
@@ -77,7 +76,7 @@ class CacheBreakItem(Answer):
         names = set(cls.model_fields) - {"at", "pause_ms"}
         return cls(
             **{name: getattr(it, name) for name in names},
-            at=_EPOCH + timedelta(microseconds=it.at_us),
+            at=from_us(it.at_us),
             pause_ms=None if it.pause_us is None else it.pause_us // 1_000,
         )
 

@@ -8,7 +8,6 @@ and time; nothing of the model's reaches a client but through the writer and the
 
 import asyncio
 import json
-import time
 from collections.abc import AsyncGenerator
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -17,6 +16,8 @@ from typing import Any, Final
 
 import structlog
 
+from api.kit.instants import now_us
+from api.kit.sse import Event, error_event
 from api.kit.values import decimal_text
 from api.metrics import TRACY_ANSWERS, TRACY_COST_USD, TRACY_SECONDS, TRACY_TOKENS
 from api.tracy.budget import Budget
@@ -28,7 +29,7 @@ from api.tracy.prompt import CHART_TOOL, system_prompt, tool_definitions, user_m
 from api.tracy.sanitise import strip_invisible
 from api.tracy.settings import TracySettings
 from api.tracy.tools import Outcome, Toolbox
-from api.tracy.writer import Event, Writer
+from api.tracy.writer import Writer
 
 _log = structlog.get_logger(__name__)
 
@@ -87,7 +88,7 @@ class Answerer:
             known.add_names(json.dumps(message["content"], ensure_ascii=False))
         # An agent reads the text itself: links to citations would only be noise to it.
         writer = Writer(answer.toolbox.book, known, as_links=not answer.about_itself)
-        began_at_us = _now_us()
+        began_at_us = now_us()
         try:
             async with self._places:
                 async for event in self._rounds(answer, writer, known):
@@ -102,12 +103,12 @@ class Answerer:
             yield self._failed(answer, "internal", "The answer failed here, not with you; the log has the reason.")
         finally:
             answer.text = "".join(writer.shown)
-            TRACY_SECONDS.observe((_now_us() - began_at_us) / 1e6)
+            TRACY_SECONDS.observe((now_us() - began_at_us) / 1e6)
             TRACY_COST_USD.inc(float(answer.cost_usd or 0))
 
     def _failed(self, answer: Answer, code: str, message: str) -> Event:
         TRACY_ANSWERS.labels(code).inc()
-        event: Event = ("error", {"code": code, "message": message})
+        event = error_event(code, message)
         answer.events.append(event)
         return event
 
@@ -124,7 +125,7 @@ class Answerer:
                 writer.shown.append(f"I stopped here: {reason}.\n")
                 break
             reply: Reply | None = None
-            began_at_us = _now_us()
+            began_at_us = now_us()
             async for part in self._model.ask(system, tools, with_cache_mark(messages)):
                 if isinstance(part, Reply):
                     reply = part
@@ -138,7 +139,7 @@ class Answerer:
             for bucket, num_tokens in asdict(reply.use).items():
                 TRACY_TOKENS.labels(bucket).inc(num_tokens)
             answer.cost_usd = budget.cost_usd
-            answer.steps.append(Step("model", self._settings.tracy_model, began_at_us, _now_us(), reply.use))
+            answer.steps.append(Step("model", self._settings.tracy_model, began_at_us, now_us(), reply.use))
             if not reply.tool_calls:
                 stop = {"max_tokens": "too-long", "refusal": "refused"}.get(reply.stop_reason, "end")
                 break
@@ -169,7 +170,7 @@ class Answerer:
             "tool_use",
             {"tool_use_id": call.tool_use_id, "name": strip_invisible(call.name)[:60], "input": _shown(call.arguments)},
         )
-        began_at_us = _now_us()
+        began_at_us = now_us()
         chart: dict[str, Any] | None = None
         if call.name == CHART_TOOL:
             outcome, chart = await self._draw(call.arguments, answer, writer)
@@ -187,7 +188,7 @@ class Answerer:
                 "tool",
                 strip_invisible(call.name)[:60],
                 began_at_us,
-                _now_us(),
+                now_us(),
                 _NO_TOKENS,
                 call.tool_use_id,
                 outcome.is_error,
@@ -274,7 +275,3 @@ def _shown(arguments: Any) -> dict[str, Any]:
         ]
         for key, value in list(arguments.items())[:10]
     }
-
-
-def _now_us() -> int:
-    return time.time_ns() // 1_000

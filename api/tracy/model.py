@@ -1,6 +1,6 @@
 """Asks the model: one streamed call of the Messages API, with its failures in plain words.
 
-Upstream: api/tracy/answer.py.
+Upstream: api/tracy/answer.py, api/learn/proposals.py and judge.py.
 Downstream: the anthropic client; Anthropic's server or any that speaks the same.
 Guarantee: text comes out as it arrives, then exactly one Reply or one ModelFailed; a stream that was cut is a
 failure, never a short answer.
@@ -80,7 +80,7 @@ class Reply:
 
 
 class Model:
-    """The one way from us to a model. Use it from one event loop."""
+    """The one way from us to a model: one for the whole process. Use it from one event loop."""
 
     def __init__(self, settings: TracySettings) -> None:
         self._settings = settings
@@ -141,7 +141,7 @@ class Model:
             raise _cut()
         yield _reply(blocks, stop_reason, use)
 
-    async def close(self) -> None:
+    async def aclose(self) -> None:
         """Close the connections."""
         if self._client is not None:
             await self._client.close()

@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator
 from decimal import Decimal
 from typing import Any, Final
 
+from api.kit.sse import Event
 from api.kit.values import decimal_text
 from api.repositories.policies import PolicyRow
 from api.repositories.questions import (
@@ -23,7 +24,7 @@ from api.tracy.citations import Known
 from api.tracy.reader import Evidence
 from api.tracy.sanitise import plain_label
 from api.tracy.tools import Toolbox
-from api.tracy.writer import Event, Writer
+from api.tracy.writer import Writer
 
 # As many as own_answer asks; what a question to the model may ask is another matter.
 NUM_QUERIES: Final = 6

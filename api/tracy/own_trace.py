@@ -7,6 +7,7 @@ log. Neither the question nor what tools returned is in it: they belong to the t
 whoever runs ClawTrace.
 """
 
+import asyncio
 import secrets
 import uuid
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from api.tracy.settings import TracySettings
 _log = structlog.get_logger(__name__)
 
 _TIMEOUT_S: Final = 5.0
+_LONGEST_END_S: Final = 5.0
 _PROVIDER: Final = "anthropic"
 
 
@@ -103,6 +105,26 @@ def _tool_call(step: Step, run_id: str, ctx: dict[str, Any]) -> list[tuple[int, 
     if step.is_error:
         ended["error"] = "refused"
     return [(step.began_at_us, "before_tool_call", call, ctx), (step.ended_at_us, "after_tool_call", ended, ctx)]
+
+
+class OwnTraces:
+    """Sends records in the background: nobody who asked waits for one."""
+
+    def __init__(self, settings: TracySettings) -> None:
+        self._settings = settings
+        # The loop holds its tasks weakly; without this one could vanish half done.
+        self._sending: set[asyncio.Task[bool]] = set()
+
+    def record(self, run: OwnRun) -> None:
+        """Begin to send the record of a run."""
+        task = asyncio.ensure_future(send_own_trace(self._settings, run))
+        self._sending.add(task)
+        task.add_done_callback(self._sending.discard)
+
+    async def aclose(self) -> None:
+        """Let what is being sent end, for a while."""
+        if self._sending:
+            await asyncio.wait(self._sending, timeout=_LONGEST_END_S)
 
 
 async def send_own_trace(settings: TracySettings, run: OwnRun) -> bool:

@@ -10,12 +10,17 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from api.kit.sse import stream_response
 from api.schemas.common import Answer
 from api.tracy.sanitise import storable_text
 from api.tracy.sessions import SessionRow, Turn
 from api.tracy.settings import HOW_TO_CONFIGURE, TracySettings
 
 MAX_QUESTION_CHARS = 8_000
+STREAM_RESPONSE = stream_response(
+    "Events: session, text, tool_use, tool_result, chart, citation, then one done or one error; "
+    "each with a JSON object as data."
+)
 SESSION_ID_PATTERN = r"^ts-[0-9a-f]{24}$"
 _ENTITY_ID = r"^[A-Za-z0-9_.:~-]{1,128}$"
 

@@ -5,14 +5,13 @@ Downstream: api/tracy/answer.py, sessions.py, own_trace.py.
 Guarantee: without a model every route answers and says how to set one; a turn that failed leaves its session usable.
 """
 
-import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Annotated, Any, cast
+from collections.abc import AsyncGenerator
+from typing import Annotated, cast
 
 import structlog
 from fastapi import Depends, Request
 
+from api.kit.sse import Event, error_event
 from api.repositories.errors import QueryTimeout, TooManyQueries, TrinoAway
 from api.repositories.policies import PoliciesRepository
 from api.repositories.scope import Scope
@@ -21,30 +20,28 @@ from api.sqlguard.errors import SqlError
 from api.tracy.answer import Answer, Answerer
 from api.tracy.model import Model
 from api.tracy.own_answer import NUM_QUERIES, own_answer
-from api.tracy.own_trace import OwnRun, send_own_trace
+from api.tracy.own_trace import OwnRun, OwnTraces
 from api.tracy.reader import Reader
 from api.tracy.sessions import SessionFull, SessionStore, Turn, history_of, new_session_id
 from api.tracy.settings import HOW_TO_CONFIGURE, TracySettings
 from api.tracy.tools import Toolbox
-from api.tracy.writer import Event
 from infra.runtime.database import DatabaseAway
 
 _log = structlog.get_logger(__name__)
 
-NOT_CONFIGURED: Event = ("error", {"code": "not-configured", "message": HOW_TO_CONFIGURE})
+NOT_CONFIGURED: Event = error_event("not-configured", HOW_TO_CONFIGURE)
 
 
 class Tracy:
     """The analyst of this process."""
 
-    def __init__(self, settings: TracySettings, services: Services) -> None:
+    def __init__(self, settings: TracySettings, services: Services, model: Model, own_traces: OwnTraces) -> None:
         self.settings = settings
         self.sessions = SessionStore(services.database)
         self._services = services
         self._policies = PoliciesRepository(services.database)
-        self._model = Model(settings)
-        self._answerer = Answerer(settings, self._model)
-        self._background: set[asyncio.Task[Any]] = set()
+        self._answerer = Answerer(settings, model)
+        self._own_traces = own_traces
 
     def toolbox(
         self, scope: Scope, *, agent_id: str | None = None, payloads_allowed: bool = False, max_queries: int = 0
@@ -107,32 +104,13 @@ class Tracy:
                 yield event
         except (TrinoAway, DatabaseAway, QueryTimeout, SqlError) as error:
             _log.warning("own_answer_failed", reason=str(error)[:200])
-            yield "error", {"code": "unavailable", "message": "The tables cannot be read now. Ask again in a minute."}
+            yield error_event("unavailable", "The tables cannot be read now. Ask again in a minute.")
         except TooManyQueries as error:
-            yield "error", {"code": "too-busy", "message": f"Too busy: {error}."}
-
-    async def close(self) -> None:
-        """Finish what runs in the background and close the connections."""
-        if self._background:
-            await asyncio.wait(self._background, timeout=5)
-        await self._model.close()
+            yield error_event("too-busy", f"Too busy: {error}.")
 
     def _record(self, answer: Answer) -> None:
         session = "evolve" if answer.about_itself else "chat"
-        run = OwnRun(session, "a question to Tracy", answer.steps, answer.failed)
-        task = asyncio.ensure_future(send_own_trace(self.settings, run))
-        self._background.add(task)
-        task.add_done_callback(self._background.discard)
-
-
-@asynccontextmanager
-async def open_tracy(settings: TracySettings, services: Services) -> AsyncIterator[Tracy]:
-    """Make Tracy; close her at the end."""
-    tracy = Tracy(settings, services)
-    try:
-        yield tracy
-    finally:
-        await tracy.close()
+        self._own_traces.record(OwnRun(session, "a question to Tracy", answer.steps, answer.failed))
 
 
 def tracy_of(request: Request) -> Tracy:

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any, Final
 
+from api.kit.sse import Event
 from api.metrics import TRACY_FIGURES
 from api.tracy.citations import Citation, Known, check_text, cited_results
 from api.tracy.reader import EvidenceBook
@@ -17,8 +18,6 @@ from api.tracy.sanitise import sanitise_markdown
 
 # A line or a code block longer than this is let out in parts.
 _MAX_BLOCK_CHARS: Final = 8_000
-
-Event = tuple[str, dict[str, Any]]
 
 
 class Writer:

@@ -6,14 +6,13 @@ Guarantee: every span of the rows is a step; a call without usage has none.
 """
 
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+from api.kit.instants import to_us
 from producers.contracts.pricing.book import PriceBook
 from producers.contracts.usage import TokenUsage
 from stream_jobs.learning import RunSteps, Step
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _KEPT: Final = ("span_id", "parent_span_id", "kind", "name", "status", "depth", "cost_usd")
 _TEXTS: Final = ("run_id", "session_key", "provider", "model", "tool_name", "tool_call_id")
 _BUCKETS: Final = (
@@ -39,14 +38,10 @@ def step_of(row: Mapping[str, Any], num_bytes: int = 0) -> Step:
     values: dict[str, Any] = {name: row[name] for name in _KEPT} | {name: row[name] or "" for name in _TEXTS}
     return Step(
         **values,
-        started_at_us=_microseconds(row["started_at"]),
-        ended_at_us=None if row["ended_at"] is None else _microseconds(row["ended_at"]),
+        started_at_us=to_us(row["started_at"]),
+        ended_at_us=None if row["ended_at"] is None else to_us(row["ended_at"]),
         attempt=row["attempt"] or 1,
         usage=TokenUsage(**{name: row[name] or 0 for name in _BUCKETS}) if is_used else None,
         flags=tuple(row["flags"] or ()),
         result_bytes=num_bytes,
     )
-
-
-def _microseconds(at: datetime) -> int:
-    return (at - _EPOCH) // timedelta(microseconds=1)

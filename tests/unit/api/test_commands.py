@@ -8,8 +8,9 @@ import jwt
 import pytest
 from typer.testing import CliRunner
 
-from api.commands import EXIT_AWAY, EXIT_QUESTION, sql_token_app, trino_app
-from api.sql_command import sql_app
+from api.client import EXIT_AWAY, EXIT_QUESTION
+from api.commands import sql_token_app, trino_app
+from api.sql_command import print_rows, sql_app
 from infra.trino.rules import access_rules
 
 KEY = b"k" * 64
@@ -79,3 +80,12 @@ def test_no_engine_is_told_in_plain_words(home: Path) -> None:
     assert "Trino does not answer" in done.stderr
     assert "clawtrace status" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_what_agents_wrote_moves_no_cursor(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("TERM", "dumb")
+    print_rows({"columns": [{"name": "na\x1b[2Jme"}], "rows": [["it\u202e ran\x1b]0;title"]]})
+    out = capsys.readouterr().out
+    assert "it ran]0;title" in out
+    assert ("\x1b" in out, "\u202e" in out) == (False, False)

@@ -4,8 +4,8 @@ That the parts do what their numbers say is shown with clocks of their own (test
 """
 
 from api.access import session_store
+from api.kit import sse
 from api.live import response
-from api.tracy import sse
 from infra.runtime import key_store
 from producers.gateway import guard, guard_board
 from stream_jobs import follower

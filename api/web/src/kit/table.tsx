@@ -10,7 +10,7 @@ import type { ReactNode } from "react";
 /** The head of a column: its name, or more where it holds numbers or nothing to read. */
 export type Column = string | { readonly name: string; readonly isNumber?: boolean; readonly isHidden?: boolean; readonly title?: string };
 
-interface TableProps {
+export interface TableProps {
   readonly label: string;
   readonly columns: readonly Column[];
   readonly caption?: string;

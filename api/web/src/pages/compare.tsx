@@ -9,11 +9,11 @@ import { useQuery } from "@tanstack/react-query";
 import { Link, useParams } from "react-router";
 
 import { type DiffItem, diffQuery, type TraceSummary } from "../api/queries";
-import { changeText, DeltaBar, mostOf, signedUsd } from "../kit/delta";
+import { changeText, DeltaTable, StepCell } from "../kit/delta";
 import { formatCount, formatDuration, formatInstant, formatTokens, formatUsd } from "../kit/format";
 import { Page } from "../kit/page";
 import { Empty, Failed, Loading, StatusBadge } from "../kit/states";
-import { numbers, Table } from "../kit/table";
+import { numbers } from "../kit/table";
 import { microsOf, totalTokens } from "../kit/tokens";
 import "./compare.css";
 
@@ -89,43 +89,35 @@ interface BlameProps {
 
 function Blame({ items, restUsd, beforeId, afterId }: BlameProps) {
   if (items.length === 0) return <Empty title="Both runs took the same steps at the same cost." />;
-  const most = mostOf(items);
   return (
-    <Table label="Cost blame" caption="Steps by how much they changed the cost" columns={["Step", "Change", ...numbers("Before", "After", "Difference")]}>
-          {items.map((item, number) => (
-            <tr key={number}>
-              <td className="name">
-                <span className="soft">{item.path.slice(0, -1).join(" › ")}</span>
-                <div>
-                  {item.path.at(-1)}{" "}
-                  {item.span_id_before !== null && (
-                    <Link to={`/traces/${beforeId}?span=${item.span_id_before}`} aria-label={`before: ${item.path.at(-1)}`}>
-                      before
-                    </Link>
-                  )}{" "}
-                  {item.span_id_after !== null && (
-                    <Link to={`/traces/${afterId}?span=${item.span_id_after}`} aria-label={`after: ${item.path.at(-1)}`}>
-                      after
-                    </Link>
-                  )}
-                </div>
-              </td>
-              <td>
-                <span className="badge">{item.change}</span>
-              </td>
-              <td className="num">{item.change === "added" ? "" : `${formatUsd(item.before.cost_usd)} · ${formatTokens(item.before.tokens)}`}</td>
-              <td className="num">{item.change === "removed" ? "" : `${formatUsd(item.after.cost_usd)} · ${formatTokens(item.after.tokens)}`}</td>
-              <td className="num">
-                <DeltaBar deltaUsd={item.cost_delta_usd} most={most} />
-              </td>
-            </tr>
-          ))}
-          {restUsd !== null && Number(restUsd) !== 0 && (
-            <tr>
-              <td colSpan={4}>All other differences</td>
-              <td className="num">{signedUsd(restUsd)}</td>
-            </tr>
-          )}
-    </Table>
+    <DeltaTable
+      label="Cost blame"
+      caption="Steps by how much they changed the cost"
+      columns={["Step", "Change", ...numbers("Before", "After")]}
+      items={items}
+      rest={{ name: "All other differences", usd: restUsd }}
+      cells={(item) => (
+        <>
+          <StepCell path={item.path}>
+            {item.path.at(-1)}{" "}
+            {item.span_id_before !== null && (
+              <Link to={`/traces/${beforeId}?span=${item.span_id_before}`} aria-label={`before: ${item.path.at(-1)}`}>
+                before
+              </Link>
+            )}{" "}
+            {item.span_id_after !== null && (
+              <Link to={`/traces/${afterId}?span=${item.span_id_after}`} aria-label={`after: ${item.path.at(-1)}`}>
+                after
+              </Link>
+            )}
+          </StepCell>
+          <td>
+            <span className="badge">{item.change}</span>
+          </td>
+          <td className="num">{item.change === "added" ? "" : `${formatUsd(item.before.cost_usd)} · ${formatTokens(item.before.tokens)}`}</td>
+          <td className="num">{item.change === "removed" ? "" : `${formatUsd(item.after.cost_usd)} · ${formatTokens(item.after.tokens)}`}</td>
+        </>
+      )}
+    />
   );
 }

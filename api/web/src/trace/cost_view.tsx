@@ -9,7 +9,7 @@ import { useQuery } from "@tanstack/react-query";
 import { Link } from "react-router";
 
 import { type CacheBreak, rereadQuery, type RereadTool, type WhyItem, type WhyReason, whyQuery } from "../api/queries";
-import { changeText, DeltaBar, mostOf, signedUsd } from "../kit/delta";
+import { changeText, DeltaTable, StepCell } from "../kit/delta";
 import { formatCount, formatDuration, formatTokens, formatUsd } from "../kit/format";
 import { Empty, Failed, Loading } from "../kit/states";
 import { numbers, Table } from "../kit/table";
@@ -74,16 +74,7 @@ function Why({ traceId, onSelect }: Omit<CostViewProps, "isOpen">) {
       </p>
       {why.data.truncated && <p className="badge badge-flag">Only the first steps of a very long run were looked at.</p>}
       {reasons.length > 0 && (
-        <Table label="Reasons" caption="What the difference comes from" columns={["Because", ...numbers("Difference")]}>
-          {reasons.map(({ reason, cost_delta_usd }) => (
-            <tr key={reason}>
-              <td>{REASONS[reason]}</td>
-              <td className="num">
-                <DeltaBar deltaUsd={cost_delta_usd} most={mostOf(reasons)} />
-              </td>
-            </tr>
-          ))}
-        </Table>
+        <DeltaTable label="Reasons" caption="What the difference comes from" columns={["Because"]} items={reasons} cells={({ reason }) => <td>{REASONS[reason]}</td>} />
       )}
       {items.length > 0 && <Blame items={items} restUsd={why.data.rest_cost_delta_usd} onSelect={onSelect} />}
     </>
@@ -91,30 +82,22 @@ function Why({ traceId, onSelect }: Omit<CostViewProps, "isOpen">) {
 }
 
 function Blame({ items, restUsd, onSelect }: { readonly items: readonly WhyItem[]; readonly restUsd: string | null; readonly onSelect: Select }) {
-  const most = mostOf(items);
   return (
-    <Table label="Steps" caption="Steps that the difference comes from" columns={["Step", "Because", ...numbers("Difference")]}>
-      {items.map((item, number) => (
-        <tr key={number}>
-          <td className="name">
-            <span className="soft">{item.path.slice(0, -1).join(" › ")}</span>
-            <div>
-              {item.after === null ? `${item.path.at(-1)} (only in the usual run)` : <StepButton spanId={item.after.span_id} name={item.path.at(-1) ?? ""} onSelect={onSelect} />}
-            </div>
-          </td>
-          <td>{REASONS[item.reason]}</td>
-          <td className="num">
-            <DeltaBar deltaUsd={item.cost_delta_usd} most={most} />
-          </td>
-        </tr>
-      ))}
-      {restUsd !== null && Number(restUsd) !== 0 && (
-        <tr>
-          <td colSpan={2}>All other steps</td>
-          <td className="num">{signedUsd(restUsd)}</td>
-        </tr>
+    <DeltaTable
+      label="Steps"
+      caption="Steps that the difference comes from"
+      columns={["Step", "Because"]}
+      items={items}
+      rest={{ name: "All other steps", usd: restUsd }}
+      cells={({ path, after, reason }) => (
+        <>
+          <StepCell path={path}>
+            {after === null ? `${path.at(-1)} (only in the usual run)` : <StepButton spanId={after.span_id} name={path.at(-1) ?? ""} onSelect={onSelect} />}
+          </StepCell>
+          <td>{REASONS[reason]}</td>
+        </>
       )}
-    </Table>
+    />
   );
 }
 

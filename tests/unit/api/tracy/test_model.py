@@ -35,7 +35,7 @@ async def ask(about: TracySettings) -> tuple[list[str], Reply]:
             else:
                 texts.append(part)
     finally:
-        await model.close()
+        await model.aclose()
     assert reply is not None
     return texts, reply
 

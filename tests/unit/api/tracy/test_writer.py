@@ -4,9 +4,10 @@ from decimal import Decimal
 
 import pytest
 
+from api.kit.sse import Event
 from api.tracy.citations import Known, Table
 from api.tracy.reader import EvidenceBook
-from api.tracy.writer import Event, Writer
+from api.tracy.writer import Writer
 
 TABLE = Table(("cost_usd",), ((Decimal("1.5"),),), {"silver.traces": "1"})
 

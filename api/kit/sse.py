@@ -1,6 +1,6 @@
 """Events as a stream of server-sent events.
 
-Upstream: events of api/tracy/service.py.
+Upstream: events of Tracy, of distillations and of backtests.
 Downstream: clients.
 Guarantee: a comment every few seconds while nothing happens, so that no proxy takes the stream for dead; a client
 that hangs up, signs out or whose key is revoked ends the work within five seconds, its query in Trino included.
@@ -16,7 +16,6 @@ from typing import Any, Final
 import structlog
 from starlette.responses import StreamingResponse
 
-from api.tracy.writer import Event
 from infra.runtime.problem import Problem
 
 _log = structlog.get_logger(__name__)
@@ -25,23 +24,26 @@ EVENT_STREAM: Final = "text/event-stream"
 PING_EVERY_S: Final = 10.0
 # With what the key store remembers (2 s) below the five seconds that a revoked key may live.
 CHECK_EVERY_S: Final = 2.5
-_HEADERS: Final = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+STREAM_HEADERS: Final = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
-STREAM_RESPONSE: Final[dict[int | str, dict[str, Any]]] = {
-    200: {
-        "description": "Events: session, text, tool_use, tool_result, chart, citation, then one done or one error; "
-        "each with a JSON object as data.",
-        "content": {EVENT_STREAM: {"schema": {"type": "string"}}},
-    }
-}
-
-
+# Its name and its data.
+Event = tuple[str, dict[str, Any]]
 Check = Callable[[], Awaitable[object]]
+
+
+def error_event(code: str, message: str) -> Event:
+    """Make the event that ends a stream without an answer."""
+    return "error", {"code": code, "message": message}
+
+
+def stream_response(description: str) -> dict[int | str, dict[str, Any]]:
+    """What OpenAPI says of a route whose answer is such a stream."""
+    return {200: {"description": description, "content": {EVENT_STREAM: {"schema": {"type": "string"}}}}}
 
 
 def event_stream(events: AsyncGenerator[Event], check: Check) -> StreamingResponse:
     """Return the events as they come; ``check`` raises a Problem when the caller may no longer read them."""
-    return StreamingResponse(_lines(events, check), media_type=EVENT_STREAM, headers=_HEADERS)
+    return StreamingResponse(_lines(events, check), media_type=EVENT_STREAM, headers=STREAM_HEADERS)
 
 
 async def _lines(events: AsyncGenerator[Event], check: Check) -> AsyncIterator[bytes]:
@@ -57,7 +59,7 @@ async def _lines(events: AsyncGenerator[Event], check: Check) -> AsyncIterator[b
                 except Problem as problem:
                     # Away is not refused: while Postgres cannot say, the stream goes on.
                     if problem.status in (401, 403):
-                        yield _line(("error", {"code": problem.code, "message": problem.detail}))
+                        yield _line(error_event(problem.code, problem.detail))
                         return
                 checked_at_s = now_s
             if not done:
@@ -69,8 +71,7 @@ async def _lines(events: AsyncGenerator[Event], check: Check) -> AsyncIterator[b
                 event = following.result()
             except Exception as error:
                 _log.error("stream_crashed", exc_info=error)
-                event = ("error", {"code": "internal", "message": "The answer failed here; the log has the reason."})
-                yield _line(event)
+                yield _line(error_event("internal", "The answer failed here; the log has the reason."))
                 return
             if event is None:
                 return
