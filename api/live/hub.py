@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
-from api.live.position import Layout, Position, furthest, place_value
+from api.live.position import Layout, Position, furthest, is_behind, place_value
 from api.live.records import Decoded, Mark
 from api.live.window import Entry, LiveWindow
 from api.metrics import LIVE_REPEATS, LIVE_STREAMS, LIVE_WINDOW_BYTES, LIVE_WINDOW_RECORDS
@@ -81,6 +81,11 @@ class LiveHub:
     def now(self) -> Position:
         """Where a stream that begins now begins."""
         return furthest(self.read_until, self._first_ends)
+
+    @property
+    def has_caught_up(self) -> bool:
+        """Whether all is read that lay in the topics when reading began."""
+        return not is_behind(self.read_until, self._first_ends)
 
     def accept(self, arrivals: Sequence[Arrival]) -> None:
         """Take records in, and wake those who wait for their tenants."""

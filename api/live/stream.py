@@ -77,7 +77,7 @@ class LiveStream:
         self._number = hub.window.log(tenant_id).first
         # Events of the tenant before that number.
         self._num_seen = 0
-        # The first time at the end of the log; until then everything is sent, however much it is.
+        # The first time at the end of the topics; until then everything is sent, however much it is.
         self._is_live = False
         self._has_missed = has_missed
         self._event = asyncio.Event()
@@ -105,8 +105,10 @@ class LiveStream:
                         yield batch
                 if self._is_over or is_behind(self._position, self._hub.window.floor(self._tenant_id)):
                     continue
-                # At the end: all there is below has been sent, or was not wanted.
-                self._is_live, self._num_seen = True, self._hub.window.log(self._tenant_id).num_items
+                # At the end: all there is below has been sent, or was not wanted. While the window still fills with what
+                # lay in the topics, that comes faster than anybody reads: what it puts out is read from there.
+                if self._hub.has_caught_up:
+                    self._is_live, self._num_seen = True, self._hub.window.log(self._tenant_id).num_items
                 self._position = furthest(self._position, self._hub.read_until)
                 timeout_s = min(KEEP_ALIVE_S, max(0.0, over_at_s - loop.time()))
                 try:

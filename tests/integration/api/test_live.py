@@ -197,6 +197,7 @@ def test_what_is_older_than_the_window_is_read_from_the_topics(
             live.topics.send(SPANS, 0, spans_of(live.small, next(_revs), "new"))
             wait_for(rest, 31)
             assert sorted(rest.span_ids()) == sorted([*ids, "new"])
+            assert "event: missed" not in rest.text
         with watching(api.base_url, headers, after=middle) as rest:
             wait_for(rest, 20)
             seen = sorted(watcher.span_ids()[:11] + rest.span_ids())
