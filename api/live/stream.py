@@ -105,8 +105,8 @@ class LiveStream:
                         yield batch
                 if self._is_over or is_behind(self._position, self._hub.window.floor(self._tenant_id)):
                     continue
-                # At the end: all there is below has been sent, or was not wanted. A window that still fills with what lay
-                # in the topics does so faster than anybody reads: what it puts out meanwhile is read from there.
+                # At the end: all there is below has been sent, or was not wanted. A window that still fills with what
+                # lay in the topics does so faster than anybody reads: what it puts out is read from there.
                 if self._hub.has_caught_up:
                     self._is_live, self._num_seen = True, self._hub.window.log(self._tenant_id).num_items
                 self._position = furthest(self._position, self._hub.read_until)
