@@ -1,4 +1,4 @@
-"""An hour of ordinary load: whether commits take longer, rows come later or files become more as time goes by.
+"""An hour of ordinary load: whether commits take longer, rows come later, files or memory become more as time goes by.
 
 Upstream: a fresh stack of the bench with all rules and upkeep on; captured runs at a steady rate; the sink's metrics.
 Downstream: a table for people, one line of JSON.
@@ -10,19 +10,21 @@ small ones every ten minutes, so its highest points are compared. Ledger: events
 
 import argparse
 import json
+import statistics
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 
 import httpx2
+import psutil
 from prometheus_client.parser import text_string_to_metric_families
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from infra.runtime.settings import LOOPBACK
 from tests.bench.__main__ import PLAIN_WIDTH, print_part
-from tests.bench.harness import Check, Figure, Goal, Part
+from tests.bench.harness import Check, Figure, Goal, Part, tree_of
 from tests.bench.latency import Background, Ledger, Sender
 from tests.bench.world import World, machine, running_world
 
@@ -42,7 +44,10 @@ TABLE_OF_FRESHNESS = "spans"
 
 @dataclass(frozen=True)
 class Sample:
-    """What the sink's metrics say at an instant: sums over all tables, and the files that the tables hold."""
+    """What the sink's metrics say at an instant: sums over all tables, and the files that the tables hold.
+
+    Beside it what all processes of the stack hold: memory, and open files.
+    """
 
     at_s: float
     commit_seconds: float
@@ -50,6 +55,8 @@ class Sample:
     freshness_seconds: float
     num_fresh: float
     num_files: float
+    resident_bytes: int
+    num_open_files: int
 
 
 @dataclass(frozen=True)
@@ -60,6 +67,8 @@ class Window:
     mean_freshness_s: float
     most_files: float
     num_commits: int
+    mean_resident_bytes: float
+    most_open_files: int
 
     @classmethod
     def of(cls, samples: Sequence[Sample]) -> "Window":
@@ -71,21 +80,34 @@ class Window:
             (last.freshness_seconds - first.freshness_seconds) / num_fresh,
             max(sample.num_files for sample in samples),
             int(num_commits),
+            statistics.mean(sample.resident_bytes for sample in samples),
+            max(sample.num_open_files for sample in samples),
         )
 
 
-def _sample(client: httpx2.Client, at_s: float) -> Sample:
+def _sample(client: httpx2.Client, pids: Iterable[int], at_s: float) -> Sample:
     found: dict[str, float] = {}
     for family in text_string_to_metric_families(client.get("/metrics").raise_for_status().text):
         for sample in family.samples:
             if not sample.name.startswith(_FRESHNESS) or sample.labels["table"] == TABLE_OF_FRESHNESS:
                 found[sample.name] = found.get(sample.name, 0.0) + sample.value
     names = (f"{_COMMITS}_sum", f"{_COMMITS}_count", f"{_FRESHNESS}_sum", f"{_FRESHNESS}_count", _FILES)
-    return Sample(at_s, *(found.get(name, 0.0) for name in names))
+    held = [_held_by(process) for pid in pids for process in tree_of(pid)]
+    num_bytes, num_files = (sum(numbers) for numbers in zip(*held, strict=True))
+    return Sample(at_s, *(found.get(name, 0.0) for name in names), resident_bytes=num_bytes, num_open_files=num_files)
+
+
+def _held_by(process: psutil.Process) -> tuple[int, int]:
+    try:
+        return process.memory_info().rss, process.num_fds()
+    except psutil.NoSuchProcess:
+        # A connection of Postgres has a process of its own.
+        return 0, 0
 
 
 def _samples(world: World, seconds: float) -> list[Sample]:
     samples: list[Sample] = []
+    pids = world.pids().values()
     url = f"http://{LOOPBACK}:{world.settings.port('sink_metrics')}"
     columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
     with (
@@ -96,7 +118,7 @@ def _samples(world: World, seconds: float) -> list[Sample]:
         started = time.monotonic()
         while (passed_s := time.monotonic() - started) < seconds:
             if passed_s >= SETTLE_S:
-                samples.append(_sample(client, passed_s))
+                samples.append(_sample(client, pids, passed_s))
             progress.update(task, completed=passed_s)
             time.sleep(SAMPLE_EVERY_S)
     return samples
@@ -125,6 +147,8 @@ def measure(world: World, seconds: float) -> Part:
         Figure(f"written → committed, first {minutes}", first.mean_freshness_s, "s"),
         Figure(f"written → committed, last {minutes}", last.mean_freshness_s, "s"),
         Figure("freshness, last ÷ first", last.mean_freshness_s / first.mean_freshness_s, goal=MOST_GROWTH),
+        Figure("memory of all processes, last ÷ first", last.mean_resident_bytes / first.mean_resident_bytes),
+        Figure("most files open, last ÷ first", last.most_open_files / first.most_open_files),
     ]
     part.ledger = [Check("events stored", sender.num_acked, stored), Check("events distinct", stored, distinct)]
     part.details = {"first": asdict(first), "last": asdict(last), "samples": [asdict(it) for it in samples]}
