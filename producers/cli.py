@@ -304,18 +304,24 @@ def replay(
     now: Annotated[
         bool, typer.Option(help="Move the events' times so that the last one is now; they count as new events.")
     ] = False,
+    until: Annotated[
+        str,
+        typer.Option(
+            help="The same with an instant (2026-11-24T08:00:00Z); with the same one they are the same events."
+        ),
+    ] = "",
     agent_events: Annotated[bool, typer.Option(help="Send the agent-events file beside each capture, too.")] = True,
     as_json: JsonOption = False,
 ) -> None:
     """Send captured runs to the gateway, as the plugin would. Sending a file again changes nothing."""
-    from producers.replay.command import replay_files
+    from producers.replay.command import instant_us, replay_files
 
     replay_files(
         files,
         endpoint=endpoint or StackSettings().gateway_url,
         key=key,
         speed=speed,
-        now=now,
+        until_us=instant_us(until, now=now),
         agent_events=agent_events,
         as_json=as_json,
     )

@@ -2,8 +2,9 @@
 
 Upstream: the captures in ``producers/replay/captures``; the command ``clawtrace`` and the API, as any user has them.
 Downstream: a person at a terminal.
-Guarantee: it uses only public doors, so what it shows is what a user gets; run twice, it doubles nothing, because
-a replay sends the same spool ids and sequence numbers.
+Guarantee: it uses only public doors, so what it shows is what a user gets. The runs end when the demo runs first, so
+the pages show them as today's. Run twice, it doubles nothing: that instant is kept, and a replay that ends at the same
+one sends the same spool ids and sequence numbers.
 """
 
 import json
@@ -12,6 +13,7 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from decimal import Decimal
 from importlib.resources import files
 from pathlib import Path
@@ -52,10 +54,14 @@ app = typer.Typer()
 
 @dataclass(frozen=True)
 class DemoKeys:
-    """The two keys of the demo tenant: one to send with, one to read with."""
+    """The two keys of the demo tenant: one to send with, one to read with.
+
+    ``until`` is the instant at which the runs end; empty in a home of an older version, whose runs keep their times.
+    """
 
     ingest: str
     read: str
+    until: str = ""
 
 
 def _captures_folder() -> Path:
@@ -91,7 +97,7 @@ def _keys(settings: StackSettings) -> DemoKeys:
     kept = settings.secrets_folder / "demo-keys.json"
     if kept.exists():
         return DemoKeys(**json.loads(kept.read_text()))
-    made = {}
+    made = {"until": datetime.now(UTC).isoformat(timespec="seconds")}
     for scope in ("ingest", "read"):
         arguments = ["keys", "create", "--tenant", TENANT_ID, "--agent", AGENT_ID, "--scope", scope, "--json"]
         made[scope] = json.loads(_clawtrace(*arguments, capture=True))["key"]
@@ -210,7 +216,8 @@ def demo() -> None:
     keys = _keys(settings)
     paths = [str(_captures_folder() / f"{name}.jsonl") for name in SCENARIOS]
     console.print("\nReplaying captured OpenClaw runs through the gateway:")
-    _clawtrace("replay", *paths, "--endpoint", settings.gateway_url, "--key", keys.ingest)
+    moved = ("--until", keys.until) if keys.until else ()
+    _clawtrace("replay", *paths, "--endpoint", settings.gateway_url, "--key", keys.ingest, *moved)
     with httpx2.Client(
         base_url=settings.api_url,
         headers={"Authorization": f"Bearer {keys.read}"},

@@ -9,8 +9,10 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from typing import NoReturn
 
 import httpx2
 import typer
@@ -21,8 +23,40 @@ from producers.replay.capture import UnreadableCapture, agent_events_beside, rea
 from producers.replay.sender import Pacing, ReplayFailed, ReplayReport, send_capture
 
 
+def instant_us(text: str, *, now: bool) -> int | None:
+    """Microseconds of the instant that the last event is to have; None when the events keep their times.
+
+    Raises:
+        typer.Exit: with 2, when it is no instant, or two are given.
+    """
+    if now and text:
+        _refuse("--until: --now says another instant already; give one of them")
+    if now:
+        return time.time_ns() // 1000
+    if not text:
+        return None
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        _refuse(f"--until: {text!r} is no instant; write it like 2026-11-24T08:00:00Z")
+    at_ms = (at.replace(tzinfo=UTC) if at.tzinfo is None else at).timestamp() * 1000
+    return round(at_ms) * 1000
+
+
+def _refuse(message: str) -> NoReturn:
+    typer.echo(message, err=True)
+    raise typer.Exit(2)
+
+
 def replay_files(
-    files: Sequence[Path], *, endpoint: str, key: str, speed: float, now: bool, agent_events: bool, as_json: bool
+    files: Sequence[Path],
+    *,
+    endpoint: str,
+    key: str,
+    speed: float,
+    until_us: int | None,
+    agent_events: bool,
+    as_json: bool,
 ) -> None:
     """Send the files one after the other and print what came of each.
 
@@ -31,7 +65,7 @@ def replay_files(
     """
     errors = Console(stderr=True)
     try:
-        reports = _send_all(files, endpoint, key, Pacing(speed=speed), now=now, agent_events=agent_events)
+        reports = _send_all(files, endpoint, key, Pacing(speed=speed), until_us=until_us, agent_events=agent_events)
     except (ReplayFailed, UnreadableCapture, OSError) as error:
         errors.print(f"replay: {error}", style="red", highlight=False, markup=False)
         raise typer.Exit(1) from None
@@ -53,12 +87,12 @@ def replay_files(
 
 
 def _send_all(
-    files: Sequence[Path], endpoint: str, key: str, pacing: Pacing, *, now: bool, agent_events: bool
+    files: Sequence[Path], endpoint: str, key: str, pacing: Pacing, *, until_us: int | None, agent_events: bool
 ) -> list[ReplayReport]:
     captures = [read_capture(path, agent_events_beside(path) if agent_events else None) for path in files]
-    if now:
+    if until_us is not None:
         latest_us = max((event.at_us for capture in captures for event in capture.events), default=0)
-        shift_us = time.time_ns() // 1000 - latest_us
+        shift_us = until_us - latest_us
         captures = [
             read_capture(capture.path, agent_events_beside(capture.path) if agent_events else None, shift_us=shift_us)
             for capture in captures
