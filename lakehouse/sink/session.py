@@ -15,6 +15,7 @@ import pyarrow as pa
 import structlog
 from pyiceberg.catalog import Catalog
 
+from infra.runtime.collector import FullCollection
 from infra.runtime.fail_points import reach
 from infra.runtime.tombstones import Tombstones
 from lakehouse import metrics
@@ -35,6 +36,8 @@ _log = structlog.get_logger(__name__)
 # Nobody watches these live; fewer commits keep them small.
 SLOW_TABLES = frozenset({EDGES.name, AGENTS.name, TENANTS.name})
 _POLL_S = 0.1
+# The metadata of a table refers to itself, and each commit makes it anew.
+_COLLECT_EVERY_S = 60.0
 # What a row of a table that is not the topic's first costs in memory, roughly.
 _SIDE_ROW_BYTES = 200
 
@@ -63,6 +66,7 @@ class SinkSession:
         self._seen = SeenState.refreshed_every(settings.sink_agent_refresh_seconds)
         self._num_dead_in_a_row = dict.fromkeys(self._feeds, 0)
         self._facts_checked_at = time.monotonic()
+        self._full_collection = FullCollection(_COLLECT_EVERY_S)
 
     def open(self) -> None:
         """Find out where to go on, and go there.
@@ -109,6 +113,8 @@ class SinkSession:
         if due:
             reach("sink.tables_committed")
             self._source.report(self._next_offsets(committed=True))
+            # Now few rows wait, so there is little to look through.
+            self._full_collection.offer()
 
     def close(self) -> None:
         """Let go of the broker; what is buffered is forgotten and read again next time."""
