@@ -1,12 +1,16 @@
 """What a commit costs: pyiceberg's transaction by itself, and the one that the sink uses."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.table import Table, Transaction, update
+from pyiceberg.table.snapshots import Snapshot
 
 from lakehouse.catalog.provision import provision_tables
 from lakehouse.contracts.tables import table_named
@@ -60,3 +64,34 @@ def test_a_commit_works_its_metadata_out_again_and_again_by_itself(
     # If this fails, pyiceberg has learnt to remember; look whether the work-around is still needed.
     assert stock > 2 * MOST_NEEDED
     assert isinstance(catalog.load_table(("silver", "agents")), Table)
+
+
+# In a process of its own: what it sets holds for all of one.
+COPIES = """
+import copy, sys
+from pyiceberg.table.snapshots import Operation, Snapshot, SnapshotLogEntry, Summary
+
+for name in sys.argv[1:]:
+    __import__(name)
+snapshot = Snapshot(
+    snapshot_id=1, timestamp_ms=1, manifest_list="m", schema_id=0, summary=Summary(Operation.APPEND)
+)
+entry = SnapshotLogEntry(snapshot_id=1, timestamp_ms=1)
+print(copy.deepcopy(snapshot) is snapshot, copy.deepcopy(entry) is entry)
+"""
+
+
+def is_shared(*imported: str) -> str:
+    command = [sys.executable, "-c", COPIES, *imported]
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout.strip()
+
+
+def test_a_copy_of_the_metadata_shares_its_snapshots_which_by_itself_it_does_not() -> None:
+    assert is_shared("lakehouse.sink.committer") == "True True"
+    assert is_shared() == "False False"
+
+
+def test_a_shared_snapshot_cannot_be_changed() -> None:
+    snapshot = Snapshot(snapshot_id=1, timestamp_ms=1, manifest_list="m", schema_id=0)
+    with pytest.raises(ValidationError, match="frozen"):
+        snapshot.snapshot_id = 2
