@@ -84,6 +84,9 @@ class StitcherApp(faust.App):
 
     def open_store(self, partition: int, /) -> PartitionStore:
         """Give the state of one partition."""
+        # Faust applies what it has read of the changelog in batches, and the last of them only when it itself sees the
+        # recovery end. Before the first record asks, nothing may be left in hand.
+        self.recovery.flush_buffers()
         return TableStore(self.state_table, partition)
 
     async def send_record(
