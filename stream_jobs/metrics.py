@@ -30,6 +30,8 @@ CORE: Final = Counter("clawtrace_stitcher_core_counts_total", "What the core cou
 ALERTS: Final = Counter("clawtrace_stitcher_alert_changes_total", "Changes of alerts.", ["rule", "state"])
 # Counter. Keys of the state written or deleted, journals included.
 STATE_WRITES: Final = Counter("clawtrace_stitcher_state_writes_total", "State keys written or deleted.")
+# Counter. Records of the changelog read back at assignments, to bring the local files up to its end.
+RESTORED: Final = Counter("clawtrace_stitcher_restored_records_total", "Changelog records read back.")
 # Counter. Journals applied again because a crash may have come between a journal and its changes.
 REDONE_JOURNALS: Final = Counter("clawtrace_stitcher_redone_journals_total", "Journals with changes applied again.")
 # Counter. Spans whose texts were left out because one record could not hold them.

@@ -12,18 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from faust.stores.rocksdb import RocksDBOptions
-
-from stream_jobs.processors.app import ROCKSDB_OPTIONS
 from stream_jobs.processors.dead_letter import Headers
 from stream_jobs.processors.journal import Change
+from stream_jobs.processors.local_files import open_files
 from stream_jobs.processors.state import FileStore, PartitionStore
 
 
 def open_state(folder: Path) -> FileStore:
-    """RocksDB as Faust opens it for one partition, so that what lies on disk takes no memory."""
-    options: dict[str, Any] = {name: value for name, value in ROCKSDB_OPTIONS.items() if name != "driver"}
-    return FileStore(RocksDBOptions(**options).open(folder / "state.db"))
+    """RocksDB as the stitcher opens it for one partition, so that what lies on disk takes no memory."""
+    return FileStore(open_files(folder / "state"))
 
 
 def peak_rss_bytes() -> int:
@@ -43,7 +40,7 @@ class LoneShell:
     largest_change_bytes: int = 0
     largest_change_key: str = ""
 
-    def open_store(self, partition: int, /) -> "LoneShell":
+    async def open_store(self, partition: int, /) -> "LoneShell":
         """The one store, by way of what measures its changes."""
         return self
 

@@ -8,14 +8,14 @@ Guarantee: this file only connects; what happens to a record is in ``stitcher``,
     events ──▶ Stitcher.process ──▶ spans, traces, alerts, dead letters   (same partition, acknowledged first)
                      │  ▲
                      ▼  │
-                   state table ──▶ changelog ──▶ local files, once it acknowledged
+                   LocalState ──▶ changelog ──▶ local files, once it acknowledged
 """
 
 import asyncio
 import contextlib
 import ssl
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final, cast
 
 import faust
@@ -24,19 +24,21 @@ from aiokafka.errors import IllegalStateError
 from faust.types import TP
 from yarl import URL
 
-from infra.runtime.kafka_security import uses_sasl, uses_tls
+from infra.runtime.kafka_security import kafka_connection, uses_sasl, uses_tls
 from infra.runtime.topics import MAX_RECORD_BYTES
-from stream_jobs.core.state import KEPT_US
+from stream_jobs.processors.changelog import ChangelogReader
+from stream_jobs.processors.datadir import DATA
 from stream_jobs.processors.dead_letter import Headers
 from stream_jobs.processors.faust_fixes import (
     DurableBuffer,
     DurableTransport,
     ExactConsumer,
     check_faust_version,
-    drop_local_state_with_partition,
 )
+from stream_jobs.processors.journal import Change
+from stream_jobs.processors.local_state import LocalState
 from stream_jobs.processors.shell import Core, SourceRecord
-from stream_jobs.processors.state import PartitionStore, TableStore
+from stream_jobs.processors.state import PartitionStore
 from stream_jobs.processors.stitcher import Stitcher
 from stream_jobs.processors.topology import MAX_STATE_RECORD_BYTES, MIB, Topology
 from stream_jobs.settings import StitcherSettings
@@ -48,15 +50,6 @@ COMMIT_INTERVAL_S: Final = 1.0
 MAX_WAITING_CHANGES: Final = 2_000
 _SETTLED_LOOK_S: Final = 0.02
 _SETTLES_WITHIN_S: Final = 3.0
-# Faust's defaults are three memtables of 64 MiB and a block cache of 2 GiB for each partition.
-ROCKSDB_OPTIONS: Final = {
-    "write_buffer_size": 8 * MIB,
-    "max_write_buffer_number": 2,
-    "block_cache_size": 32 * MIB,
-    # Seconds after the last write; what is older goes when its file is compacted.
-    "ttl": KEPT_US // 1_000_000,
-    "driver": "rocksdict",
-}
 
 
 class StitcherApp(faust.App):
@@ -64,7 +57,9 @@ class StitcherApp(faust.App):
 
     stitcher: Stitcher
     topology: Topology
-    state_table: Any
+    local_state: LocalState
+    # How librdkafka reaches the brokers.
+    connection: Mapping[str, Any]
     failure: BaseException | None = None
 
     def written_offsets(self) -> dict[TP, int]:
@@ -77,17 +72,27 @@ class StitcherApp(faust.App):
         offsets: dict[TP, int | None] = cast(Any, self.consumer)._committed_offset
         return {tp: offset for tp, offset in offsets.items() if tp.topic == self.topology.events}
 
-    @property
-    def recovery(self) -> Any:
-        """Faust's rebuild of the local state."""
-        return cast(Any, self.tables).recovery
+    async def open_store(self, partition: int, /) -> PartitionStore | None:
+        """Give the state of one partition once it is restored."""
+        return await self.local_state.store(partition)
 
-    def open_store(self, partition: int, /) -> PartitionStore:
-        """Give the state of one partition."""
-        # Faust applies what it has read of the changelog in batches, and the last of them only when it itself sees the
-        # recovery end. Before the first record asks, nothing may be left in hand.
-        self.recovery.flush_buffers()
-        return TableStore(self.state_table, partition)
+    def take_partitions(self, assigned: Sequence[TP]) -> None:
+        """Restore the state of the partitions of the events that are ours now."""
+        self.local_state.assign([tp.partition for tp in assigned if tp.topic == self.topology.events])
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether a record could not be delivered, or the process is about to end."""
+        return self.failure is not None or cast(DurableBuffer, self.producer.buffer).failure is not None
+
+    async def send_changes(self, partition: int, changes: Sequence[Change], /) -> "asyncio.Future[Any]":
+        """Send to the changelog; the result is done when the last change is acknowledged."""
+        buffer = cast(DurableBuffer, self.producer.buffer)
+        return await buffer.send_changes(self.topology.state.name, partition, changes)
+
+    def open_reader(self, is_wanted: Callable[[], bool], /) -> ChangelogReader:
+        """Connect to read the changelog."""
+        return ChangelogReader(self.connection, self.topology.state.name, is_wanted)
 
     async def send_record(
         self, topic: str, partition: int, key: bytes | None, value: bytes, headers: Headers | None, /
@@ -173,8 +178,7 @@ def create_app(settings: StitcherSettings, core: Core) -> StitcherApp:
         topology.group,
         broker=[URL(f"kafka://{address.strip()}") for address in settings.kafka_bootstrap.split(",")],
         broker_credentials=credentials_of(settings),
-        datadir=str(settings.stitcher_folder / "data"),
-        store="rocksdb://",
+        datadir=str(settings.stitcher_folder / DATA / "faust"),
         key_serializer="raw",
         value_serializer="raw",
         processing_guarantee="at_least_once",
@@ -198,9 +202,7 @@ def create_app(settings: StitcherSettings, core: Core) -> StitcherApp:
         # All topics are created from their specs, never by Faust.
         topic_allow_declare=False,
         topic_disable_leader=True,
-        table_standby_replicas=0,
         web_enabled=False,
-        web_tables_enabled=False,
         web_router_enabled=False,
         worker_redirect_stdouts=False,
         autodiscover=False,
@@ -208,25 +210,8 @@ def create_app(settings: StitcherSettings, core: Core) -> StitcherApp:
     )
     app.transport = app.producer_transport = DurableTransport(app.conf.broker_consumer, app)
     app.topology = topology
-    app.state_table = app.Table(
-        "state",
-        key_type=bytes,
-        value_type=bytes,
-        partitions=topology.state.partitions,
-        options=dict(ROCKSDB_OPTIONS),
-        changelog_topic=app.topic(
-            topology.state.name,
-            key_type=bytes,
-            value_type=bytes,
-            partitions=topology.state.partitions,
-            compacting=True,
-            acks=False,
-            internal=True,
-            allow_empty=True,
-            maxsize=4_096,
-        ),
-    )
-    drop_local_state_with_partition(app.state_table)
+    app.connection = kafka_connection(settings.kafka_bootstrap, settings)
+    app.local_state = LocalState(settings.stitcher_folder / DATA, app)
     app.stitcher = Stitcher(
         app, core, topology, log_generation=settings.log_generation, in_flight=settings.stitcher_in_flight
     )

@@ -1,10 +1,9 @@
 """The folder of the local state: one process at a time, and only what this release has written.
 
 Upstream: the process takes it at its start.
-Downstream: Faust keeps its RocksDB files inside.
-Guarantee: what is found inside is what the changelog acknowledged, however the last process ended (``state``). Earlier
-releases wrote before that, so after ``kill -9`` their files may be ahead of the changelog; state that never reached it
-must not exist: its outputs would be skipped on one machine and repeated on another.
+Downstream: ``local_state`` keeps its files inside.
+Guarantee: what is found inside is a beginning of the changelog, however the last process ended (``local_files``). Files
+of earlier releases may be ahead of it, or have left something out; they are deleted, and all is read back once.
 """
 
 import fcntl
@@ -19,8 +18,7 @@ import structlog
 _log = structlog.get_logger(__name__)
 
 FORMAT_FILE: Final = "format"
-# The first whose files are never ahead of the changelog.
-FORMAT: Final = "2"
+FORMAT: Final = "3"
 LOCK_FILE: Final = "lock"
 DATA: Final = "data"
 

@@ -7,12 +7,9 @@ fault; ``tests/unit/stream_jobs/processors/test_faust_fixes.py`` shows each, the
 """
 
 import asyncio
-import shutil
 import time
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any, Final, cast
 
 import structlog
@@ -31,8 +28,6 @@ CHECKED_VERSION: Final = "0.15.3"
 FLUSH_TIMEOUT_S: Final = 30.0
 # How long the broker may hold a fetch that finds nothing.
 FETCH_MAX_WAIT_MS: Final = 250
-# Far below the day for which Kafka keeps deletions in a compacted topic: older files could miss one.
-MAX_LOCAL_STATE_AGE_S: Final = 12 * 3600.0
 
 
 class WrongFaustVersion(Exception):
@@ -236,11 +231,13 @@ class ExactConsumer(driver.Consumer):
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Forget where to start; what arrives before the next seek is left over from before."""
         self.reading_starts = {}
+        cast(Any, self.app).local_state.release()
         await super().on_partitions_revoked(revoked)
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
-        """Begin a lease."""
+        """Begin a lease, and to restore the state."""
         self.lease.begin()
+        cast(Any, self.app).take_partitions(sorted(assigned))
         await super().on_partitions_assigned(assigned, generation_id)
 
     async def perform_seek(self) -> None:
@@ -313,33 +310,3 @@ class DurableTransport(driver.Transport):
 
     Consumer = ExactConsumer
     Producer = DurableProducer
-
-
-def drop_local_state_with_partition(table: Any) -> None:
-    """Delete the local files of a partition as soon as it is taken away, and those that nobody wrote to for hours.
-
-    Fault: Faust keeps them and, when the partition comes back, reads the changelog from where they end. Keys that
-    were deleted meanwhile, and whose deletion was compacted away, would live again.
-    """
-    store = table.data
-    stock_revoke, stock_open = store.revoke_partitions, store._open_for_partition
-    # How often each was taken away: what was begun before belongs to other files.
-    store.num_revoked = Counter()
-
-    def revoke_partitions(revoked_from: Any, tps: set[TP]) -> None:
-        store.num_revoked.update(tp.partition for tp in tps)
-        stock_revoke(revoked_from, tps)
-        for tp in tps:
-            if tp.topic in revoked_from.changelog_topic.topics:
-                shutil.rmtree(store.partition_path(tp.partition), ignore_errors=True)
-
-    def open_for_partition(partition: int) -> Any:
-        path = Path(store.partition_path(partition))
-        written_at_s = max((file.stat().st_mtime for file in path.glob("*")), default=time.time())
-        if time.time() - written_at_s > MAX_LOCAL_STATE_AGE_S:
-            _log.warning("local_state_dropped", folder=str(path), reason="nobody has written to it for hours")
-            shutil.rmtree(path)
-        return stock_open(partition)
-
-    store.revoke_partitions = revoke_partitions
-    store._open_for_partition = open_for_partition

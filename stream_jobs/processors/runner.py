@@ -100,9 +100,9 @@ def missing_for_ready(app: StitcherApp) -> list[str]:
     """Say what keeps the stitcher from being ready; nothing when it is."""
     if app.failure is not None or app.crashed:
         return ["giving up; waits to be started again"]
-    if app._consumer is None or not app.recovery.started:
+    if app._consumer is None:
         return ["not connected to Kafka yet"]
-    if app.rebalancing or not app.recovery.completed.is_set() or app.in_recovery:
+    if app.rebalancing or not app.local_state.is_restored:
         return ["state is being restored"]
     return []
 
@@ -161,6 +161,7 @@ class _Process:
         elif self._code == EXIT_OK:
             _log.warning("stopped_while_restoring")
         app.stitcher.close()
+        app.local_state.release()
         try:
             async with asyncio.timeout(STOP_TIMEOUT_S):
                 await app.stop()
@@ -193,8 +194,7 @@ class _Process:
         """Return what changes when something moves, and whether work waits."""
         app = self._app
         if not ready:
-            recovery = app.recovery
-            return (app.consumer_generation_id, dict(recovery.active_offsets)), True
+            return (app.consumer_generation_id, app.local_state.num_restored), True
         committed = app.committed_offsets()
         owned = [tp for tp in app.consumer.assignment() if tp.topic == app.topology.events]
         metrics.PARTITIONS.set(len(owned))

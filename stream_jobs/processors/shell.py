@@ -65,8 +65,8 @@ class Core(Protocol):
 class Shell(Protocol):
     """What the routine needs from the framework around it."""
 
-    def open_store(self, partition: int, /) -> PartitionStore:
-        """Return the state of a partition that is owned."""
+    async def open_store(self, partition: int, /) -> PartitionStore | None:
+        """Return the state of a partition once it is restored; None when the partition was taken away meanwhile."""
         ...
 
     async def send_record(

@@ -1,22 +1,16 @@
-"""The state of one partition: Faust's RocksDB files, its changelog, and what is decided but not written yet.
+"""The state of one partition as the core sees it: what a store holds, and what is decided but not written yet.
 
-Upstream: the stitcher writes a record's changes once its outputs are acknowledged.
-Downstream: the core reads through :class:`PartitionState`; Faust restores the files from the changelog. Who works on
-records without Faust has :class:`FileStore`: files alone.
-Guarantee: a reader sees every earlier record of its partition, written or not; writes reach changelog and files in the
-order of the source records. The files are never ahead of the changelog: a write comes to them when it was
-acknowledged, in one step with its offset. So what ``kill -9`` leaves behind is the state as it was at that offset, and
-the next start reads the changelog from there.
+Upstream: the stitcher plans a record's changes at once and writes them when its outputs are acknowledged.
+Downstream: the core reads through :class:`PartitionState`; where the values lie is the store's affair: ``local_state``
+for the process, :class:`FileStore`, files alone, for whoever works on records without Faust.
+Guarantee: a reader sees every earlier record of its partition, written or not.
 """
 
-import asyncio
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
 from rocksdict import WriteBatch
 
-from infra.runtime.fail_points import reach
-from stream_jobs import metrics
 from stream_jobs.processors.journal import Change, core_key
 
 
@@ -68,56 +62,6 @@ class FileStore:
     async def write(self, changes: Sequence[Change], stored: Callable[[], None], /) -> None:
         """Set values in order; None deletes."""
         self._files.write(as_batch(changes))
-        stored()
-
-
-class TableStore:
-    """One partition of a Faust table.
-
-    It goes to the table's store and changelog directly. Faust's ``table[key]`` needs the stream's current event to
-    find the partition, and its ``del`` looks for the key in all partitions.
-    """
-
-    def __init__(self, table: Any, partition: int) -> None:
-        self._table = table
-        self._partition = partition
-        self._num_revoked = table.data.num_revoked[partition]
-
-    def get(self, key: bytes, /) -> bytes | None:
-        """Read from the local files."""
-        value: bytes | None = self._table.data._db_for_partition(self._partition).get(key)
-        return value
-
-    def scan(self, prefix: bytes, /) -> Iterator[tuple[bytes, bytes]]:
-        """Read a range of the local files."""
-        return FileStore(self._table.data._db_for_partition(self._partition)).scan(prefix)
-
-    async def write(self, changes: Sequence[Change], stored: Callable[[], None], /) -> None:
-        """Send to the changelog; what it has acknowledged is written to the local files."""
-        topic = self._table.changelog_topic.get_topic_name()
-        last = await self._table.app.producer.buffer.send_changes(topic, self._partition, changes)
-        reach("stitcher.changes_sent")
-        last.add_done_callback(lambda sent: self._on_acknowledged(sent, changes, stored))
-        metrics.STATE_WRITES.inc(len(changes))
-
-    def _on_acknowledged(
-        self, last: "asyncio.Future[Any]", changes: Sequence[Change], stored: Callable[[], None]
-    ) -> None:
-        app, data = self._table.app, self._table.data
-        # After a failure nothing more may come into the files: they would have a hole.
-        if last.cancelled() or app.producer.buffer.failure is not None or app.failure is not None:
-            return
-        if data.num_revoked[self._partition] != self._num_revoked:
-            return  # the files are no longer those that this write belongs to
-        batch = as_batch(changes)
-        # Where the next start begins to read the changelog.
-        batch.put(data.offset_key, str(last.result().offset).encode())
-        try:
-            data._db_for_partition(self._partition).write(batch)
-        except Exception as error:
-            app.give_up(error)
-            return
-        reach("stitcher.changes_stored")
         stored()
 
 

@@ -74,13 +74,14 @@ class Stitcher:
             if record.assignment != self._assignment and self._shell.owns(record.assignment):
                 # What was written before must not come into the state of this assignment later, unseen.
                 await self._shell.flushed()
-            if self._shell.owns(record.assignment) and await self._is_next(record):
+            partition = await self._partition_of(record) if self._shell.owns(record.assignment) else None
+            if partition is not None and await self._is_next(record, partition):
                 work = Work(record)
-                await self._preparation.prepare(work, self._partition_of(record))
+                await self._preparation.prepare(work, partition)
             # A tick takes its time.
             if work is not None and self._shell.owns(record.assignment):
-                for topic, partition, key, value, headers in work.sends:
-                    sent = await self._shell.send_record(topic, partition, key, value, headers)
+                for topic, to_partition, key, value, headers in work.sends:
+                    sent = await self._shell.send_record(topic, to_partition, key, value, headers)
                     work.acknowledgements.append(sent)
                 if work.sends:
                     reach("stitcher.outputs_sent")
@@ -144,7 +145,7 @@ class Stitcher:
         if work.received_at_us is not None:
             metrics.LATENCY_SECONDS.observe(max(0.0, time.time() - work.received_at_us / 1e6))
 
-    def _partition_of(self, record: SourceRecord) -> Partition:
+    async def _partition_of(self, record: SourceRecord) -> Partition | None:
         if record.assignment != self._assignment:
             # Another assignment, even of the same partitions: all is read again from the commit, and what was
             # planned but not written never happened.
@@ -152,17 +153,18 @@ class Stitcher:
             self._assignment = record.assignment
         partition = self._partitions.get(record.partition)
         if partition is None:
-            state = PartitionState(self._shell.open_store(record.partition))
-            partition = self._partitions[record.partition] = Partition(state)
+            store = await self._shell.open_store(record.partition)
+            if store is None or not self._shell.owns(record.assignment):
+                return None
+            partition = self._partitions[record.partition] = Partition(PartitionState(store))
         return partition
 
-    async def _is_next(self, record: SourceRecord) -> bool:
+    async def _is_next(self, record: SourceRecord, partition: Partition) -> bool:
         """Whether a record is the next of its partition; one that leaves others out must not pass.
 
         The framework may deliver records it read before it was told where to start. They are ignored, and reading
         goes back to the one that is due. Only what stays missing after several tries is missing in the topic itself.
         """
-        partition = self._partition_of(record)
         due = partition.next_offset
         if due is None:
             due = self._shell.reading_start(record.partition)

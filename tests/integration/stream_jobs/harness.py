@@ -17,15 +17,15 @@ from urllib.request import urlopen
 import msgspec
 from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
-from faust.stores.rocksdb import Store
-from rocksdict import AccessType, Options, Rdict
 
 from infra.runtime.kafka import provision_topics
 from infra.runtime.settings import PORT_OFFSETS
 from producers.contracts.event import encode_event_batch, make_tick, record_key
 from producers.contracts.topics import EVENTS, GUARD
 from stream_jobs.contracts.topics import ALERTS, CARDS, SPANS, SPEND, TRACES
-from stream_jobs.processors.app import ROCKSDB_OPTIONS
+from stream_jobs.processors.datadir import DATA
+from stream_jobs.processors.local_files import NEXT_OFFSET_KEY, open_files
+from stream_jobs.processors.local_state import FOLDER_PREFIX
 from stream_jobs.processors.topology import Topology
 from tests.integration.stream_jobs.standin import value_of
 from tests.ports import free_port
@@ -238,20 +238,19 @@ class Install:
         """While no stitcher runs: the local files hold what the changelog says up to the offset that they name."""
         changelog = self.read(self.topology.state.name)
         for partition in range(self.topology.state.partitions):
-            path = self.home / "stitcher/data/v1/tables" / f"state-{partition}.db"
+            path = self.home / "stitcher" / DATA / f"{FOLDER_PREFIX}{partition}"
             if not path.exists():
                 continue
-            expiring = AccessType.with_ttl(ROCKSDB_OPTIONS["ttl"])
-            files = Rdict(str(path), options=Options(raw_mode=True), access_type=expiring)
+            files = open_files(path)
             found = dict(files.items())
             files.close()
-            until = int(found.pop(Store.offset_key, b"-1"))
+            next_offset = int(found.pop(NEXT_OFFSET_KEY, b"0"))
             wanted: dict[bytes | None, bytes | None] = {}
             for out in changelog:
-                if out.partition == partition and out.offset <= until:
+                if out.partition == partition and out.offset < next_offset:
                     wanted[out.key] = out.value
             assert found == {key: value for key, value in wanted.items() if value is not None}, (
-                f"the files of partition {partition} are not the changelog up to {until}"
+                f"the files of partition {partition} are not the changelog up to {next_offset}"
             )
 
     @contextmanager

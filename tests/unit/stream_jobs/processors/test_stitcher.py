@@ -64,7 +64,7 @@ class Shell:
             raise Crash
         self.budget -= 1
 
-    def open_store(self, partition: int, /) -> "Shell":
+    async def open_store(self, partition: int, /) -> "Shell":
         return self
 
     def get(self, key: bytes, /) -> bytes | None:
