@@ -14,7 +14,6 @@ Guarantee: this file only connects; what happens to a record is in ``stitcher``,
 import asyncio
 import contextlib
 import ssl
-import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final, cast
 
@@ -49,7 +48,6 @@ COMMIT_INTERVAL_S: Final = 1.0
 # Changelog records that may wait before the next source record is taken up.
 MAX_WAITING_CHANGES: Final = 2_000
 _SETTLED_LOOK_S: Final = 0.02
-_SETTLES_WITHIN_S: Final = 3.0
 
 
 class StitcherApp(faust.App):
@@ -122,14 +120,12 @@ class StitcherApp(faust.App):
     async def settled(self, partition: int, assignment: int, /) -> None:
         """Wait for the end of the rebalance that led to this assignment, once the partition's start was sought.
 
-        Before that nothing need be kept. Nor is it for long: should the rebuild of the state go on after all, it comes
-        through the same fetcher, and that would wait for us.
+        Before that nothing need be kept.
         """
         while (
             self.rebalancing
             and assignment == self.consumer_generation_id
             and self.reading_start(partition) is not None
-            and time.monotonic() - cast(ExactConsumer, self.consumer).sought_at_s < _SETTLES_WITHIN_S
         ):
             await asyncio.sleep(_SETTLED_LOOK_S)
 

@@ -7,7 +7,6 @@ fault; ``tests/unit/stream_jobs/processors/test_faust_fixes.py`` shows each, the
 """
 
 import asyncio
-import time
 from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import version
 from typing import Any, Final, cast
@@ -210,7 +209,7 @@ class ExactConsumer(driver.Consumer):
     (issue 596), (c) an event whose processing raised counts as acknowledged. Here the app says, for each partition,
     how far the state has been written, and that is committed.
 
-    Fault: records are lost at every start under load. While the state is being restored, records of the events are
+    Fault: records are lost at every start under load. While a rebalance is under way, records of the events are
     fetched and dropped; then "seek to committed" seeks nowhere if nothing was ever committed, and where it does seek,
     records of a fetch still in work are delivered first, upon which those before them are dropped as already read.
     Here the start is always sought, nothing is dropped on the way to the stitcher, and the stitcher, which knows from
@@ -223,8 +222,6 @@ class ExactConsumer(driver.Consumer):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.reading_starts: dict[TP, int] = {}
-        # When they were told last.
-        self.sought_at_s = 0.0
         self.lease = Lease(self.app.conf.broker_session_timeout)
         self._read_offset = NothingRead()
 
@@ -248,7 +245,6 @@ class ExactConsumer(driver.Consumer):
         starts = {tp: max(self._committed_offset.get(tp) or 0, earliest.get(tp) or 0) for tp in owned}
         # Told before the seeks: a record that comes between two of them must not be passed over.
         self.reading_starts = {TP(tp.topic, tp.partition): start for tp, start in starts.items()}
-        self.sought_at_s = time.monotonic()
         for tp, start in starts.items():
             await self.seek(tp, start)
 

@@ -1,9 +1,6 @@
 """Each fault of Faust that is worked around, and that the work-around holds."""
 
 import asyncio
-import math
-import os
-import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -176,43 +173,12 @@ def test_another_faust_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         faust_fixes.check_faust_version()
 
 
-def local_files(tmp_path: Path) -> tuple[Any, dict[int, Path]]:
-    """A table of Faust as far as its files go, and where those of two partitions lie."""
-    files = {number: tmp_path / f"state-{number}.db" for number in (0, 1)}
-    for path in files.values():
-        path.mkdir()
-        (path / "000001.log").touch()
-    store = SimpleNamespace(
-        revoke_partitions=lambda table, tps: None,
-        _open_for_partition=lambda partition: files[partition].exists(),
-        partition_path=files.__getitem__,
-    )
-    table = SimpleNamespace(data=store, changelog_topic=SimpleNamespace(topics=["changes"]))
-    faust_fixes.drop_local_state_with_partition(table)
-    return table, files
-
-
-def test_revoked_partition_leaves_nothing_behind(tmp_path: Path) -> None:
-    table, files = local_files(tmp_path)
-    table.data.revoke_partitions(table, {TP("changes", 1), TP("events", 0)})
-    assert [path.exists() for path in files.values()] == [True, False]
-
-
-def test_files_that_nobody_wrote_to_for_hours_are_not_opened(tmp_path: Path) -> None:
-    table, files = local_files(tmp_path)
-    long_ago = time.time() - faust_fixes.MAX_LOCAL_STATE_AGE_S - 60
-    os.utime(files[1] / "000001.log", (long_ago, long_ago))
-    assert [table.data._open_for_partition(number) for number in files] == [True, False]
-
-
 def app_in_rebalance(home: Path) -> Any:
     """An app in the third rebalance, whose partitions 0 and 1 of the events are sought already."""
     app = create_app(StitcherSettings(home=home), counting_core)
     app.rebalancing, app.consumer_generation_id = True, 3
     consumer: Any = app.consumer
     consumer.reading_starts = {TP(app.topology.events, number): 7 for number in (0, 1)}
-    # However slow the machine is.
-    consumer.sought_at_s = time.monotonic() + 3_600
     return app
 
 
@@ -226,11 +192,9 @@ async def test_a_record_waits_for_the_end_of_its_rebalance_and_for_nothing_else(
     await asyncio.wait_for(waiting, 60)
     assert app.owns(3)
     app.rebalancing = True
-    # Of an assignment before this one; of a partition that nobody sought yet; a rebalance that does not end.
+    # Of an assignment before this one; of a partition that nobody sought yet.
     await asyncio.wait_for(app.settled(0, 2), 60)
     await asyncio.wait_for(app.settled(5, 3), 60)
-    app.consumer.sought_at_s = -math.inf
-    await asyncio.wait_for(app.settled(0, 3), 60)
 
 
 async def test_at_the_end_of_a_rebalance_each_start_is_sought_unless_the_next_has_taken_it(

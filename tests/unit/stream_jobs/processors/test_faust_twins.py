@@ -5,7 +5,7 @@ When the first half of a test fails, Faust has mended the fault: look whether th
 
 import asyncio
 import contextlib
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -22,10 +22,11 @@ from faust.types.tuples import ConsumerMessage
 from intervaltree import IntervalTree
 
 from stream_jobs.processors.app import create_app
-from stream_jobs.processors.faust_fixes import ExactConsumer, drop_local_state_with_partition
+from stream_jobs.processors.faust_fixes import ExactConsumer
 from stream_jobs.processors.journal import Change
+from stream_jobs.processors.local_files import LocalFiles
+from stream_jobs.processors.local_state import ChangelogStore
 from stream_jobs.processors.shell import SourceRecord
-from stream_jobs.processors.state import TableStore
 from stream_jobs.settings import StitcherSettings
 from tests.integration.stream_jobs.standin import counting_core
 
@@ -102,23 +103,30 @@ async def test_an_undecodable_record_never_reaches_the_agent(tmp_path: Path) -> 
     assert event.value == b"{junk"
 
 
-def test_files_of_a_partition_that_is_taken_away_stay(tmp_path: Path) -> None:
-    class Store(SimpleNamespace):
-        revoke_partitions = rocksdb.Store.revoke_partitions
-        _open_for_partition = rocksdb.Store._open_for_partition
-
-    store = Store(_dbs={}, partition_path=lambda partition: tmp_path / str(partition))
-    table: Any = SimpleNamespace(data=store, changelog_topic=SimpleNamespace(topics=["changes"]))
-    (tmp_path / "1").mkdir()
-    store.revoke_partitions(table, {TP("changes", 1)})
-    assert (tmp_path / "1").exists()
-    drop_local_state_with_partition(table)
-    store.revoke_partitions(table, {TP("changes", 1)})
-    assert not (tmp_path / "1").exists()
+async def test_what_lies_in_a_buffer_counts_as_restored(tmp_path: Path) -> None:
+    """Why the state is restored by ``local_state``: here a crash would leave out the end of the changelog."""
+    stock = faust.App("twin", store="memory://", datadir=str(tmp_path))
+    table: Any = stock.Table("state", key_type=bytes, value_type=bytes, partitions=1)
+    recovery: Any = stock.tables.recovery
+    changes = TP("twin-state-changelog", 0)
+    recovery.add_active(table, changes)
+    recovery.active_offsets[changes], recovery.active_highwaters[changes] = -1, 2
+    # As it is while Faust asks the broker how far the changelog goes.
+    assert not recovery.in_recovery
+    stock.flow_control.resume()
+    slurping = asyncio.create_task(recovery._slurp_changelogs(recovery))
+    for offset in range(3):
+        message = SimpleNamespace(tp=changes, partition=0, offset=offset, key=b"key", value=b"%d" % offset)
+        stock.tables.changelog_queue.put_nowait(SimpleNamespace(message=message))
+    await until(lambda: recovery.active_offsets[changes] == 2)
+    assert not recovery.need_recovery(), "so the restore is over, and what is written next moves the files' offset on"
+    assert len(recovery.buffers[table]) == 3
+    assert not table.data
+    slurping.cancel()
 
 
 def test_a_table_is_written_within_a_stream_only(tmp_path: Path) -> None:
-    """Why the state goes to the table's store and changelog by itself (``TableStore``)."""
+    """Why the state is no table of Faust's: a tick writes for agents whose records are not at hand."""
     stock = faust.App("twin", store="memory://", datadir=str(tmp_path))
     with pytest.raises(TypeError):
         stock.Table("state", key_type=bytes, value_type=bytes)[b"key"] = b"value"
@@ -224,7 +232,7 @@ async def test_records_before_one_that_was_handed_on_are_dropped(tmp_path: Path)
 class NeverAcknowledged:
     """The changelog's way to a broker that is told nothing before the process dies."""
 
-    async def send_changes(self, topic: str, partition: int, changes: Iterable[Change]) -> "asyncio.Future[Any]":
+    async def send_changes(self, partition: int, changes: Iterable[Change]) -> "asyncio.Future[Any]":
         return asyncio.get_running_loop().create_future()
 
 
@@ -256,24 +264,20 @@ async def test_after_a_crash_local_files_hold_what_the_changelog_never_got(
         stock._dbs.popitem()[1].close()
     # The rebuild reads the changelog over it, and nothing there says that the key is to go.
     assert found_in(tmp_path / "stock") == b"never acknowledged"
-    files = files_in(tmp_path / "ours")
-    files.num_revoked = Counter()
-    table = SimpleNamespace(
-        data=files,
-        app=SimpleNamespace(producer=SimpleNamespace(buffer=NeverAcknowledged())),
-        changelog_topic=SimpleNamespace(get_topic_name=lambda: "changes"),
-    )
-    ours = TableStore(table, 0)
-    await ours.write([(b"key", b"never acknowledged")], lambda: None)
-    assert ours.get(b"key") is None
-    files._dbs.popitem()[1].close()
-    assert found_in(tmp_path / "ours") is None
+    ours = LocalFiles(tmp_path / "ours")
+    never: Any = NeverAcknowledged()
+    store = ChangelogStore(0, ours, never)
+    await store.write([(b"key", b"never acknowledged")], lambda: None)
+    assert store.get(b"key") is None
+    ours._files.close()
+    del ours, store
+    assert LocalFiles(tmp_path / "ours").get(b"key") is None
 
 
 async def seen_after_a_rebalance(app: Any, monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Let Faust end a rebuild; return what came to its agent from a log whose last record is also the first to read.
+    """Let Faust end a rebalance; return what came to its agent from a log whose last record is also the first to read.
 
-    The fetcher, which was at work for the rebuild, hands the record on as soon as its place is sought.
+    The fetcher, which was at work before, hands the record on as soon as its place is sought.
     """
     app.consumer_generation_id = 3
     stream, consumer, recovery = stream_with(app), app.consumer, app.tables.recovery
@@ -308,7 +312,7 @@ async def seen_after_a_rebalance(app: Any, monkeypatch: pytest.MonkeyPatch) -> l
     reading = asyncio.create_task(read())
     # It would look for a further rebalance.
     monkeypatch.setattr(recovery, "_wait", lambda waited, timeout: waited)
-    await recovery.on_recovery_completed(3)
+    await recovery._resume_streams(3)
     assert not app.rebalancing
     # All that is under way comes to its end.
     for _ in range(100):

@@ -7,7 +7,6 @@ import pytest
 
 from producers.contracts.topics import EVENTS
 from stream_jobs.core.state import KEPT_DAYS
-from stream_jobs.processors.app import ROCKSDB_OPTIONS
 from stream_jobs.processors.config_files import CHECK_EVERY_S, ConfigFile
 from stream_jobs.processors.datadir import FORMAT_FILE, FolderInUse, StateFolder
 from stream_jobs.processors.dead_letter import (
@@ -17,6 +16,7 @@ from stream_jobs.processors.dead_letter import (
     TooManyDeadLetters,
     dead_letter_headers,
 )
+from stream_jobs.processors.local_files import TTL_S
 from stream_jobs.processors.topology import STATE, Topology
 from stream_jobs.processors.watchdog import Watchdog
 from stream_jobs.settings import StitcherSettings
@@ -113,7 +113,7 @@ def test_watchdog_counts_only_while_work_waits() -> None:
 def test_state_topic_fits_the_events_topic() -> None:
     assert STATE.partitions == EVENTS.partitions
     assert STATE.config["cleanup.policy"] == "compact,delete"
-    assert STATE.retention_ms // 1000 == ROCKSDB_OPTIONS["ttl"] == KEPT_DAYS * 86_400
+    assert STATE.retention_ms // 1000 == TTL_S == KEPT_DAYS * 86_400
     assert Topology.with_prefix("x.").group == "x.clawtrace.stitcher"
 
 
