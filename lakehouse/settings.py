@@ -87,7 +87,7 @@ class UpkeepSettings(LakeSettings):
     upkeep_erasure_seconds: float = Field(
         default=5.0, gt=0, description="How often upkeep looks for erasures that were asked for."
     )
-    upkeep_expire_seconds: float = Field(default=300.0, gt=0, description="Time between two expiries of snapshots.")
+    upkeep_expire_seconds: float = Field(default=120.0, gt=0, description="Time between two expiries of snapshots.")
     upkeep_snapshot_retention: str = Field(
         default="10m", description="Age at which snapshots expire, as Trino writes durations."
     )
