@@ -123,9 +123,7 @@ class StitcherApp(faust.App):
         Before that nothing need be kept.
         """
         while (
-            self.rebalancing
-            and assignment == self.consumer_generation_id
-            and self.reading_start(partition) is not None
+            self.rebalancing and assignment == self.consumer_generation_id and self.reading_start(partition) is not None
         ):
             await asyncio.sleep(_SETTLED_LOOK_S)
 
