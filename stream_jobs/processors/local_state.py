@@ -64,10 +64,12 @@ class Changelog(Protocol):
 
 
 class ChangelogStore:
-    """One partition: read from the files, written through the changelog."""
+    """One partition in one assignment: read from the files, written through the changelog."""
 
-    def __init__(self, partition: int, files: LocalFiles, changelog: Changelog) -> None:
-        self._partition, self._files, self._changelog = partition, files, changelog
+    def __init__(
+        self, partition: int, files: LocalFiles, changelog: Changelog, is_ours: Callable[[], bool] = lambda: True
+    ) -> None:
+        self._partition, self._files, self._changelog, self._is_ours = partition, files, changelog, is_ours
         self._sending = asyncio.Lock()
 
     def get(self, key: bytes, /) -> bytes | None:
@@ -82,6 +84,8 @@ class ChangelogStore:
         """Send to the changelog; what it has acknowledged is written to the files."""
         # One after another, so that the changes of one write lie side by side.
         async with self._sending:
+            if not self._is_ours():
+                return  # whoever has the partition now reads the record again
             last = await self._changelog.send_changes(self._partition, changes)
         reach("stitcher.changes_sent")
         last.add_done_callback(lambda sent: self._on_acknowledged(sent, changes, stored))
@@ -148,6 +152,7 @@ class LocalState:
         self._files: dict[int, LocalFiles] = {}
         self._assignment: _Assignment | None = None
         self._restoring: asyncio.Task[None] | None = None
+        self._is_closed = False
         # Records restored since the start; moves while the process is at work.
         self.num_restored = 0
 
@@ -162,9 +167,16 @@ class LocalState:
         if self._assignment is not None:
             self._assignment.end()
 
+    def close(self) -> None:
+        """The process ends: nothing is restored any more."""
+        self._is_closed = True
+        self.release()
+
     def assign(self, partitions: Sequence[int]) -> None:
         """Begin to restore these, and no others."""
         self.release()
+        if self._is_closed:
+            return
         self._assignment = _Assignment(partitions)
         self._restoring = asyncio.create_task(self._restore(self._assignment, self._restoring), name="restore-state")
 
@@ -213,7 +225,8 @@ class LocalState:
         self, assignment: _Assignment, reader: ChangelogReader, starts: Mapping[int, int], ends: Mapping[int, int]
     ) -> None:
         def hand_over(partition: int) -> None:
-            assignment.have(partition, ChangelogStore(partition, self._files[partition], self._changelog))
+            store = ChangelogStore(partition, self._files[partition], self._changelog, lambda: assignment.is_wanted)
+            assignment.have(partition, store)
 
         for partition, start in starts.items():
             if start >= ends[partition]:

@@ -161,7 +161,7 @@ class _Process:
         elif self._code == EXIT_OK:
             _log.warning("stopped_while_restoring")
         app.stitcher.close()
-        app.local_state.release()
+        app.local_state.close()
         try:
             async with asyncio.timeout(STOP_TIMEOUT_S):
                 await app.stop()

@@ -133,6 +133,17 @@ async def test_files_that_cannot_be_written_end_the_process(
     assert "closed" in str(told[0]).lower()
 
 
+async def test_after_the_partition_was_taken_away_nothing_more_is_sent(
+    app: StitcherApp, changelog: Changelog, files: LocalFiles
+) -> None:
+    is_ours = True
+    store = ChangelogStore(PARTITION, files, app, lambda: is_ours)
+    await store.write([(b"a", b"1")], lambda: None)
+    is_ours = False
+    await store.write([(b"a", b"2")], lambda: None)
+    assert changelog.values == [b"1"]
+
+
 async def test_nobody_has_a_store_before_an_assignment(app: StitcherApp) -> None:
     assert not app.local_state.is_restored
     assert await app.local_state.store(PARTITION) is None
