@@ -19,6 +19,7 @@ demo: setup ## Set everything up, replay captured runs through the real stack, s
 test: check test-pages test-plugin ## Set everything up and run the whole test suite
 	@$(BIN)/clawtrace fetch
 	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --durations=8 tests/cluster
 
 ##@ The local stack
 setup: $(STAMP) ## Install the locked Python packages into .venv

@@ -9,8 +9,11 @@ from typing import Any
 
 from pyiceberg.catalog import Catalog
 from pyiceberg.catalog.rest import RestCatalog
-from pyiceberg.catalog.sql import SqlCatalog
-from pyiceberg.table import Table
+from pyiceberg.catalog.sql import IcebergTables, SqlCatalog
+from pyiceberg.table import CommitTableResponse, Table
+from pyiceberg.table.metadata import TableMetadata
+from pyiceberg.table.update import TableRequirement, TableUpdate
+from pyiceberg.typedef import Identifier
 
 from infra.runtime.fail_points import reach
 from lakehouse.contracts.tables import TableSpec
@@ -20,8 +23,33 @@ from lakehouse.settings import LakeSettings
 _CONNECT_TIMEOUT_S = 10
 
 
-class _PostgresCatalog(SqlCatalog):
-    """pyiceberg's own; a test can let the process die between a new metadata file and the pointer to it."""
+class PostgresCatalog(SqlCatalog):
+    """pyiceberg's own, but for two things.
+
+    It remembers the metadata that it wrote itself: a commit begins with the table's newest, which pyiceberg reads back
+    from the warehouse each time, and a metadata file never changes. And a test can let the process die between a new
+    metadata file and the pointer to it.
+    """
+
+    def __init__(self, name: str, **properties: str) -> None:
+        super().__init__(name, **properties)
+        # Newest of our own for each table, under where it lies.
+        self._written: dict[Identifier, tuple[str, TableMetadata]] = {}
+
+    def commit_table(
+        self, table: Table, requirements: tuple[TableRequirement, ...], updates: tuple[TableUpdate, ...]
+    ) -> CommitTableResponse:
+        """Commit, and remember what the table is now."""
+        response = super().commit_table(table, requirements, updates)
+        self._written[table.name()] = (response.metadata_location, response.metadata)
+        return response
+
+    def _convert_orm_to_iceberg(self, orm_table: IcebergTables) -> Table:
+        name = (*self.identifier_to_tuple(orm_table.table_namespace), orm_table.table_name)
+        location, metadata = self._written.get(name, (None, None))
+        if location is None or metadata is None or location != orm_table.metadata_location:
+            return super()._convert_orm_to_iceberg(orm_table)
+        return Table(name, metadata, location, self._load_file_io(metadata.properties, location), self)
 
     @staticmethod
     def _write_metadata(*arguments: Any, **more: Any) -> None:
@@ -42,7 +70,7 @@ def connect_catalog(settings: LakeSettings) -> Catalog:
     separator = "&" if "?" in url else "?"
     if url.startswith("postgresql"):
         url = f"{url}{separator}connect_timeout={_CONNECT_TIMEOUT_S}"
-    return _PostgresCatalog(
+    return PostgresCatalog(
         settings.catalog_name,
         uri=url,
         warehouse=settings.warehouse,
