@@ -87,8 +87,13 @@ def is_too_old(path: Path) -> bool:
     return time.time() - written_at_s > MAX_AGE_S
 
 
-def open_files(path: Path) -> Any:
-    """Open RocksDB with bounded memory; its defaults are three memtables of 64 MiB and files that are all kept open."""
+def open_files(path: Path, ttl_s: int = TTL_S) -> Any:
+    """Open RocksDB with bounded memory; its defaults are three memtables of 64 MiB and files that are all kept open.
+
+    Fault of rocksdict 0.3.29: files that are there already it opens with other options than those given, and with a
+    time to live by which everything has expired; the next compaction, after four restarts, deletes all of it. With the
+    column family named it does neither.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     options = Options(raw_mode=True)
     options.create_if_missing(True)
@@ -99,4 +104,5 @@ def open_files(path: Path) -> Any:
     blocks.set_block_cache(Cache(_BLOCK_CACHE_BYTES))
     blocks.set_bloom_filter(_BLOOM_BITS, block_based=False)
     options.set_block_based_table_factory(blocks)
-    return Rdict(str(path), options=options, access_type=AccessType.with_ttl(TTL_S))
+    families = {"default": options} if (path / "CURRENT").exists() else None
+    return Rdict(str(path), options=options, column_families=families, access_type=AccessType.with_ttl(ttl_s))

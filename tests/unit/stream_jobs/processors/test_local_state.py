@@ -1,14 +1,11 @@
 """Changes come into the local files when the changelog has them, with the offset at which it does."""
 
-import os
-import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from stream_jobs.processors import local_files
 from stream_jobs.processors.app import StitcherApp, create_app
 from stream_jobs.processors.faust_fixes import DurableBuffer
 from stream_jobs.processors.local_files import LocalFiles
@@ -147,36 +144,3 @@ async def test_after_the_partition_was_taken_away_nothing_more_is_sent(
 async def test_nobody_has_a_store_before_an_assignment(app: StitcherApp) -> None:
     assert not app.local_state.is_restored
     assert await app.local_state.store(PARTITION) is None
-
-
-def test_files_know_where_they_end_when_they_are_opened_again(tmp_path: Path) -> None:
-    files = LocalFiles(tmp_path / "state-0")
-    files.apply([(b"a", b"1"), (b"b", b"1"), (b"b", None)], 7)
-    assert list(files.scan(b"a")) == [(b"a", b"1")]
-    files._files.close()
-    del files
-    again = LocalFiles(tmp_path / "state-0")
-    assert (again.next_offset, again.get(b"a"), again.get(b"b")) == (7, b"1", None)
-    again.clear("a test")
-    assert (again.next_offset, again.get(b"a")) == (0, None)
-    again.apply([(b"a", b"2")], 1)
-    assert again.get(b"a") == b"2"
-
-
-def test_files_that_nobody_wrote_to_for_hours_are_not_opened(tmp_path: Path) -> None:
-    path = tmp_path / "state-0"
-    files = LocalFiles(path)
-    files.apply([(b"a", b"1")], 1)
-    files._files.close()
-    del files
-    long_ago = time.time() - local_files.MAX_AGE_S - 60
-    for file in path.iterdir():
-        os.utime(file, (long_ago, long_ago))
-    assert LocalFiles(path).next_offset == 0
-
-
-def test_files_that_are_open_grow_too_old_as_well(files: LocalFiles, monkeypatch: pytest.MonkeyPatch) -> None:
-    files.apply([(b"a", b"1")], 1)
-    assert not files.is_outdated
-    monkeypatch.setattr(local_files, "MAX_AGE_S", -1.0)
-    assert files.is_outdated
