@@ -21,6 +21,7 @@ from infra.runtime.fail_points import FROM_FILE
 from tests.faults import big_traces
 from tests.faults.campaign import Fault, Round, World, play
 from tests.faults.ledger import Ledger
+from tests.faults.oracle import state_findings
 from tests.faults.storm import play_storm
 from tests.integration.doors import Doors
 from tests.stack import QUICKER, ROOT, running_stack, settings_of
@@ -72,6 +73,9 @@ def main() -> int:
             console.print(
                 f"seed {seed}: {last.num_events:,} events, {last.took_s:.0f} s, {', '.join(last.faults)}: {verdict}"
             )
+        if findings := state_findings(Doors(settings_of(environment), client)):
+            console.print("; ".join(findings))
+            rounds.append(Round(wanted.seed, findings=findings))
         if not wanted.only_rounds:
             with tempfile.TemporaryDirectory() as folder:
                 moves, findings = play_storm(settings_of(environment).kafka_bootstrap, wanted.seed, 20, Path(folder))

@@ -3,7 +3,8 @@
 Upstream: the ledger, the captures' own lines, the log in Kafka, the tables through Trino as the operator sees them.
 Downstream: ``campaign`` and the tests fail when there is any sentence.
 Guarantee: four views that do not depend on each other: what was acknowledged; what the lines of the captures add up to;
-what SQL makes of the spans of each trace; what a stitcher that was never killed makes of the same log.
+what SQL makes of the spans of each trace; what a stitcher that was never killed makes of the same log. Besides, nothing
+of what was sent may lie in the dead letters, and the stitcher's local files must be what its changelog says.
 """
 
 from collections import Counter
@@ -17,11 +18,13 @@ from trino.exceptions import TrinoConnectionError, TrinoQueryError
 from infra.runtime.kafka_security import kafka_connection
 from producers.contracts.topics import EVENTS
 from stream_jobs.processors.stitcher import GENERATION_SHIFT
+from stream_jobs.processors.topology import STATE
 from stream_jobs.settings import StitcherSettings
 from tests.faults.calm import Calm, stitch_calmly
 from tests.faults.ledger import EventKey, Ledger
 from tests.faults.mixture import Run
 from tests.integration.doors import Doors, wait_until
+from tests.local_state import file_findings
 
 TOKENS: Final = ("input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens")
 # A revision of what is, in the table of that name.
@@ -48,6 +51,7 @@ def findings_of(doors: Doors, ledger: Ledger, runs: list[Run], tenants: tuple[st
         *roll_up_findings(doors, tenants),
         *revision_findings(doors, tenants),
         *calm_findings(doors, log, tenants),
+        *letter_findings(doors, tenants),
     ]
 
 
@@ -160,6 +164,31 @@ def calm_findings(doors: Doors, log: Mapping[int, list[bytes]], tenants: tuple[s
             extra = {row for row in ours - rows if row[-1] <= agents_ends.get(row[0], -1)}
             found += _told(f"rows of {tenant_id} that silver.{table} has and the log does not lead to", extra)
     return found
+
+
+def letter_findings(doors: Doors, tenants: tuple[str, ...]) -> list[str]:
+    """No record of these tenants was refused: all that is sent here can be understood."""
+    topic = EVENTS.dead_letter.name
+    letters = doors.records_since(dict.fromkeys(doors.end_offsets([topic]), 0))
+    told = [
+        (tenant_id.decode(), dict(letter.headers() or []))
+        for letter in letters
+        if (tenant_id := (letter.key() or b"").partition(b"|")[0]).decode() in tenants
+    ]
+    return _told("records that became dead letters", told)
+
+
+def state_findings(doors: Doors) -> list[str]:
+    """The stitcher's local files are the changelog, as far as they go."""
+    changelog: dict[int, list[tuple[int, bytes | None, bytes | None]]] = {}
+    for record in doors.records_since(dict.fromkeys(doors.end_offsets([STATE.name]), 0)):
+        place = changelog.setdefault(record.partition() or 0, [])
+        place.append((record.offset() or 0, record.key(), record.value()))
+    return [
+        finding
+        for partition, records in sorted(changelog.items())
+        for finding in file_findings(doors.stack.home, partition, records)
+    ]
 
 
 def _can_read(doors: Doors) -> bool:

@@ -7,20 +7,25 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from confluent_kafka import Producer
 
-from producers.contracts.event import decode_event_batch
+from infra.runtime.kafka_security import kafka_connection
+from producers.contracts.event import decode_event_batch, record_key
+from producers.contracts.topics import EVENTS
 from tests.faults.campaign import Fault, Round, World, play
 from tests.faults.ledger import Ledger
 from tests.faults.mixture import Delivery, Run, runs_of
 from tests.faults.oracle import (
     calm_findings,
     event_findings,
+    letter_findings,
     read_log,
     revision_findings,
     roll_up_findings,
+    state_findings,
     total_findings,
 )
-from tests.integration.doors import Doors
+from tests.integration.doors import Doors, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -63,6 +68,10 @@ def test_nothing_acknowledged_is_lost_or_counted_twice(played: Played) -> None:
     assert played.told.findings == []
 
 
+def test_the_local_state_is_what_the_changelog_says(played: Played) -> None:
+    assert state_findings(played.world.doors) == []
+
+
 def test_the_ledger_is_believed_more_than_the_tables(played: Played, tmp_path: Path) -> None:
     doors, run = played.world.doors, played.runs[0]
     never_sent = Delivery(run, 10_000, ({"hook": "x"},))
@@ -102,3 +111,13 @@ def test_the_oracle_sees_a_record_that_was_not_stitched(played: Played) -> None:
     place = next(offset for offset in ours if batches[offset].agent_id == agent_id)
     # What the tables hold is then more than the log leads to.
     assert calm_findings(doors, log | {partition: [*values[:place], b"junk", *values[place + 1 :]]}, TENANTS)
+
+
+def test_the_oracle_sees_a_dead_letter(played: Played) -> None:
+    doors, tenant_id = played.world.doors, f"faults{_NAME}z"
+    assert letter_findings(doors, (tenant_id,)) == []
+    producer = Producer(kafka_connection(doors.stack.kafka_bootstrap, doors.stack))
+    producer.produce(EVENTS.name, b"junk", record_key(tenant_id, "agent"))
+    assert producer.flush(60) == 0
+    (told,) = wait_until(lambda: letter_findings(doors, (tenant_id,)), bool, "a dead letter")
+    assert told.startswith("1 records that became dead letters")

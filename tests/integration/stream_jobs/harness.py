@@ -23,11 +23,9 @@ from infra.runtime.settings import PORT_OFFSETS
 from producers.contracts.event import encode_event_batch, make_tick, record_key
 from producers.contracts.topics import EVENTS, GUARD
 from stream_jobs.contracts.topics import ALERTS, CARDS, SPANS, SPEND, TRACES
-from stream_jobs.processors.datadir import DATA
-from stream_jobs.processors.local_files import NEXT_OFFSET_KEY, open_files
-from stream_jobs.processors.local_state import FOLDER_PREFIX
 from stream_jobs.processors.topology import Topology
 from tests.integration.stream_jobs.standin import value_of
+from tests.local_state import file_findings
 from tests.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -235,23 +233,11 @@ class Install:
         return {place: value for place, value in newest.items() if value is not None}
 
     def check_files(self) -> None:
-        """While no stitcher runs: the local files hold what the changelog says up to the offset that they name."""
+        """The local files hold what the changelog says up to the offset that they name."""
         changelog = self.read(self.topology.state.name)
         for partition in range(self.topology.state.partitions):
-            path = self.home / "stitcher" / DATA / f"{FOLDER_PREFIX}{partition}"
-            if not path.exists():
-                continue
-            files = open_files(path)
-            found = dict(files.items())
-            files.close()
-            next_offset = int(found.pop(NEXT_OFFSET_KEY, b"0"))
-            wanted: dict[bytes | None, bytes | None] = {}
-            for out in changelog:
-                if out.partition == partition and out.offset < next_offset:
-                    wanted[out.key] = out.value
-            assert found == {key: value for key, value in wanted.items() if value is not None}, (
-                f"the files of partition {partition} are not the changelog up to {next_offset}"
-            )
+            records = ((out.offset, out.key, out.value) for out in changelog if out.partition == partition)
+            assert file_findings(self.home, partition, records) == []
 
     @contextmanager
     def _reader(self, group: str = "tests") -> Iterator[Consumer]:

@@ -9,7 +9,10 @@ import pytest
 from rocksdict import AccessType, Options, Rdict
 
 from stream_jobs.processors import local_files
+from stream_jobs.processors.datadir import DATA
 from stream_jobs.processors.local_files import LocalFiles, open_files
+from stream_jobs.processors.local_state import FOLDER_PREFIX
+from tests.local_state import file_findings
 
 NUM_KEYS = 500
 
@@ -109,3 +112,14 @@ def test_files_that_are_open_grow_too_old_as_well(tmp_path: Path, monkeypatch: p
     assert not files.is_outdated
     monkeypatch.setattr(local_files, "MAX_AGE_S", -1.0)
     assert files.is_outdated
+
+
+def test_the_files_of_a_process_at_work_can_be_compared_with_its_changelog(tmp_path: Path) -> None:
+    files = LocalFiles(tmp_path / "stitcher" / DATA / f"{FOLDER_PREFIX}0")
+    changelog = [(0, b"a", b"1"), (1, b"b", b"1"), (2, b"a", b"2"), (3, b"b", None), (4, b"c", b"later")]
+    files.apply([(key, value) for _, key, value in changelog[:4]], 4)
+    assert file_findings(tmp_path, 0, changelog) == []
+    assert file_findings(tmp_path, 1, changelog) == [], "there are none"
+    files.apply([(b"a", None), (b"d", b"1")], 5)
+    (finding,) = file_findings(tmp_path, 0, changelog)
+    assert finding.endswith("up to 5: of 2 keys they lack 2, and 1 that they hold are others or have another value")
