@@ -90,9 +90,10 @@ def is_too_old(path: Path) -> bool:
 def open_files(path: Path, ttl_s: int = TTL_S) -> Any:
     """Open RocksDB with bounded memory; its defaults are three memtables of 64 MiB and files that are all kept open.
 
-    Fault of rocksdict 0.3.29: files that are there already it opens with other options than those given, and with a
-    time to live by which everything has expired; the next compaction, after four restarts, deletes all of it. With the
-    column family named it does neither.
+    Fault of rocksdict 0.3.29: files that are there already it opens with the options that lie beside them instead of
+    those given, the filter of the time to live among them, and puts a second one round that. The inner one then takes
+    the last four bytes of each value for the instant at which it was written, and the next compaction, after four
+    restarts, deletes nearly all. With the column family named it takes the options given.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     options = Options(raw_mode=True)
