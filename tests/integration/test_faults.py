@@ -12,6 +12,7 @@ from confluent_kafka import Producer
 from infra.runtime.kafka_security import kafka_connection
 from producers.contracts.event import decode_event_batch, record_key
 from producers.contracts.topics import EVENTS
+from stream_jobs.processors.dead_letter import dead_letter_headers
 from tests.faults.campaign import Fault, Round, World, play
 from tests.faults.ledger import Ledger
 from tests.faults.mixture import Delivery, Run, runs_of
@@ -25,7 +26,7 @@ from tests.faults.oracle import (
     state_findings,
     total_findings,
 )
-from tests.integration.doors import Doors, wait_until
+from tests.integration.doors import Doors
 
 pytestmark = pytest.mark.slow
 
@@ -117,7 +118,12 @@ def test_the_oracle_sees_a_dead_letter(played: Played) -> None:
     doors, tenant_id = played.world.doors, f"faults{_NAME}z"
     assert letter_findings(doors, (tenant_id,)) == []
     producer = Producer(kafka_connection(doors.stack.kafka_bootstrap, doors.stack))
-    producer.produce(EVENTS.name, b"junk", record_key(tenant_id, "agent"))
+    producer.produce(
+        EVENTS.dead_letter.name,
+        b"junk",
+        record_key(tenant_id, "agent"),
+        headers=dead_letter_headers(EVENTS.name, 0, 0, "junk"),
+    )
     assert producer.flush(60) == 0
-    (told,) = wait_until(lambda: letter_findings(doors, (tenant_id,)), bool, "a dead letter")
+    (told,) = letter_findings(doors, (tenant_id,))
     assert told.startswith("1 records that became dead letters")
