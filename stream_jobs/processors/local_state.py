@@ -6,8 +6,8 @@ Guarantee: whoever gets a store reads all that the changelog held when the parti
 process itself had sent. A write comes into the files when the changelog has acknowledged it, and only if nothing is
 missing between it and what is in the files: if somebody else wrote meanwhile, this process ends.
 
-Faust's own restore is not used. It counts a record as read when it lies in a buffer, decides by those counts whether it
-is done, and goes on after some errors as if it were: once in twenty crashes the end of the changelog was left out.
+Faust's own restore is not used (``infra/decisions/0010``). It counts a record as read when it lies in a buffer, decides
+by those counts whether it is done, and goes on after some errors as if it were.
 """
 
 import asyncio

@@ -104,7 +104,7 @@ async def test_an_undecodable_record_never_reaches_the_agent(tmp_path: Path) -> 
 
 
 async def test_what_lies_in_a_buffer_counts_as_restored(tmp_path: Path) -> None:
-    """Why the state is restored by ``local_state``: here a crash would leave out the end of the changelog."""
+    """Why the state is restored by ``local_state``."""
     stock = faust.App("twin", store="memory://", datadir=str(tmp_path))
     table: Any = stock.Table("state", key_type=bytes, value_type=bytes, partitions=1)
     recovery: Any = stock.tables.recovery
